@@ -1,9 +1,19 @@
 //! The Kaa IoT device protocol (1/KP over MQTT 3.1.1) as pure state machines, without I/O.
 
+mod assignment;
+pub mod commands;
+pub mod config;
+mod json;
+pub mod metadata;
 pub mod names;
 mod qos;
+pub mod raw;
+pub mod request;
 mod rng;
+pub mod software;
+pub mod telemetry;
 mod timers;
 pub mod topic;
+pub mod upload;
 
 pub use qos::QoS;

@@ -119,6 +119,13 @@ name! {
 
 shown! { AppVersion Extension CommandType ConfigName MetadataKey Metric }
 
+impl Extension {
+    /// A name that is known to be valid.
+    pub(crate) fn literal(name: &'static str) -> Self {
+        Self(name.into())
+    }
+}
+
 impl EndpointToken {
     /// The token cut to what may be shown in a log.
     #[must_use]

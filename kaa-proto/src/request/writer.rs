@@ -1,0 +1,425 @@
+//! Where a request writes itself, and what comes out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{Confirm, InvalidRequest, Policy, Request, Service};
+use crate::QoS;
+use crate::commands::CommandId;
+use crate::names::{CommandType, ConfigName};
+use crate::topic::{MAX_PARSED_ID, check_resource};
+
+/// Takes what a [`Request`] wants to send.
+pub struct RequestWriter {
+    service: Option<Service>,
+    resource: String,
+    pattern: Option<&'static str>,
+    payload: Vec<u8>,
+    policy: Policy,
+    with_id: bool,
+    needs_answer: bool,
+    fixed_id: Option<u32>,
+    serial: bool,
+    status_in_body: bool,
+    effect: Effect,
+}
+
+impl RequestWriter {
+    const fn new() -> Self {
+        Self {
+            service: None,
+            resource: String::new(),
+            pattern: None,
+            payload: Vec::new(),
+            policy: Policy::DEFAULT,
+            with_id: false,
+            needs_answer: false,
+            fixed_id: None,
+            serial: false,
+            status_in_body: false,
+            effect: Effect::None,
+        }
+    }
+
+    /// Names the service and the resource path, without a leading slash; the path may be empty.
+    ///
+    /// # Errors
+    /// [`InvalidRequest::Resource`] if the path has an empty level, a reserved character, or a
+    /// last level that would be read as an ID or a suffix.
+    pub fn start(&mut self, service: Service, resource: &str) -> Result<(), InvalidRequest> {
+        check_resource(resource)?;
+        self.service = Some(service);
+        self.resource.clear();
+        self.resource.push_str(resource);
+        Ok(())
+    }
+
+    /// Writes the payload as JSON, in place of what was there.
+    ///
+    /// # Errors
+    /// [`InvalidRequest::Json`] if `value` cannot be JSON (a map with keys that are not strings,
+    /// an error of its own).
+    pub fn json(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), InvalidRequest> {
+        self.payload.clear();
+        serde_json::to_writer(&mut self.payload, value)
+            .map_err(|error| InvalidRequest::Json(error.to_string()))
+    }
+
+    /// Writes the payload as it is, in place of what was there.
+    pub fn bytes(&mut self, payload: &[u8]) {
+        self.payload.clear();
+        self.payload.extend_from_slice(payload);
+    }
+
+    /// The payload written so far.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The policy, to be changed from [`Policy::default`].
+    pub const fn policy(&mut self) -> &mut Policy {
+        &mut self.policy
+    }
+
+    /// Sends it with this number in the topic instead of the next free one (RSX, FACTS trap 5).
+    ///
+    /// # Errors
+    /// [`InvalidRequest::Content`] if it is 0 or over 2,147,483,647.
+    pub const fn fixed_id(&mut self, id: u32) -> Result<(), InvalidRequest> {
+        if id == 0 || id > MAX_PARSED_ID {
+            return Err(InvalidRequest::Content(
+                "a request ID is from 1 to 2147483647",
+            ));
+        }
+        self.fixed_id = Some(id);
+        Ok(())
+    }
+
+    /// Gives it a request ID although [`Confirm::Acknowledged`] does not need one: a late `/error`
+    /// is then reported as an event. Without effect on [`Confirm::Nothing`].
+    pub const fn with_id(&mut self) {
+        self.with_id = true;
+    }
+
+    /// Refuses every other policy than [`Confirm::Answered`], because the response is in the answer.
+    pub const fn needs_answer(&mut self) {
+        self.needs_answer = true;
+    }
+
+    /// Makes it wait for other serial requests of this endpoint and extension instance, in submit
+    /// order: for writes, which a resend could otherwise put in the wrong order.
+    pub const fn serial(&mut self) {
+        self.serial = true;
+    }
+
+    /// Reads `statusCode` in the body of a `/status` answer: 304 is an empty success, 400 and
+    /// above a rejection (FACTS trap 20).
+    pub const fn status_in_body(&mut self) {
+        self.status_in_body = true;
+    }
+
+    /// The subscription that covers this resource, `+` standing for its variable levels.
+    pub(crate) const fn pattern(&mut self, pattern: &'static str) {
+        self.pattern = Some(pattern);
+    }
+
+    /// What its confirmation means for the endpoint's own state.
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effect = effect;
+    }
+}
+
+impl fmt::Debug for RequestWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestWriter({:?}, {:?})", self.service, self.resource)
+    }
+}
+
+/// A request as it is queued. `Debug` shows the payload's length only.
+#[derive(Clone)]
+pub struct Prepared {
+    pub(crate) service: Service,
+    pub(crate) resource: Arc<str>,
+    pub(crate) pattern: Option<&'static str>,
+    pub(crate) payload: Bytes,
+    pub(crate) policy: Policy,
+    pub(crate) with_id: bool,
+    pub(crate) fixed_id: Option<u32>,
+    pub(crate) serial: bool,
+    pub(crate) status_in_body: bool,
+    pub(crate) effect: Effect,
+}
+
+impl Prepared {
+    /// Encodes `request`.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] if it cannot be a request.
+    pub fn new<R: Request + ?Sized>(request: &R) -> Result<Self, InvalidRequest> {
+        let mut writer = RequestWriter::new();
+        request.encode(&mut writer)?;
+        let mut policy = writer.policy;
+        let service = writer
+            .service
+            .ok_or(InvalidRequest::Content("no service was named"))?;
+        if writer.needs_answer && policy.confirm != Confirm::Answered {
+            return Err(InvalidRequest::Policy("its response is in the answer"));
+        }
+        if writer.fixed_id.is_some() && policy.confirm == Confirm::Nothing {
+            return Err(InvalidRequest::Policy(
+                "a fixed request ID asks for an answer",
+            ));
+        }
+        policy.qos = qos(&policy)?;
+        let with_id = match policy.confirm {
+            Confirm::Nothing => false,
+            Confirm::Acknowledged => writer.with_id || writer.fixed_id.is_some(),
+            Confirm::Answered => true,
+        };
+        Ok(Self {
+            service,
+            resource: writer.resource.into(),
+            pattern: writer.pattern,
+            payload: writer.payload.into(),
+            policy,
+            with_id,
+            fixed_id: writer.fixed_id,
+            serial: writer.serial,
+            status_in_body: writer.status_in_body,
+            effect: writer.effect,
+        })
+    }
+
+    /// A request of our own, whose resource is made of valid names: [`Policy::default`], with ID.
+    pub(crate) fn of_valid(service: Service, resource: &str, payload: Vec<u8>) -> Self {
+        Self {
+            service,
+            resource: resource.into(),
+            pattern: None,
+            payload: payload.into(),
+            policy: Policy::DEFAULT,
+            with_id: true,
+            fixed_id: None,
+            serial: false,
+            status_in_body: false,
+            effect: Effect::None,
+        }
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Its resource path, without a leading slash.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// Its payload.
+    #[must_use]
+    pub const fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// How it is to be treated.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("service", &self.service)
+            .field("resource", &self.resource)
+            .field("payload_len", &self.payload.len())
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The QoS that the confirmation needs; `None` where the level's default will do.
+const fn qos(policy: &Policy) -> Result<Option<QoS>, InvalidRequest> {
+    match (policy.confirm, policy.qos) {
+        (_, Some(QoS::ExactlyOnce)) => Err(InvalidRequest::Policy("a request has QoS 0 or 1")),
+        (Confirm::Acknowledged, Some(QoS::AtMostOnce)) => {
+            Err(InvalidRequest::Policy("QoS 0 is never acknowledged"))
+        }
+        (Confirm::Nothing, Some(QoS::AtLeastOnce)) => Err(InvalidRequest::Policy(
+            "QoS 1 is acknowledged, so nothing is not its confirmation",
+        )),
+        (Confirm::Nothing, _) => Ok(Some(QoS::AtMostOnce)),
+        (Confirm::Acknowledged, _) => Ok(Some(QoS::AtLeastOnce)),
+        (Confirm::Answered, qos) => Ok(qos),
+    }
+}
+
+/// What a request means for the endpoint's own state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing.
+    None,
+    /// Its answer is a list of commands of this type; they pass the ledger.
+    Pending(CommandType),
+    /// It reports results; the ledger keeps them.
+    Results(CommandType, Vec<StoredResult>),
+    /// Once confirmed, this is the applied configuration.
+    Applied(Option<ConfigName>, Arc<str>),
+    /// Once confirmed, this is the current software version.
+    Current(Arc<str>),
+}
+
+/// The result of one command, as it was sent: an element of the array of 11/CEP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredResult {
+    pub(crate) id: CommandId,
+    pub(crate) json: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Extension;
+    use crate::request::{Class, DecodeError, Offline, Reply, RequestExt, Resend};
+
+    /// Writes itself as told.
+    struct Told(fn(&mut RequestWriter) -> Result<(), InvalidRequest>);
+
+    impl Request for Told {
+        type Response = ();
+
+        fn encode(&self, out: &mut RequestWriter) -> Result<(), InvalidRequest> {
+            (self.0)(out)
+        }
+
+        fn decode(_: &Reply) -> Result<(), DecodeError> {
+            Ok(())
+        }
+    }
+
+    fn told() -> Told {
+        Told(|out| out.start(Service::Metadata, "get"))
+    }
+
+    fn refusal(request: &impl Request) -> String {
+        Prepared::new(request).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_confirmation_has_its_id_and_its_quality() {
+        let of = |confirm| {
+            let request = Prepared::new(&told().confirm(confirm)).unwrap();
+            (request.with_id, request.policy().qos)
+        };
+        assert_eq!(of(Confirm::Nothing), (false, Some(QoS::AtMostOnce)));
+        assert_eq!(of(Confirm::Acknowledged), (false, Some(QoS::AtLeastOnce)));
+        assert_eq!(of(Confirm::Answered), (true, None));
+    }
+
+    #[test]
+    fn an_id_can_be_asked_for_where_the_confirmation_needs_none() {
+        let with_id = || {
+            Told(|out| {
+                out.with_id();
+                out.start(Service::Metadata, "get")
+            })
+        };
+        let of = |confirm| Prepared::new(&with_id().confirm(confirm)).unwrap().with_id;
+        assert!(of(Confirm::Acknowledged));
+        assert!(!of(Confirm::Nothing));
+    }
+
+    #[test]
+    fn a_quality_that_contradicts_the_confirmation_is_refused() {
+        use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
+        for confirm in [Confirm::Nothing, Confirm::Acknowledged, Confirm::Answered] {
+            assert_eq!(
+                refusal(&told().confirm(confirm).qos(ExactlyOnce)),
+                "a request has QoS 0 or 1"
+            );
+        }
+        assert_eq!(
+            refusal(&told().confirm(Confirm::Acknowledged).qos(AtMostOnce)),
+            "QoS 0 is never acknowledged"
+        );
+        assert_eq!(
+            refusal(&told().confirm(Confirm::Nothing).qos(AtLeastOnce)),
+            "QoS 1 is acknowledged, so nothing is not its confirmation"
+        );
+        for qos in [AtMostOnce, AtLeastOnce] {
+            let request = Prepared::new(&told().qos(qos)).unwrap();
+            assert_eq!(request.policy().qos, Some(qos));
+        }
+    }
+
+    #[test]
+    fn a_request_whose_response_is_the_answer_waits_for_it() {
+        let needs = || {
+            Told(|out| {
+                out.needs_answer();
+                out.start(Service::Metadata, "get")
+            })
+        };
+        assert!(Prepared::new(&needs()).is_ok());
+        assert_eq!(
+            refusal(&needs().confirm(Confirm::Acknowledged)),
+            "its response is in the answer"
+        );
+    }
+
+    #[test]
+    fn a_request_names_its_service_and_a_valid_resource() {
+        assert_eq!(refusal(&Told(|_| Ok(()))), "no service was named");
+        assert_eq!(
+            refusal(&Told(|out| out.start(Service::Uploads, "token/7"))),
+            "topic level 5 (resource) is purely numeric, which reads as a request ID"
+        );
+        let bad_name = Told(|out| out.start(Service::Other(Extension::new("a/b")?), ""));
+        assert_eq!(refusal(&bad_name), "extension name holds the character '/'");
+    }
+
+    #[test]
+    fn overrides_win_over_the_defaults_of_the_type() {
+        let second = std::time::Duration::from_secs(1);
+        let request = told()
+            .resend(Resend::Never)
+            .expires_after(second)
+            .answer_within(2 * second)
+            .durable();
+        let expected = Policy {
+            resend: Resend::Never,
+            expires_after: Some(second),
+            answer_within: Some(2 * second),
+            durable: true,
+            ..Policy::default()
+        };
+        assert_eq!(Prepared::new(&request).unwrap().policy(), &expected);
+        let policy = Policy::default();
+        assert_eq!(
+            (policy.class, policy.offline, policy.durable),
+            (Class::Control, Offline::Queue, false)
+        );
+    }
+
+    #[test]
+    fn the_last_payload_counts_and_is_not_shown() {
+        let request = Told(|out| {
+            out.start(Service::Metadata, "update")?;
+            out.json(&["a"])?;
+            assert_eq!(out.payload(), br#"["a"]"#);
+            out.bytes(b"secret");
+            Ok(())
+        });
+        let request = Prepared::new(&request).unwrap();
+        assert_eq!(request.payload(), "secret");
+        assert!(!format!("{request:?}").contains("secret"));
+    }
+}
