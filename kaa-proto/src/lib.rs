@@ -5,6 +5,8 @@ pub mod commands;
 pub mod config;
 mod json;
 pub mod metadata;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 pub mod names;
 mod qos;
 pub mod raw;

@@ -314,7 +314,7 @@ fn only(name: &str, allowed: impl Fn(char) -> bool) -> Option<NameProblem> {
 }
 
 /// A receiver may close the link over these (MQTT-1.5.3, non-normative comment).
-const fn is_noncharacter(c: char) -> bool {
+pub(crate) const fn is_noncharacter(c: char) -> bool {
     let c = c as u32;
     (c >= 0xFDD0 && c <= 0xFDEF) || c & 0xFFFE == 0xFFFE
 }

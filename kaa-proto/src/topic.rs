@@ -99,7 +99,7 @@ impl<'a> Topic<'a> {
     /// # Errors
     /// [`TopicError`] if it is not a 1/KP topic; it says which level is wrong and why.
     pub fn parse(topic: &'a str) -> Result<Self, TopicError> {
-        let mut rest = topic;
+        let mut rest = Some(topic);
         if next_level(&mut rest) != Some("kp1") {
             return Err(TopicError {
                 level: 0,
@@ -117,8 +117,11 @@ impl<'a> Topic<'a> {
             }
         };
         let (app_version, extension, token) = (level(1)?, level(2)?, level(3)?);
-        // A topic that ends behind the token has no resource; `next_level` left nothing.
-        let mut resource = rest;
+        let empty = |rest: &str| rest.split('/').position(str::is_empty);
+        if let Some(index) = rest.and_then(empty) {
+            return Err(TopicError::name(4 + index, NameProblem::Empty));
+        }
+        let mut resource = rest.unwrap_or_default();
         let suffix = match split_last(resource) {
             (before, "status") => {
                 resource = before;
@@ -251,7 +254,7 @@ impl fmt::Debug for Topic<'_> {
 /// first four levels only.
 #[must_use]
 pub fn address(topic: &str) -> Option<(&str, &str)> {
-    let mut rest = topic;
+    let mut rest = Some(topic);
     if next_level(&mut rest)? != "kp1" {
         return None;
     }
@@ -295,11 +298,11 @@ pub(crate) fn check_resource(resource: &str) -> Result<(), TopicError> {
 }
 
 /// Takes the first level off `rest`; `None` when there is none left.
-fn next_level<'a>(rest: &mut &'a str) -> Option<&'a str> {
-    if rest.is_empty() {
-        return None;
-    }
-    let (level, after) = rest.split_once('/').unwrap_or((rest, ""));
+fn next_level<'a>(rest: &mut Option<&'a str>) -> Option<&'a str> {
+    let all = (*rest)?;
+    let (level, after) = all
+        .split_once('/')
+        .map_or((all, None), |(l, after)| (l, Some(after)));
     *rest = after;
     Some(level)
 }
@@ -477,6 +480,16 @@ mod tests {
             error("kp1//dcx/t").to_string(),
             "topic level 1 (application version) is empty"
         );
+        assert_eq!(
+            error("kp1/v/dcx/").to_string(),
+            "topic level 3 (endpoint token) is empty"
+        );
+        assert_eq!(
+            error("kp1/v/dcx/t/").to_string(),
+            "topic level 4 (resource) is empty"
+        );
+        assert_eq!(error("kp1/v/dcx/t//42").level(), 4);
+        assert_eq!(error("kp1/v/dcx/t/json//status").level(), 5);
         assert_eq!(error("").level(), 0);
         let name = EndpointName::parse("v", "t").unwrap();
         let dcx = Extension::new("dcx").unwrap();

@@ -1,0 +1,326 @@
+//! The client's side of one link, from CONNECT to DISCONNECT.
+//!
+//! ```text
+//!  Greeting ──CONNACK 0──► Connected ──disconnect──► Closing
+//!     │                        │
+//!     └── refusal, violation, ─┴─ time-out ──► Failed
+//! ```
+//!
+//! Every phase but the last two has a deadline (`Connected` as long as there is a keep alive). In
+//! `Closing` and `Failed` input is swallowed unread.
+//!
+//! Not here: the bytes of packets (`publish`, `codec`), finding them (`reader`), the clock of the
+//! link (`keep_alive`), dialing, and what becomes of messages when the link dies (`connection`).
+
+use std::fmt;
+use std::time::Instant;
+
+use super::codec;
+use super::connect::write_connect;
+use super::error::{LinkFailure, PublishError, SubscribeError};
+use super::event::Incoming;
+use super::filter::{InvalidTopic, check_filter, check_topic};
+use super::in_flight::Awaits;
+use super::keep_alive::Due;
+use super::options::{SessionError, SessionOptions};
+use super::packet::{Accepts, Delivery, PacketType};
+use super::publish::{publish_size, read_publish};
+use super::reader::{Frame, Reader};
+use crate::QoS;
+
+mod state;
+
+pub use state::Traffic;
+use state::{Phase, State};
+
+/// The client's side of one link: bytes in, bytes out. See the [module](super) for the contract.
+///
+/// `K` is the caller's own key of a publish, subscribe or unsubscribe, which comes back with its
+/// progress.
+pub struct Session<K> {
+    /// Finds packets.
+    reader: Reader,
+    /// Knows what they mean.
+    state: State<K>,
+}
+
+impl<K: Copy> Session<K> {
+    /// A session on a transport that has just been connected. CONNECT is already in the output.
+    ///
+    /// # Errors
+    /// [`SessionError`] if an option is out of its range.
+    pub fn new(now: Instant, options: &SessionOptions) -> Result<Self, SessionError> {
+        options.check()?;
+        let mut state = State::new(now, options);
+        write_connect(state.output.buffer(), options);
+        Ok(Self {
+            reader: Reader::new(Accepts::CONNACK, options.max_packet_in),
+            state,
+        })
+    }
+
+    /// Takes packets off the front of `input` until one has something to say to the caller. Call
+    /// it until it returns `None`: then all of the input is used up.
+    #[allow(
+        single_use_lifetimes,
+        reason = "the input must outlive the event, not the borrow of the session"
+    )]
+    pub fn handle_input<'a, 'i: 'a>(
+        &'a mut self,
+        now: Instant,
+        input: &mut &'i [u8],
+    ) -> Option<Incoming<'a, K>> {
+        if !input.is_empty() {
+            self.state.keep_alive.handle_heard(now);
+        }
+        loop {
+            if matches!(self.state.phase, Phase::Closing | Phase::Failed(_)) {
+                *input = &[];
+                return None;
+            }
+            let before = input.len();
+            let found = self.reader.next(input);
+            self.state.traffic.bytes_in += (before - input.len()) as u64;
+            let frame = match found {
+                Ok(frame) => frame?,
+                Err(violation) => return Some(self.state.violated(violation)),
+            };
+            self.state.traffic.packets_in += 1;
+            let packet = frame.head.packet;
+            if packet == PacketType::Publish {
+                return Some(self.receive_publish(&frame));
+            }
+            if packet == PacketType::SubAck {
+                return Some(self.receive_suback(&frame));
+            }
+            match self.state.receive(packet, self.reader.content(&frame)) {
+                Ok(None) => {}
+                Ok(Some(incoming)) => {
+                    if self.state.phase == Phase::Connected {
+                        self.reader.accept(Accepts::FROM_SERVER);
+                    }
+                    return Some(incoming);
+                }
+                Err(violation) => return Some(self.state.violated(violation)),
+            }
+        }
+    }
+
+    /// `n` more bytes, of those that [`Session::poll_transmit`] moved, were handed to the
+    /// transport. Report them before the input that may answer them.
+    pub fn handle_written(&mut self, now: Instant, n: usize) {
+        let state = &mut self.state;
+        state.output.handle_written(n);
+        if n > 0 {
+            state.keep_alive.handle_sent(now);
+        }
+        if state.output.unwritten() == 0 && state.in_flight.is_empty() {
+            state.output.shrink();
+        }
+    }
+
+    /// The key of the next publish, in the order they were made, whose last byte was handed to
+    /// the transport. Always before its [`Incoming::Acknowledged`].
+    pub fn poll_written(&mut self) -> Option<K> {
+        let state = &mut self.state;
+        let &(end, key) = state.unwritten.front()?;
+        if end > state.output.written() {
+            return None;
+        }
+        state.unwritten.pop_front();
+        Some(key)
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let state = &mut self.state;
+        match state.phase {
+            Phase::Greeting { deadline } if deadline <= now => {
+                state.fail(LinkFailure::NoConnAck);
+            }
+            Phase::Connected => match state.keep_alive.poll(now) {
+                Some(Due::Ping) => state.send_bare(PacketType::PingReq),
+                Some(Due::Dead) => state.fail(LinkFailure::KeepAliveTimeout),
+                None => {}
+            },
+            Phase::Greeting { .. } | Phase::Closing | Phase::Failed(_) => {}
+        }
+    }
+
+    /// When [`Session::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state.phase {
+            Phase::Greeting { deadline } => Some(deadline),
+            Phase::Connected => self.state.keep_alive.deadline(),
+            Phase::Closing | Phase::Failed(_) => None,
+        }
+    }
+
+    /// Publishes a message.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing was written and the key does not come back.
+    pub fn publish(
+        &mut self,
+        key: K,
+        topic: &str,
+        payload: &[u8],
+        qos: QoS,
+    ) -> Result<(), PublishError> {
+        let state = &mut self.state;
+        if state.phase != Phase::Connected {
+            return Err(PublishError::NotConnected);
+        }
+        check_topic(topic).map_err(PublishError::BadTopic)?;
+        let (size, limit) = (publish_size(topic, payload, qos), state.max_packet_out);
+        if size.is_none_or(|size| size > limit) {
+            let size = size.unwrap_or(usize::MAX);
+            return Err(PublishError::TooLarge { size, limit });
+        }
+        if state.is_output_full() {
+            return Err(PublishError::OutputFull);
+        }
+        let id = match qos {
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                let free = state.in_flight.publishes() < state.max_in_flight;
+                let id = free.then(|| state.in_flight.next_id()).flatten();
+                Some(id.ok_or(PublishError::WindowFull)?)
+            }
+        };
+        state.publish(key, topic, payload, Delivery::new(qos, id));
+        Ok(())
+    }
+
+    /// Subscribes to all of `filters` with one packet.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing was written and the key does not come back.
+    pub fn subscribe(&mut self, key: K, filters: &[(&str, QoS)]) -> Result<(), SubscribeError> {
+        let checked = check_filters(filters.iter().map(|&(filter, _)| filter));
+        let awaits = Awaits::SubAck {
+            filters: filters.len(),
+        };
+        let size = codec::subscribe_size(filters);
+        self.state.request(key, checked, size, awaits, |out, id| {
+            codec::write_subscribe(out, id, filters)
+        })
+    }
+
+    /// Unsubscribes from all of `filters` with one packet.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing was written and the key does not come back.
+    pub fn unsubscribe(&mut self, key: K, filters: &[&str]) -> Result<(), SubscribeError> {
+        let checked = check_filters(filters.iter().copied());
+        let size = codec::unsubscribe_size(filters);
+        self.state
+            .request(key, checked, size, Awaits::UnsubAck, |out, id| {
+                codec::write_unsubscribe(out, id, filters)
+            })
+    }
+
+    /// Says goodbye: DISCONNECT is the last packet, and input is swallowed from now on
+    /// (MQTT-3.14.4-2). Write what is left, then close the transport.
+    pub fn disconnect(&mut self) {
+        if matches!(self.state.phase, Phase::Greeting { .. } | Phase::Connected) {
+            self.state.send_bare(PacketType::Disconnect);
+            self.state.phase = Phase::Closing;
+        }
+    }
+
+    /// Moves all pending output to the end of `out`; returns how many bytes that were.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> usize {
+        self.state.output.take(out)
+    }
+
+    /// How many bytes were appended and not yet reported as written.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.state.output.unwritten()
+    }
+
+    /// Whether input should be read: not while the output is over its high-water mark, because
+    /// input may have to be answered.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        self.unwritten() < self.state.high_water
+    }
+
+    /// How many messages of QoS 1 or 2 may still be begun.
+    #[must_use]
+    pub fn window(&self) -> usize {
+        match self.is_connected() {
+            true => self.state.max_in_flight - self.in_flight(),
+            false => 0,
+        }
+    }
+
+    /// How many messages of QoS 1 and 2 are unacknowledged.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.state.in_flight.publishes()
+    }
+
+    /// Whether the link is up: CONNACK came, and neither `disconnect` nor a failure.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.state.phase == Phase::Connected
+    }
+
+    /// Why the link is over, if it is.
+    #[must_use]
+    pub const fn failure(&self) -> Option<LinkFailure> {
+        match self.state.phase {
+            Phase::Failed(failure) => Some(failure),
+            Phase::Greeting { .. } | Phase::Connected | Phase::Closing => None,
+        }
+    }
+
+    /// What went through so far.
+    #[must_use]
+    pub const fn traffic(&self) -> Traffic {
+        Traffic {
+            bytes_out: self.state.output.written(),
+            ..self.state.traffic
+        }
+    }
+
+    fn receive_publish<'a>(&'a mut self, frame: &Frame<'a>) -> Incoming<'a, K> {
+        let size = frame.is_oversize().then_some(frame.head.size);
+        match read_publish(frame.head.first, self.reader.content(frame)) {
+            Ok(publish) => self.state.receive_publish(publish, size),
+            Err(violation) => self.state.violated(violation),
+        }
+    }
+
+    fn receive_suback<'a>(&'a mut self, frame: &Frame<'a>) -> Incoming<'a, K> {
+        codec::read_suback(self.reader.content(frame))
+            .and_then(|(id, codes)| self.state.receive_suback(id, codes))
+            .unwrap_or_else(|violation| self.state.violated(violation))
+    }
+}
+
+/// The options hold a login and the output a CONNECT with it, so neither is shown.
+impl<K> fmt::Debug for Session<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("phase", &self.state.phase)
+            .field("traffic", &self.state.traffic)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_filters(filters: impl Iterator<Item: AsRef<str>>) -> Result<(), SubscribeError> {
+    let mut none = true;
+    for (index, filter) in filters.enumerate() {
+        none = false;
+        let bad = |problem: InvalidTopic| SubscribeError::BadFilter { index, problem };
+        check_filter(filter.as_ref()).map_err(bad)?;
+    }
+    match none {
+        true => Err(SubscribeError::NoFilters),
+        false => Ok(()),
+    }
+}

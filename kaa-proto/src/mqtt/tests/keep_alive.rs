@@ -1,0 +1,119 @@
+//! How a dead link is found, on a simulated clock. The interval is 60 s.
+
+use super::*;
+use crate::mqtt::LinkFailure;
+
+const PINGREQ: &[u8] = b"\xc0\x00";
+const PINGRESP: &[u8] = b"\xd0\x00";
+
+#[test]
+fn an_idle_link_is_asked_once_in_an_interval() {
+    let mut link = Link::connected(&options());
+    for _ in 0..5 {
+        assert_eq!(link.session.poll_timeout(), Some(link.now + secs(60)));
+        link.advance(secs(59));
+        assert_eq!(link.sent(), b"");
+        link.advance(secs(1));
+        assert_eq!(link.sent(), PINGREQ);
+        link.advance(secs(0));
+        assert_eq!(link.sent(), b"", "one outstanding");
+        assert_eq!(link.feed(PINGRESP), [""; 0]);
+    }
+}
+
+/// Its sends say nothing about whether anybody listens.
+#[test]
+fn a_device_that_only_sends_finds_a_dead_link_within_one_and_a_half_intervals() {
+    let mut link = Link::connected(&options());
+    let begin = link.now;
+    while link.session.failure().is_none() {
+        link.publish(1, QoS::AtMostOnce);
+        link.sent();
+        link.advance(secs(1));
+        assert!(link.now <= begin + secs(90));
+    }
+    assert_eq!(link.session.failure(), Some(LinkFailure::KeepAliveTimeout));
+    assert_eq!(link.now, begin + secs(90));
+}
+
+/// The server wants to hear something too (MQTT-3.1.2-23).
+#[test]
+fn a_device_that_only_receives_asks_after_an_interval_without_a_byte_out() {
+    let mut link = Link::connected(&options());
+    for _ in 0..59 {
+        link.advance(secs(1));
+        link.feed(b"\x30\x03\x00\x01a");
+        assert_eq!(link.sent(), b"");
+    }
+    link.advance(secs(1));
+    assert_eq!(link.sent(), PINGREQ);
+}
+
+#[test]
+fn traffic_both_ways_makes_asking_needless() {
+    let mut link = Link::connected(&options());
+    for _ in 0..10 {
+        link.advance(secs(50));
+        link.publish(1, QoS::AtMostOnce);
+        assert_eq!(link.sent().len(), 9);
+        link.feed(b"\x30\x03\x00\x01a");
+    }
+}
+
+/// What was only appended did not reach the server.
+#[test]
+fn a_transport_that_takes_nothing_is_found_dead_too() {
+    let mut link = Link::connected(&options());
+    let begin = link.now;
+    link.advance(secs(30));
+    link.publish(1, QoS::AtLeastOnce);
+    link.advance(secs(30));
+    assert_eq!(link.session.unwritten(), 11 + 2, "PINGREQ is appended");
+    assert_eq!(link.session.poll_timeout(), Some(begin + secs(90)));
+    link.advance(secs(30));
+    assert_eq!(link.session.failure(), Some(LinkFailure::KeepAliveTimeout));
+    assert_eq!(link.session.poll_timeout(), None);
+}
+
+/// A long message ahead of PINGRESP on a slow link is a sign of life.
+#[test]
+fn bytes_that_come_after_the_question_give_the_answer_more_time() {
+    let mut link = Link::connected(&options());
+    link.advance(secs(60));
+    assert_eq!(link.sent(), PINGREQ);
+    link.feed(b"\x30\x05\x00\x01a");
+    for _ in 0..2 {
+        link.advance(secs(29));
+        link.feed(b"x");
+        assert_eq!(link.session.poll_timeout(), Some(link.now + secs(30)));
+    }
+    link.advance(secs(30));
+    assert_eq!(link.session.failure(), Some(LinkFailure::KeepAliveTimeout));
+}
+
+#[test]
+fn an_answer_nobody_asked_for_is_harmless() {
+    let mut link = Link::connected(&options());
+    assert_eq!(link.feed(PINGRESP), [""; 0]);
+    link.advance(secs(60));
+    assert_eq!(link.sent(), PINGREQ);
+}
+
+#[test]
+fn without_an_interval_nothing_is_ever_due() {
+    let mut options = options();
+    options.keep_alive = None;
+    let mut link = Link::connected(&options);
+    assert_eq!(link.session.poll_timeout(), None);
+    link.advance(secs(1_000_000));
+    assert_eq!(link.sent(), b"");
+}
+
+#[test]
+fn a_late_clock_does_what_is_due_and_no_more() {
+    let mut link = Link::connected(&options());
+    link.advance(secs(1_000));
+    assert_eq!(link.sent(), PINGREQ, "asked before it is given up");
+    assert_eq!(link.session.failure(), None);
+    assert_eq!(link.session.poll_timeout(), Some(link.now + secs(30)));
+}
