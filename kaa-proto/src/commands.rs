@@ -105,6 +105,7 @@ pub struct Command {
     command_type: CommandType,
     id: CommandId,
     payload: Option<Arc<str>>,
+    interrupted: bool,
 }
 
 impl Command {
@@ -117,7 +118,22 @@ impl Command {
             command_type,
             id,
             payload,
+            interrupted: false,
         }
+    }
+
+    pub(crate) fn interrupted(self, interrupted: bool) -> Self {
+        Self {
+            interrupted,
+            ..self
+        }
+    }
+
+    /// Whether it was in progress when an earlier run of the program ended, as the store knows:
+    /// it may have been run, wholly or in part.
+    #[must_use]
+    pub const fn is_interrupted(&self) -> bool {
+        self.interrupted
     }
 
     /// Its type.
@@ -253,13 +269,18 @@ pub(crate) fn parse_list(
 /// answer to [`Pending`].
 pub(crate) fn write_list(commands: &[Command]) -> Bytes {
     let mut list = String::from("[");
-    for Command { id, payload, .. } in commands {
+    for command in commands {
         let separator = if list.len() > 1 { "," } else { "" };
-        // Writing to a `String` cannot fail, and both parts are JSON already.
-        let _ = match payload {
-            Some(payload) => write!(list, "{separator}{{\"id\":{id},\"payload\":{payload}}}"),
-            None => write!(list, "{separator}{{\"id\":{id}}}"),
-        };
+        // Writing to a `String` cannot fail, and all parts are JSON already.
+        let _ = write!(list, "{separator}{{\"id\":{}", command.id);
+        if let Some(payload) = &command.payload {
+            let _ = write!(list, ",\"payload\":{payload}");
+        }
+        list.push_str(if command.interrupted {
+            ",\"interrupted\":true}"
+        } else {
+            "}"
+        });
     }
     list.push(']');
     list.into()
@@ -298,7 +319,8 @@ fn parse_command(element: &RawValue, command_type: Option<&CommandType>) -> Opti
     };
     let id = CommandId::read(element.id)?;
     let payload = element.payload.map(|payload| payload.get().into());
-    Some(Command::new(command_type, id, payload))
+    let interrupted = element.interrupted.is_some_and(|json| json.get() == "true");
+    Some(Command::new(command_type, id, payload).interrupted(interrupted))
 }
 
 /// One command as it comes. Other fields are ignored (FACTS trap 25).
@@ -311,6 +333,9 @@ struct Element<'a> {
     command_type: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     payload: Option<&'a RawValue>,
+    /// Written by [`write_list`] only; the ledger has the last word on what the platform sends.
+    #[serde(borrow)]
+    interrupted: Option<&'a RawValue>,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod assignment;
 pub mod commands;
 pub mod config;
+pub mod endpoint;
 mod json;
 pub mod metadata;
 #[cfg(feature = "mqtt")]

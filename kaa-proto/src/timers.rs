@@ -19,19 +19,19 @@ impl<K> Default for Timers<K> {
     }
 }
 
-impl<K: Copy + Ord> Timers<K> {
+impl<K: Clone + Ord> Timers<K> {
     /// Sets the deadline of `key`, in place of the one it had; `None` takes it away.
     pub(crate) fn set(&mut self, key: K, deadline: impl Into<Option<Instant>>) {
         let deadline = deadline.into();
         let before = match deadline {
-            Some(at) => self.at.insert(key, at),
+            Some(at) => self.at.insert(key.clone(), at),
             None => self.at.remove(&key),
         };
         if before == deadline {
             return;
         }
         if let Some(before) = before {
-            self.by_time.remove(&(before, key));
+            self.by_time.remove(&(before, key.clone()));
         }
         if let Some(at) = deadline {
             self.by_time.insert((at, key));
@@ -45,21 +45,26 @@ impl<K: Copy + Ord> Timers<K> {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.by_time.first().map(|&(at, _)| at)
+        self.by_time.first().map(|(at, _)| *at)
     }
 
     /// Takes out the earliest deadline that is not in the future.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
-        let &(at, key) = self.by_time.first()?;
-        if at > now {
+        if self.next()? > now {
             return None;
         }
-        self.clear(key);
+        let (_, key) = self.by_time.pop_first()?;
+        self.at.remove(&key);
         Some(key)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.at.is_empty()
+    /// Whether `key` has a deadline.
+    pub(crate) fn is_set(&self, key: &K) -> bool {
+        self.at.contains_key(key)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.at.len()
     }
 }
 
@@ -84,6 +89,6 @@ mod tests {
         assert_eq!(timers.pop_due(at(0)), None);
         let due: Vec<_> = std::iter::from_fn(|| timers.pop_due(at(5))).collect();
         assert_eq!(due, [2, 1, 3]);
-        assert!(timers.is_empty() && timers.next().is_none());
+        assert!(timers.len() == 0 && timers.next().is_none());
     }
 }

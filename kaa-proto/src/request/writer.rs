@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Confirm, InvalidRequest, Policy, Request, Service};
+use super::{Confirm, Instances, InvalidRequest, Policy, Request, Service};
 use crate::QoS;
 use crate::commands::CommandId;
-use crate::names::{CommandType, ConfigName};
-use crate::topic::{MAX_PARSED_ID, check_resource};
+use crate::names::{CommandType, ConfigName, EndpointName};
+use crate::topic::{MAX_PARSED_ID, Topic, check_resource};
 
 /// Takes what a [`Request`] wants to send.
 pub struct RequestWriter {
@@ -220,6 +220,12 @@ impl Prepared {
     #[must_use]
     pub fn resource(&self) -> &str {
         &self.resource
+    }
+
+    /// The topic that it will be sent to, without its ID and with the token shortened, for logs.
+    #[must_use]
+    pub fn shortened_topic(&self, name: &EndpointName, instances: &Instances) -> String {
+        Topic::of_valid(name, instances.of(&self.service), &self.resource).shortened()
     }
 
     /// Its payload.

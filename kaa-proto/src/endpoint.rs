@@ -1,0 +1,547 @@
+//! Level A: the Kaa machine of one endpoint, over (topic, payload), for people who bring their
+//! own MQTT client.
+//!
+//! [`Endpoint`] queues requests, gives them IDs, tells what to subscribe to and what to publish,
+//! matches answers, keeps observations alive and commands from being run twice. It does no I/O
+//! and reads no clock. A [`Connection`](crate::connection) does all this for many endpoints and
+//! the MQTT session too; use an endpoint alone only to run over an MQTT client of your own.
+//!
+//! # What the host does
+//!
+//! * When its MQTT session is up: [`handle_link_up`](Endpoint::handle_link_up); when it is lost:
+//!   [`handle_link_down`](Endpoint::handle_link_down). Sessions are clean: nothing is assumed to
+//!   be subscribed on a new one.
+//! * Each received PUBLISH: [`handle_message`](Endpoint::handle_message).
+//!   [`topic::address`](crate::topic::address) tells which of many endpoints it is for.
+//! * At [`poll_timeout`](Endpoint::poll_timeout), or later:
+//!   [`handle_timeout`](Endpoint::handle_timeout).
+//! * After each of these, and after each verb: drain [`poll_record`](Endpoint::poll_record) (if
+//!   durable), [`poll_filter`](Endpoint::poll_filter), [`poll_message`](Endpoint::poll_message),
+//!   [`poll_event`](Endpoint::poll_event), until a whole round gives nothing; then read what there
+//!   is for the application.
+//! * Each [`Message`] is published once, at its QoS, not retained. If it has QoS 1, its PUBACK is
+//!   told by [`handle_acknowledged`](Endpoint::handle_acknowledged). If the MQTT client refuses
+//!   it: [`handle_not_sent`](Endpoint::handle_not_sent). The MQTT client must not send it again
+//!   on a new link by itself: the endpoint decides that.
+//! * Each [`Filter`] is subscribed to at QoS 1 (or what there is), and its SUBACK told by
+//!   [`handle_filter`](Endpoint::handle_filter).
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use kaa_proto::endpoint::{Endpoint, EndpointOptions, Event, Subscriptions};
+//! use kaa_proto::names::EndpointName;
+//! use kaa_proto::telemetry::Sample;
+//!
+//! let now = Instant::now();
+//! let name = EndpointName::parse("demo-v1", "JTjdbENzHh")?;
+//! let options = EndpointOptions::default().subscriptions(Subscriptions::None);
+//! let mut endpoint = Endpoint::new(name, options.into(), 1);
+//! endpoint.handle_link_up(now);
+//!
+//! let id = endpoint.submit(now, &Sample::new(serde_json::json!({"temperature": 21})))?;
+//! let message = endpoint.poll_message(now).expect("the link is up");
+//! assert_eq!(message.topic, "kp1/demo-v1/dcx/JTjdbENzHh/json/1");
+//! assert_eq!(&message.payload[..], br#"{"temperature":21}"#);
+//!
+//! endpoint.handle_message(now, "kp1/demo-v1/dcx/JTjdbENzHh/json/1/status", b"");
+//! assert!(matches!(
+//!     endpoint.poll_event(),
+//!     Some(Event::Completed { id: done, outcome: Ok(_) }) if done == id
+//! ));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The life of a request
+//!
+//! ```text
+//!  submit ──▶ queued ──▶ emitted ──▶ sent ──▶ Completed (confirmed, rejected, unanswered …)
+//!               ▲           │          │
+//!               └───────────┴──────────┘ link lost: back to its place, if it may be sent again
+//! ```
+//!
+//! Order: control before bulk; within the bulk class in submit order; within the control class
+//! in submit order for each extension instance, so that a write that waits for its predecessor
+//! never holds back a command result.
+
+mod answer;
+mod event;
+mod filters;
+mod flight;
+mod ids;
+mod ledger;
+mod observe;
+mod options;
+mod queue;
+mod record;
+mod restore;
+mod sending;
+mod settle;
+mod submit;
+
+pub use event::{Event, Statistics, Unfinished};
+pub use filters::{Filter, FilterOutcome};
+pub use flight::MessageKey;
+pub use ledger::CommandKey;
+pub use observe::Observation;
+pub use options::{EndpointOptions, InvalidEndpointOptions, Subscriptions, WhenFull};
+pub use record::{Record, ResultRecord};
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use self::filters::Filters;
+use self::flight::{Entry, Flight, Owner, Stage};
+use self::ids::IdSpace;
+use self::ledger::Ledger;
+use self::observe::{Reading, Standing};
+use self::queue::Queue;
+use crate::QoS;
+use crate::commands::{Command, CommandResult, Report};
+use crate::names::{CommandType, EndpointName, Extension};
+use crate::request::{Failure, Offline, RequestId, SubmitError};
+use crate::rng::Rng;
+use crate::timers::Timers;
+use crate::topic::Topic;
+
+/// The Kaa machine of one endpoint. See the [module](self) for how it is driven.
+///
+/// Deterministic: the same seed and the same calls give the same messages and events.
+pub struct Endpoint {
+    name: EndpointName,
+    options: Arc<EndpointOptions>,
+    rng: Rng,
+    /// The ID of the next request.
+    next_id: RequestId,
+    /// Between `handle_link_up` and `handle_link_down`.
+    link_up: bool,
+    /// No more requests are taken.
+    closed: bool,
+    /// The latest time seen: a clock that goes back is ignored.
+    now: Option<Instant>,
+    queue: Queue,
+    /// What was given out and has not ended, by request.
+    flights: BTreeMap<RequestId, Flight>,
+    /// The request IDs in use, for each extension instance.
+    spaces: BTreeMap<Extension, IdSpace>,
+    filters: Filters,
+    /// What is observed.
+    standing: BTreeMap<Observation, Standing>,
+    /// What was read for configurations and software, by observation.
+    readings: BTreeMap<Observation, Reading>,
+    ledger: Ledger,
+    events: VecDeque<Event>,
+    records: VecDeque<Record>,
+    /// Requests of which an `Accepted` record is outstanding.
+    recorded: BTreeSet<RequestId>,
+    /// Requests taken over from an earlier run, and their numbers there.
+    restored: BTreeMap<RequestId, RequestId>,
+    timers: Timers<Timer>,
+    /// Whether the drain rate holds the bulk queue back; `Timer::Drain` ends it.
+    bulk_held: bool,
+    statistics: Statistics,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A queued request expires.
+    Expiry(RequestId),
+    /// A sent request is not answered.
+    Answer(RequestId),
+    /// The host did not tell what became of this subscription.
+    Filter(String),
+    /// An observation is to be sent again.
+    Refresh(Observation),
+    /// The next bulk message may go.
+    Drain,
+}
+
+/// Whom a message was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Disposition {
+    /// For this endpoint; it was taken, even if it was then ignored.
+    Taken,
+    /// For somebody else.
+    NotOurs,
+}
+
+/// A message to be published: once, at its QoS, not retained. `Debug` shortens the token and
+/// shows the payload's length only.
+#[derive(Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Message {
+    /// To be given back with what became of it.
+    pub key: MessageKey,
+    /// The topic, with the whole token.
+    pub topic: String,
+    /// The payload.
+    pub payload: Bytes,
+    /// 0 or 1.
+    pub qos: QoS,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("key", &self.key)
+            .field("topic", &crate::topic::shortened(&self.topic))
+            .field("payload_len", &self.payload.len())
+            .field("qos", &self.qos)
+            .finish()
+    }
+}
+
+/// Events beyond this are not kept: notices are lost and counted, requests are not taken.
+const MAX_UNPOLLED_EVENTS: usize = 16_384;
+
+impl Endpoint {
+    /// An endpoint that has said nothing yet. `seed` spreads its refreshes in time.
+    #[must_use]
+    pub fn new(name: EndpointName, options: Arc<EndpointOptions>, seed: u64) -> Self {
+        Self {
+            name,
+            options,
+            rng: Rng::new(seed),
+            next_id: RequestId::FIRST,
+            link_up: false,
+            closed: false,
+            now: None,
+            queue: Queue::default(),
+            flights: BTreeMap::new(),
+            spaces: BTreeMap::new(),
+            filters: Filters::default(),
+            standing: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            ledger: Ledger::default(),
+            events: VecDeque::new(),
+            records: VecDeque::new(),
+            recorded: BTreeSet::new(),
+            restored: BTreeMap::new(),
+            timers: Timers::default(),
+            bulk_held: false,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &EndpointName {
+        &self.name
+    }
+
+    /// What it has seen.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// How many requests wait to be sent.
+    #[must_use]
+    pub fn queue_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// What the waiting requests take, in bytes of resource and payload.
+    #[must_use]
+    pub const fn queue_bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+
+    /// How many requests are sent and not yet confirmed.
+    #[must_use]
+    pub fn in_flight_len(&self) -> usize {
+        self.flights
+            .values()
+            .filter(|flight| flight.stage != Stage::Listening)
+            .count()
+    }
+
+    /// Whether nothing is queued and nothing is in flight. Observations that stand do not count.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.queue.len() == 0 && self.in_flight_len() == 0
+    }
+
+    /// Takes a request back. It ends as [`Failure::Cancelled`]; if it had been sent, it may have
+    /// been processed. `false` if it has ended already.
+    pub fn cancel(&mut self, now: Instant, id: RequestId) -> bool {
+        let now = self.advance(now);
+        let Some(entry) = self.take_out(id, |entry| entry.owner == Owner::Caller) else {
+            return false;
+        };
+        let rest = ids_rest(entry.was_sent);
+        self.end(now, &entry, Err(Failure::Cancelled), rest);
+        true
+    }
+
+    /// Answers a command. The result is kept: if the platform offers the command again, it is
+    /// sent again.
+    ///
+    /// It is taken even when the control queue is full: there are never more of them than
+    /// [`EndpointOptions::max_commands`].
+    ///
+    /// # Errors
+    /// [`SubmitError`] if the result is too large, or the endpoint is closed; the command stays
+    /// in progress.
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        command: &CommandKey,
+        result: CommandResult,
+    ) -> Result<RequestId, SubmitError> {
+        let (command_type, id) = (command.command_type().clone(), command.id().clone());
+        self.submit(now, &Report::new(command_type, id, result))
+    }
+
+    /// Gives a command back unanswered: the next delivery surfaces it again.
+    pub fn release(&mut self, now: Instant, command: &CommandKey) {
+        self.advance(now);
+        if self.ledger.release(command) {
+            self.record(|| Record::Forgotten(command.clone()));
+            self.ask_for_held();
+        }
+    }
+
+    /// The next command to be read, of the types that `wanted` accepts.
+    pub fn poll_command(&mut self, wanted: impl Fn(&CommandType) -> bool) -> Option<Command> {
+        if self.is_withheld() {
+            return None;
+        }
+        let command = self.ledger.poll(wanted)?;
+        self.ask_for_held();
+        Some(command)
+    }
+
+    /// Ends everything: what is queued or in flight ends as [`Failure::Closed`], and no more
+    /// requests are taken. Returns what was not confirmed, the application's requests only.
+    /// The records of durable ones stay good: [`restore`](Self::restore) brings them back.
+    pub fn close(&mut self, now: Instant) -> Vec<Unfinished> {
+        let now = self.advance(now);
+        self.closed = true;
+        self.standing.clear();
+        self.filters.withdraw();
+        let queued: Vec<_> = self.queue.drain().collect();
+        let flights = std::mem::take(&mut self.flights).into_values();
+        let open = flights.filter(|flight| flight.stage != Stage::Listening);
+        let mut entries: Vec<_> = open.map(|flight| flight.entry).chain(queued).collect();
+        entries.sort_by_key(|entry| entry.id);
+        let callers = entries.iter().filter(|entry| entry.owner == Owner::Caller);
+        let unfinished = callers.map(unfinished).collect();
+        for entry in &entries {
+            self.end(now, entry, Err(Failure::Closed), ids_rest(false));
+        }
+        self.timers = Timers::default();
+        unfinished
+    }
+
+    /// The MQTT session is up, and nothing is subscribed on it yet.
+    pub fn handle_link_up(&mut self, now: Instant) {
+        self.advance(now);
+        if std::mem::replace(&mut self.link_up, true) {
+            return;
+        }
+        self.filters.reset();
+        let standing: Vec<_> = self.standing.keys().cloned().collect();
+        for observation in standing {
+            if let Some(standing) = self.standing.get_mut(&observation) {
+                standing.is_live = false;
+            }
+            self.issue(&observation);
+        }
+    }
+
+    /// The MQTT session is lost. What may be sent again goes back to its place in the queue,
+    /// with its ID; the rest of what was sent ends as [`Failure::OutcomeUnknown`].
+    pub fn handle_link_down(&mut self, now: Instant) {
+        let now = self.advance(now);
+        if !std::mem::replace(&mut self.link_up, false) {
+            return;
+        }
+        for filter in self.filters.asked() {
+            self.timers.clear(Timer::Filter(filter.clone()));
+        }
+        let gone: Vec<_> = self
+            .flights
+            .iter()
+            .map(|(&id, flight)| (id, flight.stage))
+            .collect();
+        for (id, stage) in gone {
+            match stage {
+                Stage::Emitted => self.put_back(id),
+                Stage::Sent => self.lose(now, id),
+                Stage::Listening => {}
+            }
+        }
+        let impatient = |entry: &&Entry| entry.request.policy.offline == Offline::Drop;
+        let waiting = self.queue.bulk.iter().chain(self.queue.control.iter());
+        let failure = |entry: &Entry| match entry.was_sent {
+            true => Failure::OutcomeUnknown,
+            false => Failure::Dropped,
+        };
+        let dropped: Vec<_> = waiting
+            .filter(impatient)
+            .map(|entry| (entry.id, failure(entry)))
+            .collect();
+        for (id, failure) in dropped {
+            self.end_queued(now, id, failure);
+        }
+    }
+
+    /// A message arrived. Anything may: what cannot be used is counted and ignored.
+    pub fn handle_message(&mut self, now: Instant, topic: &str, payload: &[u8]) -> Disposition {
+        match Topic::parse(topic) {
+            Ok(topic) => self.handle_topic(now, &topic, payload),
+            Err(_) => Disposition::NotOurs,
+        }
+    }
+
+    /// What became of a subscription. The host's answer may come late or never: after
+    /// `answer_within` the endpoint goes on without it.
+    pub fn handle_filter(&mut self, now: Instant, filter: &str, outcome: FilterOutcome) {
+        self.advance(now);
+        if !self.filters.handle(filter) {
+            return;
+        }
+        self.timers.clear(Timer::Filter(filter.to_owned()));
+        if outcome == FilterOutcome::Refused {
+            self.notify(refused(filter));
+        }
+    }
+
+    /// The time has come that [`poll_timeout`](Self::poll_timeout) named.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        for space in self.spaces.values_mut() {
+            space.handle_timeout(now);
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Expiry(id) => self.end_queued(now, id, Failure::Expired),
+                Timer::Answer(id) => self.handle_no_answer(now, id),
+                Timer::Filter(filter) => self.handle_filter(now, &filter, FilterOutcome::Refused),
+                Timer::Refresh(observation) => {
+                    if self.link_up {
+                        self.issue(&observation);
+                    }
+                }
+                Timer::Drain => self.bulk_held = false,
+            }
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let rests = self.spaces.values().filter_map(IdSpace::poll_timeout);
+        rests.chain(self.timers.next()).min()
+    }
+
+    /// The next subscription to make or to take back. None while the link is down.
+    pub fn poll_filter(&mut self, now: Instant) -> Option<Filter> {
+        let now = self.advance(now);
+        if !self.link_up {
+            return None;
+        }
+        let filter = self.filters.poll()?;
+        if let Filter::Subscribe(filter) = &filter {
+            let deadline = now + self.options.answer_within;
+            self.timers.set(Timer::Filter(filter.clone()), deadline);
+        }
+        Some(filter)
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        match self.is_withheld() {
+            true => None,
+            false => self.events.pop_front(),
+        }
+    }
+
+    /// The next fact to be stored, if the endpoint is durable.
+    pub fn poll_record(&mut self) -> Option<Record> {
+        self.records.pop_front()
+    }
+
+    /// The time it is: never earlier than it was.
+    fn advance(&mut self, now: Instant) -> Instant {
+        let now = self.now.map_or(now, |before| before.max(now));
+        self.now = Some(now);
+        now
+    }
+
+    /// Whether outputs wait until what guards them is stored.
+    fn is_withheld(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    fn record(&mut self, record: impl FnOnce() -> Record) {
+        if self.options.durable {
+            self.records.push_back(record());
+        }
+    }
+
+    /// Tells something that is no completion.
+    fn notify(&mut self, event: Event) {
+        match self.events.len() < MAX_UNPOLLED_EVENTS {
+            true => self.events.push_back(event),
+            false => self.statistics.events_lost += 1,
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .field("link_up", &self.link_up)
+            .field("queued", &self.queue.len())
+            .field("in_flight", &self.flights.len())
+            .field("observations", &self.standing.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a freed ID rests before it is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rest(bool);
+
+/// IDs rest where an answer may still come.
+const fn ids_rest(answer_may_come: bool) -> Rest {
+    Rest(answer_may_come)
+}
+
+fn group(entry: &Entry) -> filters::GroupKey {
+    let resource = entry.request.resource();
+    let exact = || filters::EXACT.into_iter().find(|exact| *exact == resource);
+    (
+        entry.extension.clone(),
+        entry.request.pattern.or_else(exact),
+    )
+}
+
+fn refused(filter: &str) -> Event {
+    Event::SubscriptionRefused {
+        filter: crate::topic::shortened(filter),
+    }
+}
+
+fn unfinished(entry: &Entry) -> Unfinished {
+    Unfinished {
+        id: entry.id,
+        service: entry.request.service.clone(),
+        resource: entry.request.resource().to_owned(),
+        payload: entry.request.payload.clone(),
+        sent: entry.was_sent,
+    }
+}
+
+/// How long an ID rests after its request ended without an answer.
+const fn rest_time(entry: &Entry) -> Duration {
+    entry.answer_within.saturating_mul(2)
+}

@@ -1,0 +1,457 @@
+//! What comes in: answers find their request, pushes their observation, the rest is counted.
+//!
+//! An answer matches on the whole topic: extension, resource, ID and suffix, after the host has
+//! matched application version and token. Nothing is matched by prefix, and nothing that arrives
+//! can end anything but the request it is for.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::flight::{Flight, Owner, Stage};
+use super::ids::Holder;
+use super::ledger::Offer;
+use super::observe::{Reading, Unread};
+use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Timer, ids_rest};
+use crate::commands::{self, Command};
+use crate::names::{CommandType, ConfigName};
+use crate::request::{Confirm, Effect, Failure, Prepared, RequestId, Service, StoredResult};
+use crate::topic::{Suffix, Topic};
+use crate::{config, software};
+
+impl Endpoint {
+    /// As [`handle_message`](Self::handle_message), for a topic that was parsed already.
+    pub(crate) fn handle_topic(
+        &mut self,
+        now: Instant,
+        topic: &Topic<'_>,
+        payload: &[u8],
+    ) -> Disposition {
+        let now = self.advance(now);
+        if topic.app_version() != self.name.app_version().as_str()
+            || topic.token() != self.name.token().as_str()
+        {
+            return Disposition::NotOurs;
+        }
+        match (topic.suffix(), topic.id()) {
+            // A request, ours or another client's, that a broker echoed (FACTS trap 16).
+            (None, _) => self.statistics.echoes += 1,
+            (Some(suffix), Some(id)) => self.handle_numbered(now, topic, suffix, id, payload),
+            (Some(Suffix::Status), None) => self.handle_push(topic, payload),
+            (Some(Suffix::Error), None) => {
+                let (resource, failure) = (topic.resource().to_owned(), rejection(payload));
+                self.notify(Event::UnassignedError { resource, failure });
+            }
+        }
+        Disposition::Taken
+    }
+
+    /// An answer, or a push on the ID of an observation (FACTS traps 9 and 10).
+    fn handle_numbered(
+        &mut self,
+        now: Instant,
+        topic: &Topic<'_>,
+        suffix: Suffix,
+        wire_id: u32,
+        payload: &[u8],
+    ) {
+        let space = self
+            .spaces
+            .iter()
+            .find(|(name, _)| name.as_str() == topic.extension());
+        let Some((_, space)) = space else {
+            self.statistics.foreign_answers += 1;
+            return;
+        };
+        match space.holder(wire_id).cloned() {
+            Some(Holder::Request(id)) if self.resource_of(id) == Some(topic.resource()) => {
+                self.handle_answer(now, id, suffix, payload);
+            }
+            Some(Holder::Observation(observation))
+                if subject(self.service_of(topic), topic.resource())
+                    == Some(Subject::One(observation.clone())) =>
+            {
+                self.handle_observation(now, topic, &observation, suffix, payload);
+            }
+            _ if space.is_tombstone(wire_id, topic.resource()) => {
+                self.statistics.late_answers += 1;
+            }
+            _ => self.statistics.foreign_answers += 1,
+        }
+    }
+
+    fn handle_answer(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
+        if let Some(flight) = self.flights.get(&id) {
+            if flight.stage == Stage::Listening {
+                self.handle_late_verdict(now, id, suffix, payload);
+                return;
+            }
+        }
+        // It may wait in the queue to be sent again after a link loss: any answer is right.
+        let Some(entry) = self.take_out(id, |_| true) else {
+            return;
+        };
+        let outcome = match verdict(suffix, payload, entry.request.status_in_body) {
+            Err(failure) => Err(failure),
+            Ok(payload) => {
+                let payload = match &entry.request.effect {
+                    Effect::Pending(command_type) => self.sift(command_type, payload),
+                    Effect::None
+                    | Effect::Results(..)
+                    | Effect::Applied(..)
+                    | Effect::Current(_) => Bytes::copy_from_slice(payload),
+                };
+                let resource = entry.request.resource.clone();
+                Ok(crate::request::Reply::new(
+                    Confirm::Answered,
+                    resource,
+                    payload,
+                ))
+            }
+        };
+        self.end(now, &entry, outcome, ids_rest(false));
+    }
+
+    /// The platform's word on something that was acknowledged before.
+    fn handle_late_verdict(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
+        let Some(flight) = self.flights.remove(&id) else {
+            return;
+        };
+        self.timers.clear(Timer::Answer(id));
+        self.free_id(now, &flight.entry, ids_rest(false));
+        if let (Suffix::Error, Effect::Results(command_type, results)) =
+            (suffix, &flight.entry.request.effect)
+        {
+            let key =
+                |result: &StoredResult| CommandKey::new(command_type.clone(), result.id.clone());
+            let commands = results.iter().map(key).collect();
+            self.notify(Event::ResultsRejected {
+                commands,
+                failure: rejection(payload),
+            });
+        }
+    }
+
+    /// A message on the ID of an observation: the answer to it, or a push.
+    fn handle_observation(
+        &mut self,
+        now: Instant,
+        topic: &Topic<'_>,
+        observation: &Observation,
+        suffix: Suffix,
+        payload: &[u8],
+    ) {
+        let asked = self
+            .standing
+            .get(observation)
+            .and_then(|standing| standing.request);
+        let verdict = verdict(suffix, payload, true);
+        let flight = asked.and_then(|id| self.flights.remove(&id));
+        let is_answer = flight.is_some();
+        if let Some(Flight { entry, .. }) = flight {
+            self.timers.clear(Timer::Answer(entry.id));
+            self.free_id(now, &entry, ids_rest(false));
+            self.handle_observed(now, observation, verdict.as_ref().err().cloned());
+        } else if let (Err(failure), None) = (&verdict, asked) {
+            self.handle_observed(now, observation, Some(failure.clone()));
+        }
+        // One that waits in the queue is sent all the same: the platform has to hear from us on
+        // this link before it pushes (FACTS trap 35).
+        if let Ok(payload) = verdict {
+            self.take_in(topic, observation, payload, is_answer);
+        }
+    }
+
+    /// A message without ID: whatever it holds for us is taken (FACTS traps 8 and 10).
+    fn handle_push(&mut self, topic: &Topic<'_>, payload: &[u8]) {
+        match subject(self.service_of(topic), topic.resource()) {
+            Some(Subject::AllCommands) => self.take_commands(topic, None, payload, false),
+            Some(Subject::One(Observation::Commands(command_type))) => {
+                self.take_commands(topic, Some(&command_type), payload, false);
+            }
+            Some(Subject::One(observation)) if self.standing.contains_key(&observation) => {
+                match verdict(Suffix::Status, payload, true) {
+                    Ok(payload) => self.take_in(topic, &observation, payload, false),
+                    Err(failure) => {
+                        self.notify(Event::ObservationFailed {
+                            observation,
+                            failure,
+                        });
+                    }
+                }
+            }
+            Some(Subject::One(_)) | None => self.statistics.unsolicited += 1,
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        topic: &Topic<'_>,
+        observation: &Observation,
+        payload: &[u8],
+        is_answer: bool,
+    ) {
+        let unread = match observation {
+            Observation::Commands(command_type) => {
+                return self.take_commands(topic, Some(command_type), payload, is_answer);
+            }
+            Observation::Configuration(name) => {
+                config::parse(payload, name.as_ref()).map(|answer| {
+                    let id = match &answer {
+                        config::Answer::NotModified => return None,
+                        config::Answer::Unassigned => "".into(),
+                        config::Answer::Assigned(configuration) => configuration.config_id().into(),
+                    };
+                    Some((id, Unread::Configuration(answer)))
+                })
+            }
+            Observation::Software => software::parse(payload).map(|answer| {
+                let id = match &answer {
+                    software::Answer::NotModified => return None,
+                    software::Answer::Unassigned => "".into(),
+                    software::Answer::Assigned(update) => update.version().into(),
+                };
+                Some((id, Unread::Software(answer)))
+            }),
+        };
+        match unread {
+            Err(_) => self.malformed(topic),
+            Ok(None) => {}
+            Ok(Some((id, unread))) => {
+                let reading: &mut Reading = self.readings.entry(observation.clone()).or_default();
+                // The same update comes with and without ID, and again after a reconnect.
+                if reading.surfaced.as_ref() == Some(&id) {
+                    self.statistics.configurations_repeated += 1;
+                    return;
+                }
+                reading.surfaced = Some(id);
+                reading.unread = Some(unread);
+                self.statistics.configurations_surfaced += 1;
+                self.notify(Event::Unread(observation.clone()));
+            }
+        }
+    }
+
+    fn take_commands(
+        &mut self,
+        topic: &Topic<'_>,
+        of: Option<&CommandType>,
+        payload: &[u8],
+        is_answer: bool,
+    ) {
+        let Ok(list) = commands::parse_list(payload, of) else {
+            self.malformed(topic);
+            return;
+        };
+        if list.malformed > 0 {
+            self.malformed(topic);
+        }
+        if let (Some(command_type), true) = (of, is_answer) {
+            self.settle(command_type, &list.commands);
+        }
+        let is_observed = |observation| self.standing.contains_key(&observation);
+        let (observed, others): (Vec<_>, Vec<_>) = list.commands.into_iter().partition(|command| {
+            is_observed(Observation::Commands(command.command_type().clone()))
+        });
+        self.statistics.commands_unobserved += others.len() as u64;
+        for command in self.pass_ledger(observed, true) {
+            let observation = Observation::Commands(command.command_type().clone());
+            self.ledger.push_unread(command);
+            self.notify(Event::Unread(observation));
+        }
+    }
+
+    /// What the ledger leaves of an answer to `Pending`.
+    fn sift(&mut self, command_type: &CommandType, payload: &[u8]) -> Bytes {
+        match commands::parse_list(payload, Some(command_type)) {
+            Ok(list) => {
+                self.settle(command_type, &list.commands);
+                commands::write_list(&self.pass_ledger(list.commands, false))
+            }
+            // The request's own decoding says what is wrong with it.
+            Err(_) => Bytes::copy_from_slice(payload),
+        }
+    }
+
+    /// The commands that are to be surfaced. Results of finished ones are sent again.
+    fn pass_ledger(&mut self, commands: Vec<Command>, into_inbox: bool) -> Vec<Command> {
+        let mut surfaced = Vec::new();
+        let mut again: Vec<(CommandType, Vec<StoredResult>)> = Vec::new();
+        for command in commands {
+            let key = CommandKey::from(&command);
+            let unread = self.ledger.unread_len() + surfaced.len();
+            let is_new = !self.ledger.is_known(&key);
+            if is_new && into_inbox && unread >= self.options.max_unread_commands {
+                self.hold_back(command.command_type());
+                continue;
+            }
+            if is_new {
+                self.make_room();
+            }
+            match self.ledger.offer(&key, self.options.max_commands) {
+                Offer::Surface { interrupted } => {
+                    self.record(|| Record::Surfaced(key));
+                    self.statistics.commands_surfaced += 1;
+                    surfaced.push(command.interrupted(interrupted));
+                }
+                Offer::Running => self.statistics.commands_repeated += 1,
+                Offer::Resend(result) => {
+                    self.statistics.results_resent += 1;
+                    let room = self.options.max_message.saturating_sub(result.json.len());
+                    match again.iter_mut().find(|(name, results)| {
+                        name == command.command_type() && report_len(results) < room
+                    }) {
+                        Some((_, results)) => results.push(result),
+                        None => again.push((command.command_type().clone(), vec![result])),
+                    }
+                }
+                Offer::NoRoom => self.hold_back(command.command_type()),
+            }
+        }
+        for (command_type, results) in again {
+            let request = commands::resend(&command_type, &results);
+            let effect = Effect::Results(command_type, results);
+            self.push_own(Prepared { effect, ..request }, Owner::Ledger, None);
+        }
+        surfaced
+    }
+
+    /// Room in the ledger, if there can be.
+    pub(super) fn make_room(&mut self) {
+        if let Some(key) = self.ledger.make_room(self.options.max_commands) {
+            self.record(|| Record::Forgotten(key));
+        }
+    }
+
+    /// The platform answered a request with all that is outstanding of a type.
+    fn settle(&mut self, command_type: &CommandType, listed: &[Command]) {
+        for key in self.ledger.settle(command_type, listed) {
+            self.record(|| Record::ResultTaken(key));
+        }
+    }
+
+    fn hold_back(&mut self, command_type: &CommandType) {
+        self.statistics.commands_held += 1;
+        if self.ledger.hold(command_type) {
+            self.notify(Event::CommandsHeld(command_type.clone()));
+        }
+    }
+
+    fn malformed(&mut self, topic: &Topic<'_>) {
+        self.statistics.malformed += 1;
+        self.notify(Event::Malformed {
+            topic: topic.shortened(),
+        });
+    }
+
+    /// The resource of a request that may be answered: one in flight, or one that waits to be
+    /// sent again. One with a fixed ID holds that even before it is sent.
+    fn resource_of(&self, id: RequestId) -> Option<&str> {
+        let flight = self.flights.get(&id).map(|flight| &flight.entry);
+        let entry = flight.or_else(|| self.queue.find(id).filter(|entry| entry.was_sent))?;
+        Some(entry.request.resource())
+    }
+
+    /// Which of the services that push a topic belongs to.
+    fn service_of(&self, topic: &Topic<'_>) -> Option<Service> {
+        [
+            Service::Commands,
+            Service::Configurations,
+            Service::Software,
+        ]
+        .into_iter()
+        .find(|service| self.options.instances.of(service).as_str() == topic.extension())
+    }
+}
+
+/// How long a report of these results is, in bytes.
+fn report_len(results: &[StoredResult]) -> usize {
+    let elements = results.iter().map(|result| result.json.len() + 1);
+    elements.sum::<usize>() + 1
+}
+
+/// What a push is about.
+#[derive(Debug, PartialEq, Eq)]
+enum Subject {
+    One(Observation),
+    /// Commands that say their types themselves (11/CEP "MAY").
+    AllCommands,
+}
+
+/// By levels, never by prefix (FACTS trap 6).
+fn subject(service: Option<Service>, resource: &str) -> Option<Subject> {
+    let mut levels = resource.split('/');
+    let levels = (levels.next(), levels.next(), levels.next(), levels.next());
+    let one = match (service?, levels) {
+        (Service::Commands, (Some("command"), None, None, None)) => {
+            return Some(Subject::AllCommands);
+        }
+        (Service::Commands, (Some("command"), Some(name), None, None)) => {
+            Observation::Commands(CommandType::new(name).ok()?)
+        }
+        (Service::Configurations, (Some("config"), Some("json"), None, None)) => {
+            Observation::Configuration(None)
+        }
+        (Service::Configurations, (Some("config"), Some("json"), Some(name), None)) => {
+            Observation::Configuration(Some(ConfigName::new(name).ok()?))
+        }
+        (Service::Software, (Some("config"), Some("json"), None, None)) => Observation::Software,
+        _ => return None,
+    };
+    Some(Subject::One(one))
+}
+
+/// What a message says of success: the suffix decides, unless the body has a status of its own
+/// (FACTS trap 20). "Not modified" may come either way; it is an empty success.
+fn verdict(suffix: Suffix, payload: &[u8], status_in_body: bool) -> Result<&[u8], Failure> {
+    let status = match suffix == Suffix::Error || status_in_body {
+        true => Status::read(payload),
+        false => return Ok(payload),
+    };
+    match (suffix, status.code()) {
+        (_, Some(304)) if status_in_body => Ok(b""),
+        (Suffix::Error, _) | (Suffix::Status, Some(400..)) => Err(status.into_failure()),
+        (Suffix::Status, _) => Ok(payload),
+    }
+}
+
+fn rejection(payload: &[u8]) -> Failure {
+    Status::read(payload).into_failure()
+}
+
+/// The error object of 1/KP, read leniently: whatever is missing or of another type is left out
+/// (FACTS section 9).
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(rename = "statusCode")]
+    code: Option<serde_json::Value>,
+    #[serde(rename = "reasonPhrase")]
+    reason: Option<serde_json::Value>,
+}
+
+impl Status {
+    fn read(payload: &[u8]) -> Self {
+        // serde would read an array, such as a list of commands, as the fields in their order.
+        match payload.trim_ascii().first() {
+            Some(b'{') => serde_json::from_slice(payload).unwrap_or_default(),
+            _ => Self::default(),
+        }
+    }
+
+    /// A whole number, which may be written as a float (FACTS trap 39).
+    fn code(&self) -> Option<u16> {
+        let number = self.code.as_ref()?.as_f64()?;
+        let whole = number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number);
+        whole.then_some(number as u16)
+    }
+
+    fn into_failure(self) -> Failure {
+        let status = self.code();
+        let reason = match self.reason {
+            Some(serde_json::Value::String(reason)) => reason,
+            _ => String::new(),
+        };
+        Failure::Rejected { status, reason }
+    }
+}

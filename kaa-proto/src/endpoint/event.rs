@@ -1,0 +1,179 @@
+//! What an endpoint tells its host, and what it counts.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{CommandKey, Observation};
+use crate::request::{Failure, Outcome, RequestId, Service};
+
+/// Something the host or the application may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A request ended. Each that was taken ends exactly once.
+    Completed {
+        /// Which.
+        id: RequestId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// There is something new to read for this observation.
+    Unread(Observation),
+    /// An observation was confirmed by the platform, for the first time on this link or again
+    /// after a failure.
+    Observed(Observation),
+    /// An observation is not confirmed; it is tried again later by itself.
+    ObservationFailed {
+        /// Which.
+        observation: Observation,
+        /// Why.
+        failure: Failure,
+    },
+    /// The platform refused results after they had been taken. They are kept and sent again when
+    /// it asks for them again.
+    ResultsRejected {
+        /// The commands.
+        commands: Vec<CommandKey>,
+        /// Why.
+        failure: Failure,
+    },
+    /// A subscription was refused, or not answered. What needs it is sent all the same.
+    SubscriptionRefused {
+        /// The filter, with the token shortened.
+        filter: String,
+    },
+    /// An `/error` for a request without ID: nobody can say for which (FACTS trap 7).
+    UnassignedError {
+        /// The resource, without the token.
+        resource: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// Commands were left with the platform for want of room; they are asked for again when there
+    /// is some.
+    CommandsHeld(crate::names::CommandType),
+    /// A message could not be read. It was ignored.
+    Malformed {
+        /// Its topic, with the token shortened.
+        topic: String,
+    },
+    /// A request of an earlier run of the program, known from the store, ended.
+    RestoredCompleted {
+        /// Its number in that run.
+        id: RequestId,
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// What an endpoint has seen. Every counter only rises.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Requests taken.
+    pub submitted: u64,
+    /// Requests confirmed.
+    pub confirmed: u64,
+    /// Requests that ended as [`Failure::Rejected`].
+    pub rejected: u64,
+    /// Requests that ended as [`Failure::Unanswered`].
+    pub unanswered: u64,
+    /// Requests that ended as [`Failure::OutcomeUnknown`].
+    pub outcome_unknown: u64,
+    /// Requests that ended as [`Failure::Expired`].
+    pub expired: u64,
+    /// Requests that ended as [`Failure::Dropped`].
+    pub dropped: u64,
+    /// Requests that ended as [`Failure::Cancelled`].
+    pub cancelled: u64,
+    /// Requests that ended as [`Failure::Closed`].
+    pub closed: u64,
+    /// Messages given to the host, observations and repeated results included.
+    pub messages: u64,
+    /// Those of them that were sent again after a link loss.
+    pub resent: u64,
+    /// Answers that came after their request had ended.
+    pub late_answers: u64,
+    /// Answers with an ID that was not given out, or for another resource.
+    pub foreign_answers: u64,
+    /// Own or foreign requests that a broker echoed.
+    pub echoes: u64,
+    /// Messages without ID that are no push of something observed.
+    pub unsolicited: u64,
+    /// Messages that could not be read.
+    pub malformed: u64,
+    /// Commands surfaced.
+    pub commands_surfaced: u64,
+    /// Commands delivered again while in progress.
+    pub commands_repeated: u64,
+    /// Stored results sent again.
+    pub results_resent: u64,
+    /// Commands of types that nobody observes.
+    pub commands_unobserved: u64,
+    /// Commands left with the platform for want of room.
+    pub commands_held: u64,
+    /// Configurations and software updates surfaced.
+    pub configurations_surfaced: u64,
+    /// Those delivered again, and not surfaced again.
+    pub configurations_repeated: u64,
+    /// Events other than completions that were lost because nobody polled.
+    pub events_lost: u64,
+}
+
+impl Statistics {
+    pub(super) fn count(&mut self, outcome: &Outcome) {
+        let counter = match outcome {
+            Ok(_) => &mut self.confirmed,
+            Err(Failure::Rejected { .. } | Failure::Undecodable(_)) => &mut self.rejected,
+            Err(Failure::Unanswered) => &mut self.unanswered,
+            Err(Failure::OutcomeUnknown) => &mut self.outcome_unknown,
+            Err(Failure::Expired) => &mut self.expired,
+            Err(Failure::Dropped) => &mut self.dropped,
+            Err(Failure::Cancelled) => &mut self.cancelled,
+            Err(Failure::Closed) => &mut self.closed,
+        };
+        *counter += 1;
+    }
+
+    /// How many requests have ended.
+    #[must_use]
+    pub const fn ended(&self) -> u64 {
+        self.confirmed
+            + self.rejected
+            + self.unanswered
+            + self.outcome_unknown
+            + self.expired
+            + self.dropped
+            + self.cancelled
+            + self.closed
+    }
+}
+
+/// A request that was not confirmed when its endpoint was closed. `Debug` shows the payload's
+/// length only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Which.
+    pub id: RequestId,
+    /// What it was for.
+    pub service: Service,
+    /// Its resource path.
+    pub resource: String,
+    /// Its payload.
+    pub payload: Bytes,
+    /// Whether it had been sent: then it may have been processed.
+    pub sent: bool,
+}
+
+impl fmt::Debug for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unfinished")
+            .field("id", &self.id)
+            .field("service", &self.service)
+            .field("resource", &self.resource)
+            .field("payload_len", &self.payload.len())
+            .field("sent", &self.sent)
+            .finish()
+    }
+}

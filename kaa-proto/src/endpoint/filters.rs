@@ -1,0 +1,272 @@
+//! Which subscriptions there are, and which requests wait for them.
+//!
+//! Subscriptions are made in groups: all filters that a resource needs. A request waits until
+//! its group was answered; a refused filter is reported and blocks nothing (FACTS trap 17).
+
+use std::collections::BTreeMap;
+
+use super::options::Subscriptions;
+use crate::names::{EndpointName, Extension};
+
+/// A subscription that the host is to make or to take back.
+#[derive(Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Filter {
+    /// Subscribe, and tell the answer by [`Endpoint::handle_filter`](super::Endpoint::handle_filter).
+    Subscribe(String),
+    /// Unsubscribe; no answer is expected.
+    Unsubscribe(String),
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (verb, filter) = match self {
+            Self::Subscribe(filter) => ("Subscribe", filter),
+            Self::Unsubscribe(filter) => ("Unsubscribe", filter),
+        };
+        write!(f, "{verb}({})", crate::topic::shortened(filter))
+    }
+}
+
+/// What became of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterOutcome {
+    /// Granted, at whatever QoS.
+    Granted,
+    /// Refused (SUBACK 0x80), or not answered in time.
+    Refused,
+}
+
+/// What a request needs: the extension and the pattern of its resource, or all of the extension.
+pub(super) type GroupKey = (Extension, Option<&'static str>);
+
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    /// Each filter and where it stands. A filter may belong to several groups.
+    states: BTreeMap<String, State>,
+    /// The filters of each group.
+    groups: BTreeMap<GroupKey, Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be given to the host.
+    ///
+    /// Exits: `Asked`.
+    Wanted,
+    /// Given to the host.
+    ///
+    /// Exits: `Settled` with its answer; `Wanted` on a new link.
+    Asked,
+    /// Answered.
+    ///
+    /// Exits: `Wanted` on a new link.
+    Settled,
+    /// To be taken back.
+    ///
+    /// Exits: gone when the host was told, or on a new link.
+    Unwanted,
+}
+
+impl Filters {
+    /// Makes sure that a group is there.
+    pub(super) fn need(&mut self, mode: Subscriptions, name: &EndpointName, key: &GroupKey) {
+        if mode == Subscriptions::None || self.groups.contains_key(key) {
+            return;
+        }
+        let filters = filters_of(mode, name, key);
+        for filter in &filters {
+            self.states.entry(filter.clone()).or_insert(State::Wanted);
+        }
+        self.groups.insert(key.clone(), filters);
+    }
+
+    /// Whether all filters of a group were answered.
+    pub(super) fn is_settled(&self, key: &GroupKey) -> bool {
+        let filters = self.groups.get(key).map_or(&[][..], Vec::as_slice);
+        filters
+            .iter()
+            .all(|filter| self.states.get(filter) == Some(&State::Settled))
+    }
+
+    /// A new link knows nothing of what was subscribed before.
+    pub(super) fn reset(&mut self) {
+        self.states.retain(|_, state| *state != State::Unwanted);
+        for state in self.states.values_mut() {
+            *state = State::Wanted;
+        }
+    }
+
+    /// Takes all back.
+    pub(super) fn withdraw(&mut self) {
+        self.groups.clear();
+        self.states.retain(|_, state| *state != State::Wanted);
+        for state in self.states.values_mut() {
+            *state = State::Unwanted;
+        }
+    }
+
+    /// Settles what was asked; `false` if it was not, or was settled before.
+    pub(super) fn handle(&mut self, filter: &str) -> bool {
+        match self.states.get_mut(filter) {
+            Some(state @ State::Asked) => {
+                *state = State::Settled;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Those that were given to the host and not answered.
+    pub(super) fn asked(&self) -> impl Iterator<Item = &String> {
+        let asked = self.states.iter();
+        asked
+            .filter(|(_, state)| **state == State::Asked)
+            .map(|(filter, _)| filter)
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Filter> {
+        let waiting = |state: &State| matches!(state, State::Wanted | State::Unwanted);
+        let (filter, state) = self.states.iter_mut().find(|(_, state)| waiting(state))?;
+        let filter = filter.clone();
+        if *state == State::Wanted {
+            *state = State::Asked;
+            return Some(Filter::Subscribe(filter));
+        }
+        self.states.remove(&filter);
+        Some(Filter::Unsubscribe(filter))
+    }
+}
+
+fn filters_of(mode: Subscriptions, name: &EndpointName, key: &GroupKey) -> Vec<String> {
+    let (version, token) = (name.app_version().as_str(), name.token().as_str());
+    let (extension, pattern) = key;
+    match (mode, pattern) {
+        (Subscriptions::None, _) => Vec::new(),
+        (Subscriptions::PerEndpoint, _) => vec![format!("kp1/{version}/+/{token}/#")],
+        (Subscriptions::PerResource, None) => vec![format!("kp1/{version}/{extension}/{token}/#")],
+        (Subscriptions::PerResource, Some(pattern)) => {
+            let resource = format!("kp1/{version}/{extension}/{token}/{pattern}");
+            let mut filters = vec![
+                format!("{resource}/+/status"),
+                format!("{resource}/+/error"),
+            ];
+            if PUSHED.contains(pattern) {
+                filters.push(format!("{resource}/status"));
+            }
+            filters
+        }
+    }
+}
+
+/// The resources that are their own patterns. Any other one without a pattern is covered by a
+/// filter for its whole extension, so that the number of filters is bounded.
+pub(super) const EXACT: [&str; 9] = [
+    "json",
+    "get",
+    "get/keys",
+    "update",
+    "update/keys",
+    "delete/keys",
+    "config/json",
+    "applied/json",
+    "token",
+];
+
+/// The patterns of resources on which the platform speaks unasked, without ID.
+const PUSHED: [&str; 3] = ["command/+", "config/json", "config/json/+"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> EndpointName {
+        EndpointName::parse("v", "tok").unwrap()
+    }
+
+    fn key(extension: &'static str, pattern: Option<&'static str>) -> GroupKey {
+        (Extension::literal(extension), pattern)
+    }
+
+    fn polled(filters: &mut Filters) -> Vec<String> {
+        std::iter::from_fn(|| filters.poll())
+            .map(|filter| match filter {
+                Filter::Subscribe(filter) => filter,
+                Filter::Unsubscribe(filter) => format!("-{filter}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_group_has_the_filters_of_its_mode() {
+        let cases: [(_, _, &[&str]); 5] = [
+            (
+                Subscriptions::PerResource,
+                key("dcx", Some("json")),
+                &["kp1/v/dcx/tok/json/+/error", "kp1/v/dcx/tok/json/+/status"],
+            ),
+            (
+                Subscriptions::PerResource,
+                key("cex", Some("command/+")),
+                &[
+                    "kp1/v/cex/tok/command/+/+/error",
+                    "kp1/v/cex/tok/command/+/+/status",
+                    "kp1/v/cex/tok/command/+/status",
+                ],
+            ),
+            (
+                Subscriptions::PerResource,
+                key("tsx", None),
+                &["kp1/v/tsx/tok/#"],
+            ),
+            (
+                Subscriptions::PerEndpoint,
+                key("tsx", None),
+                &["kp1/v/+/tok/#"],
+            ),
+            (Subscriptions::None, key("tsx", None), &[]),
+        ];
+        for (mode, key, expected) in cases {
+            let mut filters = Filters::default();
+            filters.need(mode, &name(), &key);
+            assert_eq!(polled(&mut filters), expected, "{mode:?} {key:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_settled_when_each_filter_was_answered() {
+        let (mut filters, key) = (Filters::default(), key("dcx", Some("json")));
+        filters.need(Subscriptions::PerResource, &name(), &key);
+        assert!(!filters.is_settled(&key));
+        let asked = polled(&mut filters);
+        assert!(filters.handle(&asked[0]) && !filters.is_settled(&key));
+        assert!(filters.handle(&asked[1]) && filters.is_settled(&key));
+        assert!(!filters.handle(&asked[1]), "answered twice");
+        filters.reset();
+        assert!(!filters.is_settled(&key));
+        assert_eq!(polled(&mut filters), asked);
+        assert!(filters.asked().eq(&asked));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_taken_back() {
+        let mut filters = Filters::default();
+        filters.need(Subscriptions::PerResource, &name(), &key("tsx", None));
+        let _ = polled(&mut filters);
+        filters.need(Subscriptions::PerResource, &name(), &key("adx", None));
+        filters.withdraw();
+        assert_eq!(polled(&mut filters), ["-kp1/v/tsx/tok/#"]);
+
+        filters.need(Subscriptions::PerResource, &name(), &key("tsx", None));
+        let _ = polled(&mut filters);
+        filters.withdraw();
+        filters.reset();
+        assert!(polled(&mut filters).is_empty(), "a new link has none");
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let filter = Filter::Subscribe("kp1/v/dcx/JTjdbENzHh/#".into());
+        assert_eq!(format!("{filter:?}"), "Subscribe(kp1/v/dcx/JTj…/#)");
+    }
+}

@@ -1,0 +1,92 @@
+//! A request on its way: an entry in the queue, then in flight, until it ends.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::Observation;
+use crate::QoS;
+use crate::names::Extension;
+use crate::request::{Prepared, RequestId};
+
+/// One request, wherever it is.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: RequestId,
+    pub(super) request: Prepared,
+    /// The extension instance, resolved.
+    pub(super) extension: Extension,
+    pub(super) qos: QoS,
+    pub(super) answer_within: Duration,
+    pub(super) owner: Owner,
+    /// Bound when it is first emitted, kept when it is sent again.
+    pub(super) wire_id: Option<u32>,
+    /// Whether its last byte has ever been handed over.
+    pub(super) was_sent: bool,
+    /// Until when it may wait in the queue, if it was never sent.
+    pub(super) expires_at: Option<Instant>,
+    /// Whether a record says that it was given out.
+    pub(super) sent_recorded: bool,
+}
+
+impl Entry {
+    /// What it counts for in the bounds of the queue, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.request.resource().len() + self.request.payload().len()
+    }
+}
+
+/// Who wants to know how it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The application: every one of these ends with an event.
+    Caller,
+    /// A standing observation.
+    Observation(Observation),
+    /// The ledger, which sends stored results again.
+    Ledger,
+    /// Nobody: taking an observation back, reporting the version before observing.
+    Nobody,
+}
+
+/// An entry that was given out.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) entry: Entry,
+    pub(super) stage: Stage,
+    /// Whether it had been sent on an earlier link.
+    pub(super) sent_before: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Given to the host, its last byte not known to be handed over.
+    ///
+    /// Exits: `Sent`; the queue when it was not sent or the link died.
+    Emitted,
+    /// Its last byte was handed over; `answer_within` runs.
+    ///
+    /// Exits: its end; the queue when the link died and it may be sent again; `Listening`.
+    Sent,
+    /// Ended with an acknowledgement, but a late `/error` is still of interest.
+    ///
+    /// Exits: gone with that `/error`, a `/status`, or at `answer_within`.
+    Listening,
+}
+
+/// A message of this endpoint that was given out.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageKey(pub(super) RequestId);
+
+impl MessageKey {
+    /// The request that the message carries.
+    #[must_use]
+    pub const fn request(self) -> RequestId {
+        self.0
+    }
+}
+
+impl fmt::Debug for MessageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageKey({})", self.0.number())
+    }
+}

@@ -1,0 +1,197 @@
+//! The request IDs of one extension instance, as they stand in topics.
+//!
+//! IDs rotate through 1..=99, as PAGE advises, while one of them is free; when none is, the
+//! search goes on up to the option's bound. An ID is held by a request in flight or by an
+//! observation; after a time-out or an unknown outcome the pair of resource and ID rests as a
+//! tombstone, so that a late answer finds no new waiter (FACTS traps 9, 11, 12, 13).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Observation;
+use crate::request::RequestId;
+use crate::timers::Timers;
+
+/// PAGE: "a random number between 1 and 99".
+const ADVISED: u32 = 99;
+
+/// Who an ID belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    Request(RequestId),
+    Observation(Observation),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct IdSpace {
+    /// Who holds which ID.
+    holders: BTreeMap<u32, Holder>,
+    /// Pairs that rest, and until when.
+    tombstones: Timers<(u32, Arc<str>)>,
+    /// How many advised IDs were given out; where the next search begins.
+    turn: u32,
+    /// The same for those above the advised ones.
+    high_turn: u32,
+}
+
+impl IdSpace {
+    /// Takes a free ID for `resource`; `None` when there is none up to `max`.
+    pub(super) fn allocate(
+        &mut self,
+        resource: &Arc<str>,
+        max: u32,
+        holder: Holder,
+    ) -> Option<u32> {
+        let advised = max.min(ADVISED);
+        let id = match self.search(1, advised, self.turn, resource) {
+            Some(id) => {
+                self.turn = id % advised;
+                id
+            }
+            None => {
+                let id = self.search(ADVISED + 1, max, self.high_turn, resource)?;
+                self.high_turn = (id - ADVISED) % (max - ADVISED);
+                id
+            }
+        };
+        self.holders.insert(id, holder);
+        Some(id)
+    }
+
+    /// Whether [`allocate`](Self::allocate) would find one.
+    pub(super) fn has_free(&self, resource: &Arc<str>, max: u32) -> bool {
+        let advised = max.min(ADVISED);
+        self.search(1, advised, self.turn, resource).is_some()
+            || self
+                .search(ADVISED + 1, max, self.high_turn, resource)
+                .is_some()
+    }
+
+    /// Takes this ID, if nobody holds it.
+    pub(super) fn take(&mut self, id: u32, holder: Holder) -> bool {
+        let free = !self.holders.contains_key(&id);
+        if free {
+            self.holders.insert(id, holder);
+        }
+        free
+    }
+
+    pub(super) fn holder(&self, id: u32) -> Option<&Holder> {
+        self.holders.get(&id)
+    }
+
+    /// Frees an ID; with `rest_until` the pair rests first.
+    pub(super) fn release(&mut self, id: u32, resource: &Arc<str>, rest_until: Option<Instant>) {
+        self.holders.remove(&id);
+        if let Some(until) = rest_until {
+            self.tombstones.set((id, Arc::clone(resource)), until);
+        }
+    }
+
+    /// Whether an answer on this pair comes late.
+    pub(super) fn is_tombstone(&self, id: u32, resource: &str) -> bool {
+        self.tombstones.is_set(&(id, resource.into()))
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while self.tombstones.pop_due(now).is_some() {}
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.tombstones.next()
+    }
+
+    /// The first free ID from `low` to `high`, starting `turn` after `low`. Every ID passed over
+    /// is held or rests, so the search is no longer than those are many.
+    fn search(&self, low: u32, high: u32, turn: u32, resource: &Arc<str>) -> Option<u32> {
+        let span = high.checked_sub(low)?.saturating_add(1);
+        let mut candidate = (0, Arc::clone(resource));
+        let taken = self.holders.len() + self.tombstones.len();
+        let steps = span.min(u32::try_from(taken).unwrap_or(u32::MAX).saturating_add(1));
+        (0..steps)
+            .map(|step| low + (turn + step) % span)
+            .find(|&id| {
+                candidate.0 = id;
+                !self.holders.contains_key(&id) && !self.tombstones.is_set(&candidate)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const HOLDER: Holder = Holder::Request(RequestId::FIRST);
+
+    fn now() -> Instant {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        Instant::now()
+    }
+
+    fn json() -> Arc<str> {
+        "json".into()
+    }
+
+    /// FACTS traps 12 and 15: rotation from 1, never 0, and room above the advised ones.
+    #[test]
+    fn trap_12_ids_rotate_through_the_advised_ones_and_go_on_above_when_all_are_held() {
+        let mut space = IdSpace::default();
+        let ids: Vec<_> = (0..101)
+            .filter_map(|_| space.allocate(&json(), 101, HOLDER))
+            .collect();
+        assert_eq!(ids, (1..=101).collect::<Vec<_>>());
+        assert_eq!(
+            space.allocate(&json(), 101, HOLDER),
+            None,
+            "back-pressure, no panic"
+        );
+        space.release(100, &json(), None);
+        assert_eq!(space.allocate(&json(), 101, HOLDER), Some(100));
+        space.release(7, &json(), None);
+        assert_eq!(space.allocate(&json(), 101, HOLDER), Some(7));
+    }
+
+    #[test]
+    fn a_freed_id_is_not_taken_again_before_the_others_had_their_turn() {
+        let mut space = IdSpace::default();
+        for expected in (1..=99).chain(1..=3) {
+            let id = space.allocate(&json(), 99_999, HOLDER);
+            assert_eq!(id, Some(expected));
+            space.release(expected, &json(), None);
+        }
+    }
+
+    /// FACTS trap 11: on the same resource it rests, on another one it may be used.
+    #[test]
+    fn trap_11_a_tombstone_keeps_its_pair_out_of_use_until_it_ends() {
+        let start = now();
+        let until = start + Duration::from_secs(60);
+        let mut space = IdSpace::default();
+        for id in 1..=3 {
+            assert_eq!(space.allocate(&json(), 3, HOLDER), Some(id));
+            space.release(id, &json(), Some(until));
+        }
+        assert_eq!(space.allocate(&json(), 3, HOLDER), None);
+        assert!(space.is_tombstone(2, "json") && !space.is_tombstone(2, "json/x"));
+        assert_eq!(space.allocate(&"token".into(), 3, HOLDER), Some(1));
+        assert_eq!(space.poll_timeout(), Some(until));
+        space.handle_timeout(until);
+        assert_eq!(space.poll_timeout(), None);
+        assert_eq!(
+            space.allocate(&json(), 3, HOLDER),
+            Some(2),
+            "1 is held by the other resource"
+        );
+    }
+
+    #[test]
+    fn a_fixed_id_is_taken_once() {
+        let mut space = IdSpace::default();
+        assert!(space.take(234_531, HOLDER));
+        assert!(!space.take(234_531, HOLDER));
+        assert_eq!(space.holder(234_531), Some(&HOLDER));
+    }
+}

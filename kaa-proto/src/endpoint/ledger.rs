@@ -1,0 +1,389 @@
+//! The command ledger: what became of each command, however it arrived.
+//!
+//! The platform repeats a command until its result is accepted, and commands are "often not
+//! idempotent" (11/CEP; FACTS trap 26). So each is surfaced once; a repeated one that is finished
+//! gets its stored result sent again.
+//!
+//! ```text
+//!            surfaced              finished
+//!  (unknown) ────────▶ InProgress ─────────▶ Finished ──▶ evicted, the oldest confirmed first
+//!      ▲                   │                     │
+//!      └───── released ────┘          repeated: stored result is sent again
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+use crate::commands::{Command, CommandId};
+use crate::names::CommandType;
+use crate::request::StoredResult;
+
+/// One command of an endpoint: IDs are unique only within a type (11/CEP).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommandKey {
+    command_type: CommandType,
+    id: CommandId,
+}
+
+impl CommandKey {
+    /// The command of this type and ID.
+    #[must_use]
+    pub const fn new(command_type: CommandType, id: CommandId) -> Self {
+        Self { command_type, id }
+    }
+
+    /// Its type.
+    #[must_use]
+    pub const fn command_type(&self) -> &CommandType {
+        &self.command_type
+    }
+
+    /// Its ID.
+    #[must_use]
+    pub const fn id(&self) -> &CommandId {
+        &self.id
+    }
+}
+
+impl From<&Command> for CommandKey {
+    fn from(command: &Command) -> Self {
+        Self::new(command.command_type().clone(), command.id().clone())
+    }
+}
+
+impl fmt::Debug for CommandKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommandKey({}/{:?})", self.command_type, self.id)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// What became of each known command.
+    states: BTreeMap<CommandKey, State>,
+    /// Finished ones, oldest first.
+    finished: VecDeque<CommandKey>,
+    /// Surfaced and not yet read, oldest first.
+    unread: VecDeque<Command>,
+    /// Types of which a command was left with the platform for want of room.
+    held: BTreeSet<CommandType>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Surfaced; the application has not answered.
+    ///
+    /// Exits: `Finished`; unknown when released.
+    InProgress,
+    /// Was in progress when the program ended.
+    ///
+    /// Exits: `InProgress` when it is offered again; `Finished`.
+    Interrupted,
+    /// Answered.
+    ///
+    /// Exits: unknown when evicted.
+    Finished(Finished),
+}
+
+#[derive(Debug)]
+struct Finished {
+    result: StoredResult,
+    /// The platform took the result at least once.
+    confirmed: bool,
+    /// A message with the result is queued or in flight.
+    sending: bool,
+}
+
+/// What is to be done with a command that the platform offers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// It is new: surface it. `interrupted` if it was in progress when the program last ended.
+    Surface { interrupted: bool },
+    /// The application has it, or its result is on the way.
+    Running,
+    /// It is finished: send this result again.
+    Resend(StoredResult),
+    /// There is no room: leave it with the platform.
+    NoRoom,
+}
+
+impl Ledger {
+    /// Judges a command; one to be surfaced is in progress from now on.
+    pub(super) fn offer(&mut self, key: &CommandKey, max: usize) -> Offer {
+        match self.states.get_mut(key) {
+            Some(State::InProgress) => return Offer::Running,
+            Some(state @ State::Interrupted) => {
+                *state = State::InProgress;
+                return Offer::Surface { interrupted: true };
+            }
+            Some(State::Finished(finished)) if finished.sending => return Offer::Running,
+            Some(State::Finished(finished)) => {
+                finished.sending = true;
+                return Offer::Resend(finished.result.clone());
+            }
+            None => {}
+        }
+        if self.states.len() >= max {
+            return Offer::NoRoom;
+        }
+        self.states.insert(key.clone(), State::InProgress);
+        Offer::Surface { interrupted: false }
+    }
+
+    /// Keeps the result of a command; it is about to be sent.
+    pub(super) fn finish(&mut self, command_type: &CommandType, result: &StoredResult, max: usize) {
+        let key = CommandKey::new(command_type.clone(), result.id.clone());
+        if !self.is_known(&key) && self.states.len() >= max {
+            return;
+        }
+        if !matches!(self.states.get(&key), Some(State::Finished(_))) {
+            self.finished.push_back(key.clone());
+        }
+        let finished = Finished {
+            result: result.clone(),
+            confirmed: false,
+            sending: true,
+        };
+        self.states.insert(key, State::Finished(finished));
+    }
+
+    /// A message with the result ended. Whether the platform now took it for the first time.
+    pub(super) fn handle_result_end(&mut self, key: &CommandKey, confirmed: bool) -> bool {
+        let Some(State::Finished(finished)) = self.states.get_mut(key) else {
+            return false;
+        };
+        finished.sending = false;
+        confirmed && !std::mem::replace(&mut finished.confirmed, true)
+    }
+
+    /// The platform listed all commands of a type that are outstanding: of the finished ones, it
+    /// is done with those that it did not name (11/CEP). Returns them.
+    pub(super) fn settle(
+        &mut self,
+        command_type: &CommandType,
+        listed: &[Command],
+    ) -> Vec<CommandKey> {
+        let mut settled = Vec::new();
+        for (key, state) in &mut self.states {
+            let State::Finished(finished) = state else {
+                continue;
+            };
+            let is_listed = || listed.iter().any(|command| *command.id() == key.id);
+            let is_open = !finished.sending && !finished.confirmed;
+            if is_open && key.command_type == *command_type && !is_listed() {
+                finished.confirmed = true;
+                settled.push(key.clone());
+            }
+        }
+        settled
+    }
+
+    /// Forgets a command that was not answered: the next delivery surfaces it again.
+    pub(super) fn release(&mut self, key: &CommandKey) -> bool {
+        let running = matches!(self.states.get(key), Some(State::InProgress));
+        if running {
+            self.states.remove(key);
+        }
+        running
+    }
+
+    /// Keeps a surfaced command until it is read.
+    pub(super) fn push_unread(&mut self, command: Command) {
+        self.unread.push_back(command);
+    }
+
+    pub(super) fn unread_len(&self) -> usize {
+        self.unread.len()
+    }
+
+    pub(super) fn poll(&mut self, wanted: impl Fn(&CommandType) -> bool) -> Option<Command> {
+        let place = self
+            .unread
+            .iter()
+            .position(|command| wanted(command.command_type()))?;
+        self.unread.remove(place)
+    }
+
+    /// Remembers that there was no room for a command of this type; `false` if it was known.
+    pub(super) fn hold(&mut self, command_type: &CommandType) -> bool {
+        self.held.insert(command_type.clone())
+    }
+
+    /// Whether a command is in the ledger.
+    pub(super) fn is_known(&self, key: &CommandKey) -> bool {
+        self.states.contains_key(key)
+    }
+
+    /// Whether the application has a command and has not answered it.
+    pub(super) fn is_in_progress(&self, key: &CommandKey) -> bool {
+        matches!(
+            self.states.get(key),
+            Some(State::InProgress | State::Interrupted)
+        )
+    }
+
+    /// The types of which commands were held back, if there is room now.
+    pub(super) fn take_held(&mut self, max: usize, max_unread: usize) -> BTreeSet<CommandType> {
+        let evictable = || self.finished.iter().any(|key| self.is_confirmed(key));
+        let room = self.states.len() < max || evictable();
+        match room && self.unread.len() < max_unread {
+            true => std::mem::take(&mut self.held),
+            false => BTreeSet::new(),
+        }
+    }
+
+    /// Puts back a command that was in progress, as a store kept it.
+    pub(super) fn restore_in_progress(&mut self, key: CommandKey) {
+        self.states.insert(key, State::Interrupted);
+    }
+
+    /// Puts back a finished command, as a store kept it; the oldest comes first.
+    pub(super) fn restore_finished(
+        &mut self,
+        key: CommandKey,
+        result: StoredResult,
+        confirmed: bool,
+    ) {
+        self.finished.push_back(key.clone());
+        let finished = Finished {
+            result,
+            confirmed,
+            sending: false,
+        };
+        self.states.insert(key, State::Finished(finished));
+    }
+
+    /// Makes room for one more, if need be and if it can, by forgetting the oldest finished
+    /// command whose result the platform took. One whose result it never took would be run again.
+    pub(super) fn make_room(&mut self, max: usize) -> Option<CommandKey> {
+        if self.states.len() < max {
+            return None;
+        }
+        let place = self
+            .finished
+            .iter()
+            .position(|key| self.is_confirmed(key))?;
+        let key = self.finished.remove(place)?;
+        self.states.remove(&key);
+        Some(key)
+    }
+
+    fn is_confirmed(&self, key: &CommandKey) -> bool {
+        matches!(self.states.get(key), Some(State::Finished(f)) if f.confirmed && !f.sending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn key(id: i64) -> CommandKey {
+        CommandKey::new(CommandType::new("reboot").unwrap(), CommandId::from(id))
+    }
+
+    fn result(id: i64) -> StoredResult {
+        StoredResult {
+            id: CommandId::from(id),
+            json: Bytes::from(format!("{{\"id\":{id}}}")),
+        }
+    }
+
+    fn finish(ledger: &mut Ledger, id: i64) {
+        ledger.finish(key(id).command_type(), &result(id), 2);
+    }
+
+    const NEW: Offer = Offer::Surface { interrupted: false };
+
+    /// FACTS trap 26.
+    #[test]
+    fn trap_26_a_repeated_command_is_surfaced_once_and_answered_from_the_stored_result() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.offer(&key(1), 2), NEW);
+        assert_eq!(ledger.offer(&key(1), 2), Offer::Running);
+        finish(&mut ledger, 1);
+        assert_eq!(
+            ledger.offer(&key(1), 2),
+            Offer::Running,
+            "its result is on the way"
+        );
+        ledger.handle_result_end(&key(1), false);
+        assert_eq!(ledger.offer(&key(1), 2), Offer::Resend(result(1)));
+        assert_eq!(ledger.offer(&key(1), 2), Offer::Running);
+    }
+
+    #[test]
+    fn only_finished_commands_whose_result_was_taken_make_room() {
+        let mut ledger = Ledger::default();
+        assert_eq!(
+            (ledger.offer(&key(1), 2), ledger.offer(&key(2), 2)),
+            (NEW, NEW)
+        );
+        assert_eq!(ledger.offer(&key(3), 2), Offer::NoRoom, "both in progress");
+        finish(&mut ledger, 1);
+        ledger.handle_result_end(&key(1), false);
+        assert_eq!(
+            ledger.offer(&key(3), 2),
+            Offer::NoRoom,
+            "the result was never taken"
+        );
+        assert_eq!(ledger.make_room(2), None);
+        finish(&mut ledger, 1);
+        assert!(ledger.handle_result_end(&key(1), true));
+        assert_eq!(ledger.make_room(2), Some(key(1)));
+        assert_eq!(ledger.offer(&key(3), 2), NEW);
+        assert_eq!(ledger.offer(&key(2), 2), Offer::Running);
+    }
+
+    #[test]
+    fn the_platform_is_done_with_what_it_no_longer_lists() {
+        let mut ledger = Ledger::default();
+        for id in [1, 2] {
+            assert_eq!(ledger.offer(&key(id), 2), NEW);
+            finish(&mut ledger, id);
+            ledger.handle_result_end(&key(id), false);
+        }
+        let listed = Command::new(key(2).command_type().clone(), CommandId::from(2), None);
+        assert_eq!(ledger.settle(key(1).command_type(), &[listed]), [key(1)]);
+        assert_eq!(ledger.make_room(2), Some(key(1)));
+        assert_eq!(ledger.offer(&key(2), 2), Offer::Resend(result(2)));
+    }
+
+    #[test]
+    fn a_released_command_is_surfaced_again_and_a_finished_one_is_not_released() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.offer(&key(1), 2), NEW);
+        assert!(ledger.release(&key(1)));
+        assert_eq!(ledger.offer(&key(1), 2), NEW);
+        finish(&mut ledger, 1);
+        assert!(!ledger.release(&key(1)));
+    }
+
+    #[test]
+    fn held_types_come_back_when_there_is_room() {
+        let mut ledger = Ledger::default();
+        assert_eq!(
+            (ledger.offer(&key(1), 1), ledger.offer(&key(2), 1)),
+            (NEW, Offer::NoRoom)
+        );
+        ledger.hold(key(2).command_type());
+        assert!(ledger.take_held(1, 1).is_empty());
+        ledger.release(&key(1));
+        assert_eq!(ledger.take_held(1, 1).len(), 1);
+        assert!(ledger.take_held(1, 1).is_empty(), "asked for once");
+    }
+
+    #[test]
+    fn what_was_in_progress_at_a_crash_is_surfaced_as_interrupted() {
+        let mut ledger = Ledger::default();
+        ledger.restore_in_progress(key(1));
+        ledger.restore_finished(key(2), result(2), false);
+        assert_eq!(
+            ledger.offer(&key(1), 9),
+            Offer::Surface { interrupted: true }
+        );
+        assert_eq!(ledger.offer(&key(1), 9), Offer::Running);
+        assert_eq!(ledger.offer(&key(2), 9), Offer::Resend(result(2)));
+    }
+}

@@ -1,0 +1,268 @@
+//! Observations: what the platform is asked to push, and goes on being asked for.
+//!
+//! An observation stands until it is taken back. It is sent again at each link-up and every
+//! `refresh_observations`, always with the same request ID, on which the platform may answer
+//! again and again (FACTS trap 9). A failed one is tried again with growing pauses.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::flight::{Entry, Owner};
+use super::{Endpoint, Event, Timer, ids_rest, rest_time};
+use crate::names::{CommandType, ConfigName};
+use crate::request::{Failure, Prepared, RequestId, SubmitError};
+use crate::{commands, config, software};
+
+/// Something that the platform pushes when it changes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Observation {
+    /// Commands of a type.
+    Commands(CommandType),
+    /// The configuration of a name; `None` is the unnamed one.
+    Configuration(Option<ConfigName>),
+    /// Software updates.
+    Software,
+}
+
+/// One observation.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// Its request, while that is queued or in flight.
+    pub(super) request: Option<RequestId>,
+    /// Its ID in the topic, once it was sent.
+    pub(super) wire_id: Option<u32>,
+    /// How often in a row it failed.
+    failures: u32,
+    /// Whether it is confirmed, so that the next confirmation is no news.
+    pub(super) is_live: bool,
+}
+
+/// What was read for a configuration or for software.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// The identifier that the application reported as applied, and the platform confirmed.
+    pub(super) applied: Option<Arc<str>>,
+    /// The identifier that was last surfaced; empty for "none assigned".
+    pub(super) surfaced: Option<Arc<str>>,
+    /// What the application has not read yet: the newest only.
+    pub(super) unread: Option<Unread>,
+}
+
+/// A state that was pushed and not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    Configuration(config::Answer),
+    Software(software::Answer),
+}
+
+/// The first pause after a failed observation.
+const RETRY_FIRST: Duration = Duration::from_secs(30);
+
+/// More would be a mistake: each is a message at every link-up.
+const MAX_OBSERVATIONS: usize = 256;
+
+impl Endpoint {
+    /// Observes something until [`unobserve`](Self::unobserve). Asking twice is harmless.
+    ///
+    /// # Errors
+    /// [`SubmitError::QueueFull`] when 256 things are observed, [`SubmitError::Closed`] after
+    /// [`close`](Self::close).
+    pub fn observe(&mut self, now: Instant, observation: &Observation) -> Result<(), SubmitError> {
+        self.advance(now);
+        if self.closed {
+            return Err(SubmitError::Closed);
+        }
+        if self.standing.contains_key(observation) {
+            return Ok(());
+        }
+        if self.standing.len() >= MAX_OBSERVATIONS {
+            return Err(SubmitError::QueueFull(crate::request::Class::Control));
+        }
+        self.standing
+            .insert(observation.clone(), Standing::default());
+        if self.link_up {
+            self.issue(observation);
+        }
+        Ok(())
+    }
+
+    /// Observes software updates, and says before each observation that `current` is the version
+    /// that runs: the platform decides by it what to offer (FACTS trap 30).
+    ///
+    /// # Errors
+    /// As [`observe`](Self::observe); [`SubmitError::Invalid`] if `current` is empty.
+    pub fn observe_software(&mut self, now: Instant, current: &str) -> Result<(), SubmitError> {
+        Prepared::new(&software::ReportCurrent::new(current))?;
+        self.readings
+            .entry(Observation::Software)
+            .or_default()
+            .applied = Some(current.into());
+        self.observe(now, &Observation::Software)
+    }
+
+    /// Takes an observation back. What is unread stays readable. `false` if it did not stand.
+    pub fn unobserve(&mut self, now: Instant, observation: &Observation) -> bool {
+        let now = self.advance(now);
+        let Some(standing) = self.standing.remove(observation) else {
+            return false;
+        };
+        self.timers.clear(Timer::Refresh(observation.clone()));
+        let request = self.prepare(observation, false);
+        let mut was_asked = standing.wire_id.is_some();
+        if let Some(entry) = standing.request.and_then(|id| self.take_out(id, |_| true)) {
+            was_asked |= entry.was_sent;
+            self.timers.clear(Timer::Answer(entry.id));
+            self.free_id(now, &entry, ids_rest(true));
+        } else if let Some(wire_id) = standing.wire_id {
+            let entry = self.entry(request.clone(), Owner::Nobody);
+            if let Some(space) = self.spaces.get_mut(&entry.extension) {
+                let until = Some(now + rest_time(&entry));
+                space.release(wire_id, &entry.request.resource, until);
+            }
+        }
+        if self.link_up && was_asked {
+            self.push_own(request, Owner::Nobody, None);
+        }
+        true
+    }
+
+    /// Whether something is observed.
+    #[must_use]
+    pub fn is_observed(&self, observation: &Observation) -> bool {
+        self.standing.contains_key(observation)
+    }
+
+    /// The configuration of this name, if there is a new one to read: never
+    /// [`NotModified`](config::Answer::NotModified). Of several that came, the newest.
+    pub fn poll_configuration(&mut self, name: Option<&ConfigName>) -> Option<config::Answer> {
+        match self.take_unread(&Observation::Configuration(name.cloned()))? {
+            Unread::Configuration(answer) => Some(answer),
+            Unread::Software(_) => None,
+        }
+    }
+
+    /// The software update, if there is a new one to read.
+    pub fn poll_software(&mut self) -> Option<software::Answer> {
+        match self.take_unread(&Observation::Software)? {
+            Unread::Software(answer) => Some(answer),
+            Unread::Configuration(_) => None,
+        }
+    }
+
+    /// Sends an observation, unless its message is on the way already.
+    pub(super) fn issue(&mut self, observation: &Observation) {
+        let Some(standing) = self.standing.get(observation) else {
+            return;
+        };
+        let (wire_id, busy) = (standing.wire_id, standing.request.is_some());
+        if busy {
+            return;
+        }
+        self.timers.clear(Timer::Refresh(observation.clone()));
+        if *observation == Observation::Software {
+            let applied = self
+                .readings
+                .get(observation)
+                .and_then(|r| r.applied.clone());
+            let report =
+                applied.map(|version| Prepared::new(&software::ReportCurrent::new(&*version)));
+            if let Some(Ok(report)) = report {
+                self.push_own(report, Owner::Nobody, None);
+            }
+        }
+        let request = self.prepare(observation, true);
+        let id = self.push_own(request, Owner::Observation(observation.clone()), wire_id);
+        if let Some(standing) = self.standing.get_mut(observation) {
+            standing.request = Some(id);
+        }
+    }
+
+    /// The message of an observation ended: with an answer, or with a failure.
+    pub(super) fn handle_observed(
+        &mut self,
+        now: Instant,
+        observation: &Observation,
+        failure: Option<Failure>,
+    ) {
+        let Some(standing) = self.standing.get_mut(observation) else {
+            return;
+        };
+        standing.request = None;
+        let refresh = self.options.refresh_observations;
+        let was_live = standing.is_live;
+        standing.is_live = failure.is_none();
+        let pause = match &failure {
+            None => {
+                standing.failures = 0;
+                refresh.saturating_sub(self.rng.between(Duration::ZERO, refresh / 10))
+            }
+            Some(_) => {
+                let doubled = RETRY_FIRST.saturating_mul(1 << standing.failures.min(16));
+                standing.failures = standing.failures.saturating_add(1);
+                let pause = doubled.min(refresh);
+                pause.saturating_sub(self.rng.between(Duration::ZERO, pause / 10))
+            }
+        };
+        self.timers
+            .set(Timer::Refresh(observation.clone()), now + pause);
+        match failure {
+            Some(failure) => {
+                let observation = observation.clone();
+                self.notify(Event::ObservationFailed {
+                    observation,
+                    failure,
+                });
+            }
+            None if !was_live => self.notify(Event::Observed(observation.clone())),
+            None => {}
+        }
+    }
+
+    /// Asks again for the commands that there was no room for.
+    pub(super) fn ask_for_held(&mut self) {
+        let (max, unread) = (self.options.max_commands, self.options.max_unread_commands);
+        for command_type in self.ledger.take_held(max, unread) {
+            if self.link_up {
+                self.issue(&Observation::Commands(command_type));
+            }
+        }
+    }
+
+    /// Queues a message of the endpoint's own, beside the bounds: there are at most three for
+    /// each observation.
+    pub(super) fn push_own(
+        &mut self,
+        request: Prepared,
+        owner: Owner,
+        wire_id: Option<u32>,
+    ) -> RequestId {
+        let entry = Entry {
+            wire_id,
+            ..self.entry(request, owner)
+        };
+        let id = entry.id;
+        self.next_id = id.next();
+        self.enqueue(entry);
+        id
+    }
+
+    fn prepare(&self, observation: &Observation, observe: bool) -> Prepared {
+        let applied = self
+            .readings
+            .get(observation)
+            .and_then(|r| r.applied.as_deref());
+        match observation {
+            Observation::Commands(command_type) => commands::observe(command_type, observe),
+            Observation::Configuration(name) => config::observe(name.as_ref(), applied, observe),
+            Observation::Software => software::observe(applied, observe),
+        }
+    }
+
+    fn take_unread(&mut self, observation: &Observation) -> Option<Unread> {
+        match self.is_withheld() {
+            true => None,
+            false => self.readings.get_mut(observation)?.unread.take(),
+        }
+    }
+}

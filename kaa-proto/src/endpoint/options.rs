@@ -1,0 +1,293 @@
+//! What can be set for an endpoint, and why the defaults are what they are.
+
+use std::fmt;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use crate::QoS;
+use crate::request::{Class, Instances};
+use crate::topic::MAX_PARSED_ID;
+
+/// How an endpoint behaves. Every setter checks its value at once, so an `EndpointOptions` is
+/// always valid.
+///
+/// ```
+/// use std::time::Duration;
+/// use kaa_proto::endpoint::EndpointOptions;
+///
+/// let options = EndpointOptions::default().answer_within(Duration::from_secs(10))?;
+/// assert!(EndpointOptions::default().answer_within(Duration::ZERO).is_err());
+/// # let _ = options;
+/// # Ok::<(), kaa_proto::endpoint::InvalidEndpointOptions>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointOptions {
+    pub(crate) instances: Instances,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) qos: Option<QoS>,
+    pub(super) answer_within: Duration,
+    pub(super) max_request_id: u32,
+    pub(super) max_in_flight: usize,
+    pub(super) control: Bound,
+    pub(super) bulk: Bound,
+    pub(super) bulk_when_full: WhenFull,
+    pub(super) max_message: usize,
+    pub(super) drain_rate: Option<NonZeroU32>,
+    pub(super) refresh_observations: Duration,
+    pub(super) max_commands: usize,
+    pub(super) max_unread_commands: usize,
+    pub(super) durable: bool,
+}
+
+impl Default for EndpointOptions {
+    fn default() -> Self {
+        Self {
+            instances: Instances::default(),
+            subscriptions: Subscriptions::PerResource,
+            qos: None,
+            answer_within: Duration::from_secs(30),
+            max_request_id: 99_999,
+            max_in_flight: 64,
+            control: Bound {
+                count: 256,
+                bytes: 256 * 1024,
+            },
+            bulk: Bound {
+                count: 10_000,
+                bytes: 4 * 1024 * 1024,
+            },
+            bulk_when_full: WhenFull::DropOldest,
+            max_message: 256 * 1024,
+            drain_rate: None,
+            refresh_observations: Duration::from_secs(30 * 60),
+            max_commands: 256,
+            max_unread_commands: 64,
+            durable: false,
+        }
+    }
+}
+
+/// The room in flight that telemetry leaves to control requests.
+pub(super) const RESERVED_IN_FLIGHT: usize = 8;
+
+impl EndpointOptions {
+    /// The names of the extension instances. Default: `dcx`, `epmx`, `cex`, `cmx`, `cmx_ota`,
+    /// `bcx`.
+    #[must_use]
+    pub fn instances(self, instances: Instances) -> Self {
+        Self { instances, ..self }
+    }
+
+    /// What is subscribed to. Default: [`Subscriptions::PerResource`].
+    #[must_use]
+    pub fn subscriptions(self, subscriptions: Subscriptions) -> Self {
+        Self {
+            subscriptions,
+            ..self
+        }
+    }
+
+    /// The quality of service of requests that do not say. Default: 0 on a lone endpoint, because
+    /// a host that resends QoS 1 by itself would send twice what may be sent once; 1 on a
+    /// connection, which does not.
+    ///
+    /// # Errors
+    /// QoS 2 is refused: no Kaa service is known to grant it.
+    pub fn qos(self, qos: QoS) -> Result<Self, InvalidEndpointOptions> {
+        match qos {
+            QoS::ExactlyOnce => Err(InvalidEndpointOptions("a request has QoS 0 or 1")),
+            QoS::AtMostOnce | QoS::AtLeastOnce => Ok(Self {
+                qos: Some(qos),
+                ..self
+            }),
+        }
+    }
+
+    /// As [`qos`](Self::qos), where it was not set.
+    #[cfg(feature = "connection")]
+    pub(crate) fn default_qos(&mut self, qos: QoS) {
+        self.qos.get_or_insert(qos);
+    }
+
+    /// How long to wait for a confirmation, from the last byte handed to the transport, unless
+    /// the request says otherwise. Default 30 s: the platform waits for its own receivers before
+    /// it answers telemetry.
+    ///
+    /// # Errors
+    /// Refused if it is zero or over a day.
+    pub fn answer_within(self, time: Duration) -> Result<Self, InvalidEndpointOptions> {
+        match time.is_zero() || time > Duration::from_secs(24 * 3600) {
+            true => Err(InvalidEndpointOptions(
+                "answer_within is over 0 and up to 24 hours",
+            )),
+            false => Ok(Self {
+                answer_within: time,
+                ..self
+            }),
+        }
+    }
+
+    /// The largest request ID, used only when all of 1..=99 are taken. Default 99,999, as the
+    /// official Arduino client uses.
+    ///
+    /// # Errors
+    /// Refused if it is 0 or over 2,147,483,647, the platform's own bound.
+    pub fn max_request_id(self, max: u32) -> Result<Self, InvalidEndpointOptions> {
+        match max == 0 || max > MAX_PARSED_ID {
+            true => Err(InvalidEndpointOptions(
+                "max_request_id is from 1 to 2147483647",
+            )),
+            false => Ok(Self {
+                max_request_id: max,
+                ..self
+            }),
+        }
+    }
+
+    /// How many requests may be sent and not yet confirmed. Default 64; an eighth of it, at most
+    /// 8, is kept for the control queue. The rest waits in the queue.
+    #[must_use]
+    pub fn max_in_flight(self, max: NonZeroU16) -> Self {
+        Self {
+            max_in_flight: usize::from(max.get()),
+            ..self
+        }
+    }
+
+    /// The bound of a queue, in requests and in bytes of resource and payload. Default: control
+    /// 256 and 256 KiB, bulk 10,000 and 4 MiB: hours of telemetry, on a device with 64 MiB.
+    ///
+    /// A full control queue refuses; for bulk see [`bulk_when_full`](Self::bulk_when_full).
+    #[must_use]
+    pub fn queue(self, class: Class, count: NonZeroUsize, bytes: NonZeroUsize) -> Self {
+        let bound = Bound {
+            count: count.get(),
+            bytes: bytes.get(),
+        };
+        match class {
+            Class::Control => Self {
+                control: bound,
+                ..self
+            },
+            Class::Bulk => Self {
+                bulk: bound,
+                ..self
+            },
+        }
+    }
+
+    /// What a full bulk queue does. Default: [`WhenFull::DropOldest`]: after a long outage the
+    /// latest samples are worth the most.
+    #[must_use]
+    pub fn bulk_when_full(self, when_full: WhenFull) -> Self {
+        Self {
+            bulk_when_full: when_full,
+            ..self
+        }
+    }
+
+    /// The largest payload of a request, in bytes. Default 256 KiB: the platform's own messages
+    /// travel in units of at most 1 MiB.
+    #[must_use]
+    pub fn max_message(self, bytes: NonZeroUsize) -> Self {
+        Self {
+            max_message: bytes.get(),
+            ..self
+        }
+    }
+
+    /// At most this many bulk messages a second, so that the backlog of an outage does not run
+    /// into the platform's rate limit. Default: none.
+    #[must_use]
+    pub fn drain_rate(self, per_second: Option<NonZeroU32>) -> Self {
+        Self {
+            drain_rate: per_second,
+            ..self
+        }
+    }
+
+    /// How often observations are sent again on a link that stays up, less up to a tenth.
+    /// Default 30 minutes: the platform forgets silent endpoints (FACTS trap 35).
+    ///
+    /// # Errors
+    /// Refused if it is shorter than a second.
+    pub fn refresh_observations(self, every: Duration) -> Result<Self, InvalidEndpointOptions> {
+        match every < Duration::from_secs(1) {
+            true => Err(InvalidEndpointOptions(
+                "refresh_observations is at least 1 second",
+            )),
+            false => Ok(Self {
+                refresh_observations: every,
+                ..self
+            }),
+        }
+    }
+
+    /// How many commands the ledger knows: in progress, or finished with a result that may have
+    /// to be sent again. Default 256. When all are in progress, new ones are left with the
+    /// platform and asked for later.
+    #[must_use]
+    pub fn max_commands(self, max: NonZeroUsize) -> Self {
+        Self {
+            max_commands: max.get(),
+            ..self
+        }
+    }
+
+    /// How many commands may wait to be read by the application. Default 64; further ones are
+    /// left with the platform and asked for later.
+    #[must_use]
+    pub fn max_unread_commands(self, max: NonZeroUsize) -> Self {
+        Self {
+            max_unread_commands: max.get(),
+            ..self
+        }
+    }
+
+    /// Leaves [`Record`](super::Record)s of what must survive a crash. Default off: then nothing
+    /// has to be polled.
+    #[must_use]
+    pub fn durable(self, durable: bool) -> Self {
+        Self { durable, ..self }
+    }
+}
+
+/// What an endpoint subscribes to before it sends what needs it (FACTS trap 17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscriptions {
+    /// For each resource in use its answers and pushes, nothing else: no foreign traffic on
+    /// metered links.
+    PerResource,
+    /// One filter for all that concerns the endpoint. Behind a plain broker the own requests come
+    /// back too; they are ignored.
+    PerEndpoint,
+    /// None: Kaa's own front end delivers to the connection that last spoke for the endpoint.
+    None,
+}
+
+/// What a full queue does with one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The new request is not taken.
+    Refuse,
+    /// The oldest that were never sent end as [`Failure::Dropped`](crate::request::Failure).
+    DropOldest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+}
+
+/// A value that an option cannot have; the text gives its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidEndpointOptions(&'static str);
+
+impl fmt::Display for InvalidEndpointOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for InvalidEndpointOptions {}

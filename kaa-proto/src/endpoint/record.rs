@@ -1,0 +1,72 @@
+//! What must survive a crash.
+//!
+//! With [`EndpointOptions::durable`](super::EndpointOptions::durable) an endpoint leaves records
+//! *before* what they guard becomes visible: while records wait to be polled, no message, event,
+//! command or configuration comes out. A host that stores each record it polls before it polls
+//! anything else can lose power at any point; [`Endpoint::restore`](super::Endpoint::restore)
+//! takes the records back in their order.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::CommandKey;
+use crate::names::ConfigName;
+use crate::request::{Prepared, RequestId, StoredResult};
+
+/// One fact to be stored. Records are to be kept in the order in which they came.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Record {
+    /// A durable request was taken.
+    Accepted(RequestId, Prepared),
+    /// It was given out: from here on it may have been processed.
+    Sent(RequestId),
+    /// It ended; its records are no longer needed.
+    Ended(RequestId),
+    /// A command was surfaced to the application.
+    Surfaced(CommandKey),
+    /// It is not known any more: given back unanswered, or it made room for newer ones.
+    Forgotten(CommandKey),
+    /// It was answered.
+    Finished(CommandKey, ResultRecord),
+    /// The platform took its result, or is done with it.
+    ResultTaken(CommandKey),
+    /// The platform confirmed that this configuration is applied.
+    Applied(Option<ConfigName>, Arc<str>),
+    /// The platform confirmed that this is the current software version.
+    Current(Arc<str>),
+}
+
+/// The stored result of a command. Opaque; `Debug` shows its length only.
+#[derive(Clone)]
+pub struct ResultRecord(pub(super) StoredResult);
+
+impl ResultRecord {
+    /// The result as it is sent to the platform: a JSON object of 11/CEP.
+    #[must_use]
+    pub fn json(&self) -> &[u8] {
+        &self.0.json
+    }
+}
+
+impl fmt::Debug for ResultRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResultRecord({} bytes)", self.0.json.len())
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted(id, request) => write!(f, "Accepted({id:?}, {request:?})"),
+            Self::Sent(id) => write!(f, "Sent({id:?})"),
+            Self::Ended(id) => write!(f, "Ended({id:?})"),
+            Self::Surfaced(key) => write!(f, "Surfaced({key:?})"),
+            Self::Forgotten(key) => write!(f, "Forgotten({key:?})"),
+            Self::ResultTaken(key) => write!(f, "ResultTaken({key:?})"),
+            Self::Finished(key, result) => write!(f, "Finished({key:?}, {result:?})"),
+            Self::Applied(name, id) => write!(f, "Applied({name:?}, {id:?})"),
+            Self::Current(version) => write!(f, "Current({version:?})"),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What goes out: which request is next, and what becomes of its message.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::flight::{Entry, Flight, MessageKey, Owner, Stage};
+use super::ids::Holder;
+use super::options::RESERVED_IN_FLIGHT;
+use super::{Endpoint, Message, Record, Timer, group, ids_rest};
+use crate::QoS;
+use crate::names::Extension;
+use crate::request::{Class, Confirm, Failure, Reply, RequestId, Resend};
+use crate::topic::Topic;
+
+/// A message on its way out; its topic was written to the caller's buffer.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) key: MessageKey,
+    pub(crate) payload: Bytes,
+    pub(crate) qos: QoS,
+}
+
+impl Endpoint {
+    /// The next message to be published. Its time for an answer runs from now.
+    pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
+        let mut topic = String::new();
+        let Outgoing { key, payload, qos } = self.next_message(now, &mut topic)?;
+        self.handle_sent(now, key);
+        Some(Message {
+            key,
+            topic,
+            payload,
+            qos,
+        })
+    }
+
+    /// PUBACK came for a message.
+    pub fn handle_acknowledged(&mut self, now: Instant, key: MessageKey) {
+        let now = self.advance(now);
+        let id = key.request();
+        let Some(flight) = self.flights.get(&id) else {
+            return;
+        };
+        if flight.stage == Stage::Listening
+            || flight.entry.request.policy.confirm != Confirm::Acknowledged
+        {
+            return;
+        }
+        self.confirm(now, id, Confirm::Acknowledged, Bytes::new());
+    }
+
+    /// The host did not publish a message: it goes back to its place in the queue. As nobody has
+    /// seen it, even one that may be sent only once is sent later. The next
+    /// [`poll_message`](Self::poll_message) gives it out again, so a host waits until its MQTT
+    /// client has room. One that nobody confirms ended when it was given out, and stays so.
+    pub fn handle_not_sent(&mut self, now: Instant, key: MessageKey) {
+        self.advance(now);
+        let Some(flight) = self.flights.get_mut(&key.request()) else {
+            return;
+        };
+        if flight.stage != Stage::Listening {
+            flight.entry.was_sent = flight.sent_before;
+            self.put_back(key.request());
+        }
+    }
+
+    /// The last byte of a message was handed to the transport.
+    pub(crate) fn handle_sent(&mut self, now: Instant, key: MessageKey) {
+        let now = self.advance(now);
+        let id = key.request();
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return;
+        };
+        if flight.stage != Stage::Emitted {
+            return;
+        }
+        flight.stage = Stage::Sent;
+        flight.entry.was_sent = true;
+        let (confirm, within) = (
+            flight.entry.request.policy.confirm,
+            flight.entry.answer_within,
+        );
+        match confirm {
+            Confirm::Nothing => self.confirm(now, id, Confirm::Nothing, Bytes::new()),
+            Confirm::Acknowledged | Confirm::Answered => {
+                self.timers.set(Timer::Answer(id), now + within);
+            }
+        }
+    }
+
+    /// About how many bytes the next message takes on the wire; `None` if nothing may be sent
+    /// now.
+    #[cfg(feature = "connection")]
+    pub(crate) fn next_size(&self) -> Option<usize> {
+        let (_, id) = self.next_ready()?;
+        let entry = self.queue.find(id)?;
+        let name = self.name.app_version().as_str().len() + self.name.token().as_str().len();
+        Some(entry.size() + name + entry.extension.as_str().len() + 24)
+    }
+
+    /// Gives the next message out and writes its topic.
+    pub(crate) fn next_message(&mut self, now: Instant, topic: &mut String) -> Option<Outgoing> {
+        let now = self.advance(now);
+        let (class, id) = self.next_ready()?;
+        let mut entry = self.queue.lane(class).remove(id)?;
+        if self.recorded.contains(&id) && !entry.sent_recorded {
+            // It comes out when this was stored.
+            entry.sent_recorded = true;
+            self.records.push_back(Record::Sent(id));
+            self.queue.lane(class).put_back(entry);
+            return None;
+        }
+        if entry.request.with_id && entry.wire_id.is_none() {
+            entry.wire_id = self.allocate(&entry);
+        }
+        self.timers.clear(Timer::Expiry(id));
+        topic.clear();
+        Topic::of_valid(&self.name, &entry.extension, &entry.request.resource)
+            .with_id(entry.wire_id)
+            .write_to(topic);
+        let outgoing = Outgoing {
+            key: MessageKey(id),
+            payload: entry.request.payload.clone(),
+            qos: entry.qos,
+        };
+        self.statistics.messages += 1;
+        self.statistics.resent += u64::from(entry.was_sent);
+        if class == Class::Bulk {
+            self.hold_bulk(now);
+        }
+        let flight = Flight {
+            sent_before: entry.was_sent,
+            stage: Stage::Emitted,
+            entry,
+        };
+        self.flights.insert(id, flight);
+        Some(outgoing)
+    }
+
+    /// Takes a message's request back to its place in the queue, as if it had not been sent.
+    pub(super) fn put_back(&mut self, id: RequestId) {
+        let Some(Flight { entry, .. }) = self.flights.remove(&id) else {
+            return;
+        };
+        self.timers.clear(Timer::Answer(id));
+        if !entry.was_sent {
+            self.timers.set(Timer::Expiry(id), entry.expires_at);
+        }
+        self.queue.lane(entry.request.policy.class).put_back(entry);
+    }
+
+    /// The link died with a request sent and not confirmed.
+    pub(super) fn lose(&mut self, now: Instant, id: RequestId) {
+        let Some(flight) = self.flights.get(&id) else {
+            return;
+        };
+        match flight.entry.request.policy.resend {
+            Resend::AfterLinkLoss => self.put_back(id),
+            Resend::Never => self.end_flight(now, id, Err(Failure::OutcomeUnknown), ids_rest(true)),
+        }
+    }
+
+    /// Ends a request with its confirmation.
+    pub(super) fn confirm(&mut self, now: Instant, id: RequestId, by: Confirm, payload: Bytes) {
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return;
+        };
+        let reply = Reply::new(by, flight.entry.request.resource.clone(), payload);
+        // A late `/error` is still of interest: its ID stays with it until the time for an
+        // answer is over.
+        if by == Confirm::Acknowledged && flight.entry.wire_id.is_some() {
+            flight.stage = Stage::Listening;
+            let (owner, effect) = (
+                flight.entry.owner.clone(),
+                flight.entry.request.effect.clone(),
+            );
+            self.conclude(now, id, &owner, &effect, Ok(reply));
+            return;
+        }
+        self.end_flight(now, id, Ok(reply), ids_rest(false));
+    }
+
+    fn allocate(&mut self, entry: &Entry) -> Option<u32> {
+        let holder = match &entry.owner {
+            Owner::Observation(observation) => Holder::Observation(observation.clone()),
+            Owner::Caller | Owner::Ledger | Owner::Nobody => Holder::Request(entry.id),
+        };
+        let space = self.spaces.entry(entry.extension.clone()).or_default();
+        space.allocate(&entry.request.resource, self.options.max_request_id, holder)
+    }
+
+    /// The request that goes next: control before bulk.
+    fn next_ready(&self) -> Option<(Class, RequestId)> {
+        if !self.link_up || self.is_withheld() {
+            return None;
+        }
+        let (in_flight, max) = (self.in_flight_len(), self.options.max_in_flight);
+        if in_flight >= max {
+            return None;
+        }
+        if let Some(id) = self.next_control() {
+            return Some((Class::Control, id));
+        }
+        let reserved = RESERVED_IN_FLIGHT.min(max / 8);
+        if self.bulk_held || in_flight >= max - reserved {
+            return None;
+        }
+        let first = self.queue.bulk.iter().next()?;
+        self.is_ready(first).then_some((Class::Bulk, first.id))
+    }
+
+    /// The first control request that need not wait; one that must holds back those of its
+    /// extension instance only.
+    fn next_control(&self) -> Option<RequestId> {
+        let mut waiting: BTreeSet<&Extension> = BTreeSet::new();
+        for entry in self.queue.control.iter() {
+            if waiting.contains(&entry.extension) {
+                continue;
+            }
+            if self.is_ready(entry) {
+                return Some(entry.id);
+            }
+            waiting.insert(&entry.extension);
+        }
+        None
+    }
+
+    /// Whether a request has all that it needs to go: its subscriptions, its turn, an ID.
+    fn is_ready(&self, entry: &Entry) -> bool {
+        let has_id = || {
+            let space = self.spaces.get(&entry.extension);
+            let max = self.options.max_request_id;
+            space.is_none_or(|space| space.has_free(&entry.request.resource, max))
+        };
+        let is_subscribed = || self.filters.is_settled(&group(entry));
+        self.serial_is_free(entry)
+            && (!entry.request.with_id || is_subscribed() && (entry.wire_id.is_some() || has_id()))
+    }
+
+    /// Writes go one at a time: a resend could otherwise restore an old value.
+    fn serial_is_free(&self, entry: &Entry) -> bool {
+        let in_the_way = |flight: &Flight| {
+            flight.entry.request.serial
+                && flight.stage != Stage::Listening
+                && flight.entry.extension == entry.extension
+        };
+        !entry.request.serial || !self.flights.values().any(in_the_way)
+    }
+
+    fn hold_bulk(&mut self, now: Instant) {
+        if let Some(rate) = self.options.drain_rate {
+            self.bulk_held = true;
+            self.timers
+                .set(Timer::Drain, now + Duration::from_secs(1) / rate.get());
+        }
+    }
+}

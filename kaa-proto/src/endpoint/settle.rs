@@ -1,0 +1,133 @@
+//! How requests end: each exactly once.
+
+use std::time::Instant;
+
+use super::flight::{Entry, Flight, Owner, Stage};
+use super::ledger::CommandKey;
+use super::{Endpoint, Event, Observation, Record, Rest, Timer, ids_rest, rest_time};
+use crate::request::{Effect, Failure, Outcome, RequestId};
+
+impl Endpoint {
+    /// Ends a request that waits in the queue.
+    pub(super) fn end_queued(&mut self, now: Instant, id: RequestId, failure: Failure) {
+        if let Some(entry) = self.queue.remove(id) {
+            let rest = ids_rest(entry.was_sent);
+            self.end(now, &entry, Err(failure), rest);
+        }
+    }
+
+    /// Ends a request that is in flight.
+    pub(super) fn end_flight(&mut self, now: Instant, id: RequestId, outcome: Outcome, rest: Rest) {
+        if let Some(Flight { entry, .. }) = self.flights.remove(&id) {
+            self.end(now, &entry, outcome, rest);
+        }
+    }
+
+    /// `answer_within` is over.
+    pub(super) fn handle_no_answer(&mut self, now: Instant, id: RequestId) {
+        let Some(Flight { entry, stage, .. }) = self.flights.remove(&id) else {
+            return;
+        };
+        match stage {
+            Stage::Listening => self.free_id(now, &entry, ids_rest(true)),
+            Stage::Emitted | Stage::Sent => {
+                self.end(now, &entry, Err(Failure::Unanswered), ids_rest(true));
+            }
+        }
+    }
+
+    /// Ends a request that was taken out of where it was.
+    pub(super) fn end(&mut self, now: Instant, entry: &Entry, outcome: Outcome, rest: Rest) {
+        self.timers.clear(Timer::Expiry(entry.id));
+        self.timers.clear(Timer::Answer(entry.id));
+        self.free_id(now, entry, rest);
+        self.conclude(now, entry.id, &entry.owner, &entry.request.effect, outcome);
+    }
+
+    /// Draws the consequences of an end and tells who wants to know.
+    pub(super) fn conclude(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        owner: &Owner,
+        effect: &Effect,
+        outcome: Outcome,
+    ) {
+        self.apply(effect, outcome.is_ok());
+        match owner {
+            Owner::Caller => {
+                self.statistics.count(&outcome);
+                // What was only closed is still to be done: its records bring it back.
+                let ended = outcome != Err(Failure::Closed);
+                if self.recorded.remove(&id) && ended {
+                    self.records.push_back(Record::Ended(id));
+                }
+                self.events.push_back(match self.restored.remove(&id) {
+                    Some(id) => Event::RestoredCompleted { id, outcome },
+                    None => Event::Completed { id, outcome },
+                });
+            }
+            Owner::Observation(observation) => {
+                self.handle_observed(now, observation, outcome.err());
+            }
+            Owner::Ledger | Owner::Nobody => {}
+        }
+    }
+
+    /// Takes a request out of the queue or out of flight, if it has not ended.
+    pub(super) fn take_out(
+        &mut self,
+        id: RequestId,
+        ours: impl Fn(&Entry) -> bool,
+    ) -> Option<Entry> {
+        if self.queue.find(id).is_some_and(&ours) {
+            return self.queue.remove(id);
+        }
+        let open = |flight: &Flight| flight.stage != Stage::Listening && ours(&flight.entry);
+        match self.flights.get(&id).is_some_and(open) {
+            true => self.flights.remove(&id).map(|flight| flight.entry),
+            false => None,
+        }
+    }
+
+    /// What the end of a request means for the endpoint's own state.
+    fn apply(&mut self, effect: &Effect, confirmed: bool) {
+        match effect {
+            Effect::Results(command_type, results) => {
+                for result in results {
+                    let key = CommandKey::new(command_type.clone(), result.id.clone());
+                    if self.ledger.handle_result_end(&key, confirmed) {
+                        self.record(|| Record::ResultTaken(key));
+                    }
+                }
+                self.ask_for_held();
+            }
+            Effect::Applied(name, id) if confirmed => {
+                self.record(|| Record::Applied(name.clone(), id.clone()));
+                let observation = Observation::Configuration(name.clone());
+                self.readings.entry(observation).or_default().applied = Some(id.clone());
+            }
+            Effect::Current(version) if confirmed => {
+                self.record(|| Record::Current(version.clone()));
+                let reading = self.readings.entry(Observation::Software).or_default();
+                reading.applied = Some(version.clone());
+            }
+            Effect::None | Effect::Pending(_) | Effect::Applied(..) | Effect::Current(_) => {}
+        }
+    }
+
+    /// Frees the request ID of an entry. That of an observation stays with it.
+    pub(super) fn free_id(&mut self, now: Instant, entry: &Entry, rest: Rest) {
+        let Some(wire_id) = entry.wire_id else { return };
+        if let Owner::Observation(observation) = &entry.owner {
+            if let Some(standing) = self.standing.get_mut(observation) {
+                standing.wire_id = Some(wire_id);
+                return;
+            }
+        }
+        if let Some(space) = self.spaces.get_mut(&entry.extension) {
+            let until = (rest == ids_rest(true)).then(|| now + rest_time(entry));
+            space.release(wire_id, &entry.request.resource, until);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! How requests are taken.
+
+use std::time::Instant;
+
+use super::flight::{Entry, Owner};
+use super::ids::Holder;
+use super::options::WhenFull;
+use super::queue::Admission;
+use super::{
+    CommandKey, Endpoint, MAX_UNPOLLED_EVENTS, Record, ResultRecord, Timer, group, ids_rest,
+};
+use crate::QoS;
+use crate::request::{
+    Class, Confirm, Effect, Failure, Offline, Prepared, Request, RequestId, StoredResult,
+    SubmitError,
+};
+use crate::topic::MAX_TOPIC_LEN;
+
+/// What a topic has beside its names and its resource: `kp1/`, separators, the longest ID and
+/// the suffix of the answer.
+const TOPIC_REST: usize = "kp1////2147483647/status".len();
+
+impl Endpoint {
+    /// Takes a request.
+    ///
+    /// Its end comes as [`Event::Completed`], exactly once.
+    ///
+    /// # Errors
+    /// [`SubmitError`] says why it was not taken; nothing else is affected then.
+    pub fn submit<R: Request + ?Sized>(
+        &mut self,
+        now: Instant,
+        request: &R,
+    ) -> Result<RequestId, SubmitError> {
+        self.submit_prepared(now, Prepared::new(request)?)
+    }
+
+    /// Takes a request that was encoded before, on another thread perhaps.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_prepared(
+        &mut self,
+        now: Instant,
+        request: Prepared,
+    ) -> Result<RequestId, SubmitError> {
+        let now = self.advance(now);
+        if self.closed {
+            return Err(SubmitError::Closed);
+        }
+        let unwanted = !self.link_up && request.policy.offline == Offline::Drop;
+        let dropped = self.admit(&request, unwanted)?;
+        let id = self.next_id;
+        let entry = self.entry(request, Owner::Caller);
+        if let Some(wire_id) = entry.wire_id {
+            let space = self.spaces.entry(entry.extension.clone()).or_default();
+            if !space.take(wire_id, Holder::Request(id)) {
+                return Err(SubmitError::IdInUse(wire_id));
+            }
+        }
+        self.next_id = id.next();
+        self.statistics.submitted += 1;
+        for oldest in dropped {
+            self.end_queued(now, oldest, Failure::Dropped);
+        }
+        self.record_accepted(&entry);
+        if let Effect::Results(command_type, results) = &entry.request.effect {
+            for result in results {
+                let key = CommandKey::new(command_type.clone(), result.id.clone());
+                if !self.ledger.is_known(&key) {
+                    self.make_room();
+                }
+                self.ledger
+                    .finish(command_type, result, self.options.max_commands);
+                self.record(|| Record::Finished(key, ResultRecord(result.clone())));
+            }
+        }
+        if unwanted {
+            self.end(now, &entry, Err(Failure::Dropped), ids_rest(false));
+            return Ok(id);
+        }
+        let expires_at = entry.request.policy.expires_after.map(|time| now + time);
+        self.timers.set(Timer::Expiry(id), expires_at);
+        self.enqueue(Entry {
+            expires_at,
+            ..entry
+        });
+        Ok(id)
+    }
+
+    /// Finds room for a request of the application, and says which older ones must go for it.
+    /// One that is `unwanted` ends at once and needs none.
+    fn admit(&self, request: &Prepared, unwanted: bool) -> Result<Vec<RequestId>, SubmitError> {
+        let (size, limit) = (request.payload.len(), self.options.max_message);
+        if size > limit {
+            return Err(SubmitError::TooLarge { size, limit });
+        }
+        let extension = self.options.instances.of(&request.service).as_str();
+        let name = self.name.app_version().as_str().len() + self.name.token().as_str().len();
+        let size = name + extension.len() + request.resource.len() + TOPIC_REST;
+        if size > MAX_TOPIC_LEN {
+            let limit = MAX_TOPIC_LEN;
+            return Err(SubmitError::TooLarge { size, limit });
+        }
+        let class = request.policy.class;
+        // The result of a command must not be lost for want of room; the ledger bounds how many
+        // commands are in progress.
+        if let Effect::Results(command_type, results) = &request.effect {
+            let in_progress = |result: &StoredResult| {
+                let key = CommandKey::new(command_type.clone(), result.id.clone());
+                self.ledger.is_in_progress(&key)
+            };
+            if !results.is_empty() && results.iter().all(in_progress) {
+                return Ok(Vec::new());
+            }
+        }
+        if self.events.len() >= MAX_UNPOLLED_EVENTS {
+            return Err(SubmitError::QueueFull(class));
+        }
+        if unwanted {
+            return Ok(Vec::new());
+        }
+        let size = request.payload.len() + request.resource.len();
+        let admission = match class {
+            Class::Control => {
+                let bound = &self.options.control;
+                self.queue.control.admit(size, bound, WhenFull::Refuse)
+            }
+            Class::Bulk => {
+                let bound = &self.options.bulk;
+                self.queue
+                    .bulk
+                    .admit(size, bound, self.options.bulk_when_full)
+            }
+        };
+        match admission {
+            Admission::Dropping(oldest) => Ok(oldest),
+            Admission::Full => Err(SubmitError::QueueFull(class)),
+        }
+    }
+
+    /// A request with all that the endpoint adds to it, under the next ID.
+    pub(super) fn entry(&self, request: Prepared, owner: Owner) -> Entry {
+        let policy = &request.policy;
+        let qos = policy.qos.or(self.options.qos).unwrap_or_default();
+        let qos = match policy.confirm {
+            // Only then there is a PUBACK.
+            Confirm::Acknowledged => qos.max(QoS::AtLeastOnce),
+            Confirm::Nothing => policy.qos.unwrap_or_default(),
+            Confirm::Answered => qos,
+        };
+        Entry {
+            id: self.next_id,
+            extension: self.options.instances.of(&request.service).clone(),
+            qos,
+            answer_within: policy.answer_within.unwrap_or(self.options.answer_within),
+            owner,
+            wire_id: request.fixed_id,
+            was_sent: false,
+            expires_at: None,
+            sent_recorded: false,
+            request,
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, entry: Entry) {
+        if entry.request.with_id {
+            self.filters
+                .need(self.options.subscriptions, &self.name, &group(&entry));
+        }
+        self.queue.lane(entry.request.policy.class).push(entry);
+    }
+
+    pub(super) fn record_accepted(&mut self, entry: &Entry) {
+        if self.options.durable && entry.request.policy.durable {
+            self.recorded.insert(entry.id);
+            self.records
+                .push_back(Record::Accepted(entry.id, entry.request.clone()));
+        }
+    }
+}
