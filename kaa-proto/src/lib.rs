@@ -1,8 +1,12 @@
 //! The Kaa IoT device protocol (1/KP over MQTT 3.1.1) as pure state machines, without I/O.
 
 mod assignment;
+#[cfg(feature = "connection")]
+mod backoff;
 pub mod commands;
 pub mod config;
+#[cfg(feature = "connection")]
+pub mod connection;
 pub mod endpoint;
 mod json;
 pub mod metadata;

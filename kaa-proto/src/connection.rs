@@ -1,0 +1,464 @@
+//! Level B: bytes in, bytes out. Many endpoints on one MQTT connection that comes back by itself.
+//!
+//! [`Connection`] owns every decision between an application and a byte stream: when to dial and
+//! how long to wait, what to subscribe to, whose message goes next, what becomes of each request
+//! when the link dies. It opens no socket, reads no clock and draws no entropy: bytes, time and a
+//! seed go in; bytes, events and a demand for a transport come out.
+//!
+//! # The driver
+//!
+//! A program around it, the bindings of this project for example, does this, one thing a turn:
+//!
+//! ```text
+//!  loop {
+//!    1  poll_transmit into a buffer of the driver; drain poll_record and poll_event
+//!    2  demand   Dial     → start dialing, once for each link; say handle_connected, or
+//!                           handle_disconnected if it failed
+//!                Exchange → keep the transport
+//!                HangUp   → write what is left, briefly, flush, close; say handle_disconnected
+//!                Rest     → have no transport
+//!                Finished → return
+//!    3  wait for the first of: readable (if wants_input) · writable (if there are unsent bytes)
+//!                · poll_timeout · woken by a verb
+//!    4  feed exactly that one: handle_input · handle_written · handle_timeout, with a fresh now
+//!  }
+//! ```
+//!
+//! * A transport that does not belong to the link in the demand is dropped, with the bytes that
+//!   were to be written to it.
+//! * Bytes that were handed to the transport are reported by [`Connection::handle_written`] before
+//!   the input that may answer them is fed.
+//! * A failed or cancelled write ends the link: say [`Connection::handle_disconnected`].
+//! * At most 16 KiB are fed in one turn, so that timers are looked at in between.
+//!
+//! ```
+//! use std::time::Instant;
+//! use kaa_proto::connection::{Connection, Demand, Event, Options};
+//! use kaa_proto::names::EndpointName;
+//! use kaa_proto::telemetry::Sample;
+//!
+//! # #[allow(clippy::disallowed_methods, reason = "an example")]
+//! let now = Instant::now();
+//! let mut connection = Connection::new(Options::new("gateway-7f3a"), now, 1)?;
+//! let name = EndpointName::parse("demo-v1", "JTjdbENzHh")?;
+//! let endpoint = connection.add_endpoint(now, name)?;
+//! connection.submit(now, endpoint, &Sample::new(serde_json::json!({"temperature": 21})))?;
+//!
+//! let Demand::Dial(link) = connection.demand() else { panic!("no wish to dial") };
+//! connection.handle_connected(now, link);
+//! let mut to_write = Vec::new();
+//! connection.poll_transmit(now, &mut to_write);
+//! assert_eq!(to_write[..10], *b"\x10\x18\x00\x04MQTT\x04\x02");
+//! connection.handle_written(now, link, to_write.len());
+//! connection.handle_input(now, link, b"\x20\x02\x00\x00");
+//! assert_eq!(connection.poll_event(), Some(Event::LinkUp(link)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Promises
+//!
+//! * Deterministic: the same seed and the same calls give the same bytes and events.
+//! * [`Connection::poll_timeout`] never lies: after [`Connection::handle_timeout`] it is in the
+//!   future or `None`.
+//! * A request counts as sent when its last byte was handed to the transport. Off-line it waits;
+//!   after a link loss it is sent again, under the same ID, or ends as
+//!   [`OutcomeUnknown`](crate::request::Failure::OutcomeUnknown), as its policy says.
+//! * Nothing the peer sends loops or ends more than the link: malformed MQTT closes it (and counts
+//!   into the backoff), all else is acknowledged, counted and reported.
+//! * No failure of a link ends the connection, unless
+//!   [`Options::give_up_on_refusal`] says so.
+
+mod cause;
+mod directory;
+mod drain;
+mod endpoints;
+mod event;
+mod input;
+mod link;
+mod options;
+mod output;
+mod schedule;
+mod slab;
+mod statistics;
+mod subscriptions;
+mod suspects;
+mod transitions;
+
+#[cfg(test)]
+mod tests;
+
+pub use cause::{LinkError, TransportError};
+pub use drain::{Account, Outcomes};
+pub use endpoints::{AddError, Removal};
+pub use event::{Event, Stray};
+pub use link::{Demand, LinkId, LinkState};
+pub use options::{InvalidOptions, Options};
+pub use slab::EndpointKey;
+pub use statistics::Statistics;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Instant;
+
+use self::directory::Directory;
+use self::drain::Closing;
+use self::endpoints::{Slot, Totals};
+use self::link::{Link, Times};
+use self::output::Refill;
+use self::schedule::Schedule;
+use self::slab::Slab;
+use self::subscriptions::Subscribing;
+use self::suspects::Suspects;
+use crate::backoff::Backoff;
+use crate::endpoint::{Endpoint, MessageKey, Record};
+use crate::mqtt::{Login, Session};
+use crate::names::EndpointName;
+use crate::rng::Rng;
+use crate::timers::Timers;
+
+/// Many endpoints on one connection: see the [module](self) for how it is driven.
+///
+/// Methods are of four kinds: `handle_*` tell it what happened, verbs what is wanted, `poll_*`
+/// take what it has to give, nouns look.
+pub struct Connection {
+    options: Options,
+    /// The latest time seen: a clock that goes back is ignored.
+    now: Instant,
+    /// For the seeds of endpoints.
+    rng: Rng,
+    link: Link,
+    /// There while there is a transport, and until it is closed.
+    session: Option<Session<Ticket>>,
+    slots: Slab<Slot>,
+    /// The keys by name.
+    directory: Directory,
+    /// Whose message goes next, of the endpoints that are up.
+    schedule: Schedule<EndpointKey>,
+    /// Who may speak.
+    suspects: Suspects<EndpointKey>,
+    /// All deadlines but those of link, session and suspects.
+    timers: Timers<Deadline>,
+    /// Endpoints to be told of the link, as fast as the output goes; none without a link.
+    arrivals: VecDeque<EndpointKey>,
+    /// Endpoints that may want to subscribe to something. Nobody is there twice.
+    filtering: VecDeque<EndpointKey>,
+    subscribing: Subscribing,
+    /// Endpoints that may have events. Nobody is there twice.
+    eventful: VecDeque<EndpointKey>,
+    /// Endpoints that may have records. Nobody is there twice.
+    recording: VecDeque<EndpointKey>,
+    /// Our own events, and the last ones of removed endpoints.
+    events: VecDeque<Event>,
+    /// The last records of removed endpoints.
+    records: VecDeque<(EndpointName, Record)>,
+    /// Sums over all endpoints.
+    totals: Totals,
+    refill: Refill,
+    /// How the requests of removed endpoints ended.
+    retired: Outcomes,
+    /// There from `close` on.
+    closing: Option<Closing>,
+    /// Whether the last event was told.
+    is_finished: bool,
+    /// There when all requests have ended.
+    account: Option<Account>,
+    statistics: Statistics,
+    /// Topics are written here.
+    topic: String,
+}
+
+/// What the session gives back with the progress of a packet.
+#[derive(Clone, Copy, Debug)]
+enum Ticket {
+    /// A message of an endpoint.
+    Message(EndpointKey, MessageKey),
+    /// A SUBSCRIBE, by its number.
+    Subscribe(u64),
+    /// An UNSUBSCRIBE.
+    Unsubscribe,
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Deadline {
+    /// An endpoint has something to do.
+    Endpoint(EndpointKey),
+    /// An endpoint is to be gone, flushed or not.
+    Removal(EndpointKey),
+    /// A SUBSCRIBE is not answered.
+    SubAck(u64),
+    /// More endpoints are told of the link.
+    Arrivals,
+    /// Acknowledgements stay away; what is free of the window is used.
+    Refill,
+    /// Flushing is over.
+    Close,
+}
+
+/// Our own events beyond this push out the oldest ones.
+const MAX_EVENTS: usize = 1_024;
+
+impl Connection {
+    /// A connection that wants to dial at once. `seed` makes its jitter unlike that of others.
+    ///
+    /// # Errors
+    /// [`InvalidOptions`] names the option that is out of its range.
+    pub fn new(mut options: Options, now: Instant, seed: u64) -> Result<Self, InvalidOptions> {
+        options.check()?;
+        let mut rng = Rng::new(seed);
+        let times = Times {
+            dial_within: options.dial_within,
+            hang_up_within: options.hang_up_within,
+            stable_after: options.stable_after,
+        };
+        let backoff = Backoff::new(
+            options.backoff_base,
+            options.backoff_cap,
+            options.slow_retry,
+        );
+        options.default_endpoint_qos();
+        let jitter = Rng::new(rng.next_u64());
+        let link = Link::new(now, times, backoff, options.give_up_on_refusal, jitter);
+        let suspects = Suspects::new(
+            options.kick_limit,
+            options.stable_after,
+            options.slow_retry,
+            Rng::new(rng.next_u64()),
+        );
+        let window = options.session.max_in_flight.into();
+        Ok(Self {
+            now,
+            rng,
+            link,
+            session: None,
+            slots: Slab::default(),
+            directory: Directory::default(),
+            schedule: Schedule::new(window),
+            suspects,
+            timers: Timers::default(),
+            arrivals: VecDeque::new(),
+            filtering: VecDeque::new(),
+            subscribing: Subscribing::default(),
+            eventful: VecDeque::new(),
+            recording: VecDeque::new(),
+            events: VecDeque::new(),
+            records: VecDeque::new(),
+            totals: Totals::default(),
+            refill: Refill::new(window),
+            retired: Outcomes::default(),
+            closing: None,
+            is_finished: false,
+            account: None,
+            statistics: Statistics::default(),
+            topic: String::new(),
+            options,
+        })
+    }
+
+    /// What the transport should be.
+    #[must_use]
+    pub fn demand(&self) -> Demand {
+        self.link.demand()
+    }
+
+    /// Whether input is wanted: not while too much waits to be written, because input may have to
+    /// be answered.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        matches!(self.demand(), Demand::Exchange(_))
+            && self.session.as_ref().is_none_or(Session::wants_input)
+    }
+
+    /// Where the link stands.
+    #[must_use]
+    pub fn link_state(&self) -> LinkState {
+        match self.is_up() && self.closing.is_some() {
+            true => LinkState::Draining,
+            false => self.link.state(),
+        }
+    }
+
+    /// An endpoint, to look at.
+    #[must_use]
+    pub fn endpoint(&self, key: EndpointKey) -> Option<&Endpoint> {
+        self.slots.get(key).map(|slot| &slot.endpoint)
+    }
+
+    /// Whether an endpoint must keep silent for the sake of the others: suspended, or waiting for
+    /// its turn in a search ([`Event::SearchStarted`]).
+    #[must_use]
+    pub fn is_muted(&self, key: EndpointKey) -> bool {
+        !self.suspects.may_speak(key)
+    }
+
+    /// The endpoint of this name.
+    #[must_use]
+    pub fn find(&self, name: &EndpointName) -> Option<EndpointKey> {
+        let (app_version, token) = (name.app_version(), name.token());
+        self.directory.find(app_version.as_str(), token.as_str())
+    }
+
+    /// The endpoints, in the order of their keys.
+    pub fn endpoints(&self) -> impl Iterator<Item = (EndpointKey, &Endpoint)> {
+        self.slots.iter().map(|(key, slot)| (key, &slot.endpoint))
+    }
+
+    /// What it has seen.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let mut statistics = self.statistics.clone();
+        statistics.dials = self.link.id().number();
+        statistics.failures_in_a_row = self.link.failures();
+        if let Some(session) = &self.session {
+            statistics.traffic = statistics::sum(statistics.traffic, session.traffic());
+        }
+        statistics
+    }
+
+    /// The account of [`close`](Self::close), as soon as every request has ended.
+    #[must_use]
+    pub const fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    /// Cuts the wait before the next dial: the network is back, or somebody is impatient.
+    pub fn dial_now(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.link.dial_now(now);
+    }
+
+    /// Changes user name and password for the next link, and cuts the wait before it.
+    ///
+    /// # Errors
+    /// [`InvalidOptions::Session`] if one of them is too long; nothing is changed then.
+    pub fn set_login(&mut self, now: Instant, login: Option<Login>) -> Result<(), InvalidOptions> {
+        let before = std::mem::replace(&mut self.options.session.login, login);
+        if let Err(error) = self.options.check() {
+            self.options.session.login = before;
+            return Err(error);
+        }
+        self.dial_now(now);
+        Ok(())
+    }
+
+    /// The time has come that [`poll_timeout`](Self::poll_timeout) named.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        if let Some(loss) = self.link.handle_timeout(now) {
+            self.handle_loss(now, loss);
+        }
+        if let Some(session) = &mut self.session {
+            session.handle_timeout(now);
+        }
+        self.suspects.handle_timeout(now);
+        // What is set anew meanwhile is not due, so this is not without end.
+        let due: Vec<_> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
+        for deadline in due {
+            match deadline {
+                Deadline::Endpoint(key) => {
+                    self.with(key, |endpoint| endpoint.handle_timeout(now));
+                }
+                Deadline::Removal(key) => self.discard(now, key),
+                Deadline::SubAck(number) => self.handle_no_suback(now, number),
+                Deadline::Refill => self.refill.lapse(),
+                Deadline::Arrivals => {}
+                Deadline::Close => self.wind_up(now),
+            }
+        }
+        self.follow_up(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let session = match self.demand() {
+            Demand::Exchange(_) => self.session.as_ref().and_then(Session::poll_timeout),
+            Demand::Dial(_) | Demand::HangUp(_) | Demand::Rest | Demand::Finished => None,
+        };
+        let deadlines = [
+            self.link.poll_timeout(),
+            session,
+            self.suspects.poll_timeout(),
+            self.timers.next(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        while let Some(&key) = self.eventful.front() {
+            if let Some(slot) = self.slots.get_mut(key) {
+                if let Some(event) = slot.endpoint.poll_event() {
+                    return Some(Event::Endpoint { key, event });
+                }
+                slot.is_eventful = false;
+            }
+            self.eventful.pop_front();
+        }
+        None
+    }
+
+    /// The next fact to be stored, of endpoints that are durable, and whose it is. To be stored
+    /// before anything else is polled.
+    pub fn poll_record(&mut self) -> Option<(EndpointName, Record)> {
+        if let Some(record) = self.records.pop_front() {
+            return Some(record);
+        }
+        while let Some(&key) = self.recording.front() {
+            let found = self.slots.get_mut(key).and_then(|slot| {
+                let record = slot.endpoint.poll_record();
+                slot.is_recording = record.is_some();
+                record.map(|record| (slot.endpoint.name().clone(), record))
+            });
+            if found.is_some() {
+                // What the record held back may come out.
+                self.touch(key);
+                return found;
+            }
+            self.recording.pop_front();
+        }
+        None
+    }
+
+    /// The time it is: never earlier than it was.
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Whether messages may flow.
+    fn is_up(&self) -> bool {
+        matches!(self.link.state(), LinkState::Up)
+    }
+
+    /// Tells something of our own.
+    fn notify(&mut self, event: Event) {
+        if self.events.len() >= MAX_EVENTS {
+            let ours = |event: &Event| {
+                !matches!(
+                    event,
+                    Event::Endpoint { .. } | Event::EndpointRemoved { .. }
+                )
+            };
+            let oldest = self.events.iter().position(ours);
+            if oldest.and_then(|place| self.events.remove(place)).is_some() {
+                self.statistics.events_lost += 1;
+            }
+        }
+        self.events.push_back(event);
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("link", &self.link.id())
+            .field("state", &self.link_state())
+            .field("endpoints", &self.slots.len())
+            .field("queued", &self.totals.queued)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,167 @@
+//! Why a link ended, or was never made.
+
+use std::{error, fmt, io};
+
+use crate::mqtt::{ConnectRefusal, LinkFailure, Violation};
+
+/// The fate of one link. No request fails by it alone: what becomes of requests is told by
+/// their own outcomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The dial failed: no address, nobody listens, no route.
+    Dial(TransportError),
+    /// There was no transport in time.
+    DialTimeout,
+    /// TLS failed, most often over a certificate. Needs an operator.
+    Tls(TransportError),
+    /// The transport failed.
+    Transport(TransportError),
+    /// The peer closed the transport. MQTT 3.1.1 has no words for why: a restart, missing
+    /// credentials (FACTS trap 32), a revoked token (FACTS trap 34), another client with our
+    /// client identifier.
+    Eof,
+    /// CONNACK refused us. All but "not available" need an operator.
+    Refused(ConnectRefusal),
+    /// There was no CONNACK in time.
+    NoConnAck,
+    /// The server did not answer a PINGREQ: the link is dead.
+    KeepAliveTimeout,
+    /// The server broke MQTT.
+    Violation(Violation),
+    /// We closed it for good.
+    Closed,
+}
+
+impl LinkError {
+    /// Whether a person has to act before the next dial can do better. It is retried slowly.
+    #[must_use]
+    pub const fn needs_operator(&self) -> bool {
+        match self {
+            Self::Tls(_) => true,
+            Self::Refused(refusal) => !matches!(refusal, ConnectRefusal::ServerUnavailable),
+            Self::Dial(_)
+            | Self::DialTimeout
+            | Self::Transport(_)
+            | Self::Eof
+            | Self::NoConnAck
+            | Self::KeepAliveTimeout
+            | Self::Violation(_)
+            | Self::Closed => false,
+        }
+    }
+}
+
+impl From<LinkFailure> for LinkError {
+    fn from(failure: LinkFailure) -> Self {
+        match failure {
+            LinkFailure::Refused(refusal) => Self::Refused(refusal),
+            LinkFailure::NoConnAck => Self::NoConnAck,
+            LinkFailure::KeepAliveTimeout => Self::KeepAliveTimeout,
+            LinkFailure::Violation(violation) => Self::Violation(violation),
+        }
+    }
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(error) => write!(f, "the dial failed: {error}"),
+            Self::DialTimeout => f.write_str("the dial took too long"),
+            Self::Tls(error) => write!(f, "TLS failed: {error}"),
+            Self::Transport(error) => write!(f, "the transport failed: {error}"),
+            Self::Eof => f.write_str("closed by the server"),
+            Self::Refused(refusal) => write!(f, "refused: {refusal}"),
+            Self::NoConnAck => f.write_str("the server did not answer CONNECT in time"),
+            Self::KeepAliveTimeout => f.write_str("the server did not answer PINGREQ in time"),
+            Self::Violation(violation) => write!(f, "the server broke the protocol: {violation}"),
+            Self::Closed => f.write_str("closed by us"),
+        }
+    }
+}
+
+impl error::Error for LinkError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Dial(error) | Self::Tls(error) | Self::Transport(error) => Some(error),
+            Self::Refused(refusal) => Some(refusal),
+            Self::Violation(violation) => Some(violation),
+            Self::DialTimeout
+            | Self::Eof
+            | Self::NoConnAck
+            | Self::KeepAliveTimeout
+            | Self::Closed => None,
+        }
+    }
+}
+
+/// What the operating system or the TLS stack said, in a form that can be kept and compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportError {
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl TransportError {
+    /// An error of this kind; `text` is for people.
+    pub fn new(kind: io::ErrorKind, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { kind, text }
+    }
+
+    /// The kind.
+    #[must_use]
+    pub const fn kind(&self) -> io::ErrorKind {
+        self.kind
+    }
+}
+
+impl From<&io::Error> for TransportError {
+    fn from(error: &io::Error) -> Self {
+        Self::new(error.kind(), error.to_string())
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl error::Error for TransportError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_person_must_mend_needs_an_operator() {
+        use ConnectRefusal as R;
+        let text = || TransportError::new(io::ErrorKind::InvalidData, "certificate expired");
+        let needing = [
+            LinkError::Tls(text()),
+            LinkError::Refused(R::ProtocolVersion),
+            LinkError::Refused(R::ClientId),
+            LinkError::Refused(R::BadLogin),
+            LinkError::Refused(R::NotAuthorized),
+        ];
+        assert!(needing.iter().all(LinkError::needs_operator));
+        let passing = [
+            LinkError::Dial(text()),
+            LinkError::Transport(text()),
+            LinkError::Refused(R::ServerUnavailable),
+            LinkError::Eof,
+            LinkError::NoConnAck,
+        ];
+        assert!(!passing.iter().any(LinkError::needs_operator));
+    }
+
+    #[test]
+    fn an_error_says_what_happened_and_why() {
+        let error = io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens");
+        let error = LinkError::Dial(TransportError::from(&error));
+        assert_eq!(error.to_string(), "the dial failed: nobody listens");
+        assert!(error::Error::source(&error).is_some());
+        assert_eq!(LinkError::Eof.to_string(), "closed by the server");
+    }
+}

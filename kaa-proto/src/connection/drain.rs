@@ -1,0 +1,189 @@
+//! The end of a connection: flush, say goodbye, give account.
+
+use std::time::{Duration, Instant};
+
+use super::link::Demand;
+use super::slab::EndpointKey;
+use super::{Connection, Deadline};
+use crate::endpoint::{Statistics, Unfinished};
+use crate::mqtt::Session;
+use crate::names::EndpointName;
+
+/// What became of the requests after [`Connection::close`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Account {
+    /// How those ended that had not when the connection was closed.
+    pub outcomes: Outcomes,
+    /// Those that ended because the time was over: never sent, or sent with an unknown outcome.
+    pub unfinished: Vec<(EndpointName, Unfinished)>,
+}
+
+/// How many requests ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outcomes {
+    /// Confirmed.
+    pub confirmed: u64,
+    /// As [`Rejected`](crate::request::Failure::Rejected), or with an answer that could not be
+    /// read.
+    pub rejected: u64,
+    /// As [`Unanswered`](crate::request::Failure::Unanswered).
+    pub unanswered: u64,
+    /// As [`OutcomeUnknown`](crate::request::Failure::OutcomeUnknown).
+    pub outcome_unknown: u64,
+    /// As [`Expired`](crate::request::Failure::Expired).
+    pub expired: u64,
+    /// As [`Dropped`](crate::request::Failure::Dropped).
+    pub dropped: u64,
+    /// As [`Cancelled`](crate::request::Failure::Cancelled).
+    pub cancelled: u64,
+    /// As [`Closed`](crate::request::Failure::Closed).
+    pub closed: u64,
+}
+
+/// A connection that is closing.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// The outcomes before.
+    before: Outcomes,
+    /// When what is left is ended.
+    deadline: Instant,
+}
+
+impl Connection {
+    /// Closes for good: takes nothing more, goes on until every request has ended (also off-line:
+    /// it keeps dialing), says DISCONNECT and hangs up. What has not ended after `timeout` ends as
+    /// [`Closed`](crate::request::Failure::Closed); a command result is not lost by a goodbye that
+    /// comes too early.
+    ///
+    /// The account is there as soon as all requests have ended; the demand becomes
+    /// [`Demand::Finished`] a little later. Closing again shortens the time.
+    pub fn close(&mut self, now: Instant, timeout: Duration) {
+        let now = self.advance(now);
+        let closing = self.closing.take().unwrap_or_else(|| Closing {
+            before: self.outcomes(),
+            deadline: now + timeout,
+        });
+        let deadline = closing.deadline.min(now + timeout);
+        self.closing = Some(Closing {
+            deadline,
+            ..closing
+        });
+        if deadline <= now {
+            self.wind_up(now);
+        } else if self.account.is_none() {
+            self.timers.set(Deadline::Close, deadline);
+        }
+        self.follow_up(now);
+    }
+
+    /// Whether nothing more is taken.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closing.is_some() || self.account.is_some()
+    }
+
+    /// Goes on with the end, where there is one.
+    pub(super) fn drain(&mut self, now: Instant) {
+        let is_written = |session: &Session<_>| session.unwritten() == 0;
+        if self.closing.is_some()
+            && self.account.is_none()
+            && self.totals.busy == 0
+            && self.session.as_ref().is_none_or(is_written)
+        {
+            self.wind_up(now);
+        }
+        if self.demand() == Demand::Finished && !self.is_finished {
+            // Given up over a refusal: there will be no link for what is left.
+            self.settle(now);
+            self.finish();
+        }
+    }
+
+    /// Ends what has not ended, and the link.
+    pub(super) fn wind_up(&mut self, now: Instant) {
+        if self.account.is_some() {
+            return;
+        }
+        self.settle(now);
+        if let Some(session) = &mut self.session {
+            session.disconnect();
+        }
+        if self.is_up() {
+            self.handle_goodbye(now);
+        }
+        self.link.finish(now);
+    }
+
+    /// Ends every request, and gives account.
+    fn settle(&mut self, now: Instant) {
+        if self.account.is_some() {
+            return;
+        }
+        self.timers.clear(Deadline::Close);
+        let before = match &self.closing {
+            Some(closing) => closing.before,
+            None => self.outcomes(),
+        };
+        let mut unfinished = Vec::new();
+        let keys: Vec<EndpointKey> = self.slots.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let left = self.with(key, |endpoint| {
+                (endpoint.name().clone(), endpoint.close(now))
+            });
+            if let Some((name, left)) = left {
+                unfinished.extend(left.into_iter().map(|request| (name.clone(), request)));
+            }
+        }
+        let outcomes = self.outcomes().since(&before);
+        self.account = Some(Account {
+            outcomes,
+            unfinished,
+        });
+    }
+
+    /// How all requests ended so far.
+    fn outcomes(&self) -> Outcomes {
+        let mut sum = self.retired;
+        for (_, slot) in self.slots.iter() {
+            sum.add(&Outcomes::of(slot.endpoint.statistics()));
+        }
+        sum
+    }
+}
+
+impl Outcomes {
+    pub(super) const fn of(statistics: &Statistics) -> Self {
+        Self {
+            confirmed: statistics.confirmed,
+            rejected: statistics.rejected,
+            unanswered: statistics.unanswered,
+            outcome_unknown: statistics.outcome_unknown,
+            expired: statistics.expired,
+            dropped: statistics.dropped,
+            cancelled: statistics.cancelled,
+            closed: statistics.closed,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        *self = self.zip(other, |a, b| a + b);
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        self.zip(before, |after, before| after - before)
+    }
+
+    fn zip(&self, other: &Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            confirmed: with(self.confirmed, other.confirmed),
+            rejected: with(self.rejected, other.rejected),
+            unanswered: with(self.unanswered, other.unanswered),
+            outcome_unknown: with(self.outcome_unknown, other.outcome_unknown),
+            expired: with(self.expired, other.expired),
+            dropped: with(self.dropped, other.dropped),
+            cancelled: with(self.cancelled, other.cancelled),
+            closed: with(self.closed, other.closed),
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! The endpoints of a connection: adding, removing, and what applications ask of them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::drain::Outcomes;
+use super::event::Event;
+use super::slab::EndpointKey;
+use super::{Connection, Deadline};
+use crate::QoS;
+use crate::commands::{Command, CommandResult};
+use crate::endpoint::{CommandKey, Endpoint, EndpointOptions, Filter, Observation, Record};
+use crate::names::{CommandType, ConfigName, EndpointName};
+use crate::request::{Class, Prepared, Request, RequestId, SubmitError};
+use crate::topic::MAX_TOPIC_LEN;
+use crate::{config, software};
+
+/// An endpoint, and what the connection keeps beside it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) endpoint: Endpoint,
+    options: Arc<EndpointOptions>,
+    /// Whether it was told of the link.
+    pub(super) is_up: bool,
+    /// Whether it stands in `filtering`.
+    pub(super) is_filtering: bool,
+    /// Whether it stands in `eventful`.
+    pub(super) is_eventful: bool,
+    /// Whether it stands in `recording`.
+    pub(super) is_recording: bool,
+    /// Whether it is to be removed when it is idle.
+    is_leaving: bool,
+    /// Its part of the totals.
+    counted: Totals,
+    /// How many of its requests were confirmed when it was looked at.
+    confirmed: u64,
+}
+
+/// Sums over endpoints.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    /// Those with requests that have not ended.
+    pub(super) busy: usize,
+    /// Queued requests.
+    pub(super) queued: usize,
+    /// Their bytes.
+    pub(super) queued_bytes: usize,
+}
+
+/// How an endpoint leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// When its requests have ended, or after this time: what is left then ends as
+    /// [`Closed`](crate::request::Failure::Closed). It takes no more requests meanwhile.
+    Flush(Duration),
+    /// At once.
+    Discard,
+}
+
+/// Why an endpoint was not added. Nothing else is affected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddError {
+    /// There is one of this name: two would answer each other's commands.
+    NameTaken(EndpointKey),
+    /// There are as many as [`Options::max_endpoints`](super::Options::max_endpoints) allows.
+    TooMany,
+    /// The connection is closing or closed.
+    Closed,
+}
+
+impl fmt::Display for AddError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NameTaken(_) => "there is an endpoint of this name",
+            Self::TooMany => "there are too many endpoints",
+            Self::Closed => "the client is closed",
+        })
+    }
+}
+
+impl std::error::Error for AddError {}
+
+impl Connection {
+    /// Adds an endpoint with the options of [`Options::endpoint`](super::Options::endpoint).
+    ///
+    /// # Errors
+    /// [`AddError`].
+    pub fn add_endpoint(
+        &mut self,
+        now: Instant,
+        name: EndpointName,
+    ) -> Result<EndpointKey, AddError> {
+        let options = Arc::clone(&self.options.endpoint);
+        self.add(now, name, options)
+    }
+
+    /// Adds an endpoint with options of its own.
+    ///
+    /// # Errors
+    /// [`AddError`].
+    pub fn add_endpoint_with(
+        &mut self,
+        now: Instant,
+        name: EndpointName,
+        mut options: EndpointOptions,
+    ) -> Result<EndpointKey, AddError> {
+        // This session never sends a message again by itself, so QoS 1 does no harm.
+        options.default_qos(QoS::AtLeastOnce);
+        self.add(now, name, Arc::new(options))
+    }
+
+    /// Removes an endpoint; [`Event::EndpointRemoved`] tells when it is gone, with what it had
+    /// not done. `false` if there is none, or if it is leaving already.
+    pub fn remove_endpoint(&mut self, now: Instant, key: EndpointKey, removal: Removal) -> bool {
+        let now = self.advance(now);
+        let Some(slot) = self.slots.get_mut(key) else {
+            return false;
+        };
+        let was_leaving = std::mem::replace(&mut slot.is_leaving, true);
+        match removal {
+            Removal::Discard => self.discard(now, key),
+            Removal::Flush(_) if was_leaving => return false,
+            Removal::Flush(time) if time.is_zero() => self.discard(now, key),
+            Removal::Flush(time) => {
+                self.timers.set(Deadline::Removal(key), now + time);
+                self.touch(key);
+            }
+        }
+        self.follow_up(now);
+        true
+    }
+
+    /// Takes a request of an endpoint. Its end comes as
+    /// [`endpoint::Event::Completed`](crate::endpoint::Event::Completed), exactly once.
+    ///
+    /// # Errors
+    /// [`SubmitError`] says why it was not taken; nothing else is affected then.
+    pub fn submit<R: Request + ?Sized>(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        request: &R,
+    ) -> Result<RequestId, SubmitError> {
+        self.submit_prepared(now, key, Prepared::new(request)?)
+    }
+
+    /// Takes a request that was encoded before, on another thread perhaps.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_prepared(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        request: Prepared,
+    ) -> Result<RequestId, SubmitError> {
+        self.admit(key, &request)?;
+        self.ask(now, key, |endpoint, now| {
+            endpoint.submit_prepared(now, request)
+        })?
+    }
+
+    /// Takes a request back: [`Endpoint::cancel`].
+    pub fn cancel(&mut self, now: Instant, key: EndpointKey, id: RequestId) -> bool {
+        self.ask(now, key, |endpoint, now| endpoint.cancel(now, id))
+            .unwrap_or(false)
+    }
+
+    /// Observes something until taken back: [`Endpoint::observe`].
+    ///
+    /// # Errors
+    /// [`SubmitError`] says why it is not observed.
+    pub fn observe(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        observation: &Observation,
+    ) -> Result<(), SubmitError> {
+        self.check_open(key)?;
+        self.ask(now, key, |endpoint, now| endpoint.observe(now, observation))?
+    }
+
+    /// Observes software updates: [`Endpoint::observe_software`].
+    ///
+    /// # Errors
+    /// [`SubmitError`] says why they are not observed.
+    pub fn observe_software(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        current: &str,
+    ) -> Result<(), SubmitError> {
+        self.check_open(key)?;
+        self.ask(now, key, |endpoint, now| {
+            endpoint.observe_software(now, current)
+        })?
+    }
+
+    /// Takes an observation back: [`Endpoint::unobserve`].
+    pub fn unobserve(&mut self, now: Instant, key: EndpointKey, observation: &Observation) -> bool {
+        self.ask(now, key, |endpoint, now| {
+            endpoint.unobserve(now, observation)
+        })
+        .unwrap_or(false)
+    }
+
+    /// Answers a command: [`Endpoint::respond`].
+    ///
+    /// # Errors
+    /// [`SubmitError`] says why the result was not taken; the command stays in progress.
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        command: &CommandKey,
+        result: CommandResult,
+    ) -> Result<RequestId, SubmitError> {
+        self.check_open(key)?;
+        self.ask(now, key, |endpoint, now| {
+            endpoint.respond(now, command, result)
+        })?
+    }
+
+    /// Gives a command back unanswered: [`Endpoint::release`].
+    pub fn release(&mut self, now: Instant, key: EndpointKey, command: &CommandKey) {
+        // An endpoint that is gone has no commands.
+        let _ = self.ask(now, key, |endpoint, now| endpoint.release(now, command));
+    }
+
+    /// The next command to be read: [`Endpoint::poll_command`].
+    pub fn poll_command(
+        &mut self,
+        key: EndpointKey,
+        wanted: impl Fn(&CommandType) -> bool,
+    ) -> Option<Command> {
+        self.with(key, |endpoint| endpoint.poll_command(wanted))?
+    }
+
+    /// The configuration to be read: [`Endpoint::poll_configuration`].
+    pub fn poll_configuration(
+        &mut self,
+        key: EndpointKey,
+        name: Option<&ConfigName>,
+    ) -> Option<config::Answer> {
+        self.with(key, |endpoint| endpoint.poll_configuration(name))?
+    }
+
+    /// The software update to be read: [`Endpoint::poll_software`].
+    pub fn poll_software(&mut self, key: EndpointKey) -> Option<software::Answer> {
+        self.with(key, Endpoint::poll_software)?
+    }
+
+    /// Takes back what a store kept of an endpoint that was just added: [`Endpoint::restore`].
+    /// `false` if there is no such endpoint.
+    pub fn restore(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        records: impl IntoIterator<Item = Record>,
+    ) -> bool {
+        self.ask(now, key, |endpoint, now| endpoint.restore(now, records))
+            .is_ok()
+    }
+
+    fn add(
+        &mut self,
+        now: Instant,
+        name: EndpointName,
+        options: Arc<EndpointOptions>,
+    ) -> Result<EndpointKey, AddError> {
+        self.advance(now);
+        if self.is_closed() {
+            return Err(AddError::Closed);
+        }
+        if let Some(key) = self.find(&name) {
+            return Err(AddError::NameTaken(key));
+        }
+        if self.slots.len() >= self.options.max_endpoints {
+            return Err(AddError::TooMany);
+        }
+        let seed = self.rng.next_u64();
+        let slot = Slot {
+            endpoint: Endpoint::new(name, Arc::clone(&options), seed),
+            options,
+            is_up: false,
+            is_filtering: false,
+            is_eventful: false,
+            is_recording: false,
+            is_leaving: false,
+            counted: Totals::default(),
+            confirmed: 0,
+        };
+        let key = self.slots.insert(slot).ok_or(AddError::TooMany)?;
+        if let Some(slot) = self.slots.get(key) {
+            self.directory.insert(slot.endpoint.name(), key);
+        }
+        self.suspects.add(key);
+        if self.is_up() {
+            self.arrivals.push_back(key);
+        }
+        Ok(key)
+    }
+
+    /// A verb on one endpoint.
+    fn ask<T>(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        verb: impl FnOnce(&mut Endpoint, Instant) -> T,
+    ) -> Result<T, SubmitError> {
+        let now = self.advance(now);
+        let answer = self.with(key, |endpoint| verb(endpoint, now));
+        self.follow_up(now);
+        answer.ok_or(SubmitError::UnknownEndpoint)
+    }
+
+    /// Does something with an endpoint, and takes note of what it changed.
+    pub(super) fn with<T>(
+        &mut self,
+        key: EndpointKey,
+        change: impl FnOnce(&mut Endpoint) -> T,
+    ) -> Option<T> {
+        let answer = change(&mut self.slots.get_mut(key)?.endpoint);
+        self.touch(key);
+        Some(answer)
+    }
+
+    /// Takes note of what changed in an endpoint.
+    pub(super) fn touch(&mut self, key: EndpointKey) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let endpoint = &slot.endpoint;
+        let is_idle = endpoint.is_idle();
+        let is_leaving = slot.is_leaving;
+        let deadline = endpoint.poll_timeout();
+        let confirmed = endpoint.statistics().confirmed;
+        if std::mem::replace(&mut slot.confirmed, confirmed) != confirmed {
+            self.statistics.last_confirmed = Some(self.now);
+        }
+        let counted = Totals {
+            busy: usize::from(!is_idle),
+            queued: endpoint.queue_len(),
+            queued_bytes: endpoint.queue_bytes(),
+        };
+        let before = std::mem::replace(&mut slot.counted, counted);
+        self.totals.replace(before, counted);
+        if slot.is_up {
+            if slot.endpoint.next_size().is_some() {
+                self.schedule.wake(key);
+            }
+            if !std::mem::replace(&mut slot.is_filtering, true) {
+                self.filtering.push_back(key);
+            }
+        }
+        if !std::mem::replace(&mut slot.is_eventful, true) {
+            self.eventful.push_back(key);
+        }
+        if !std::mem::replace(&mut slot.is_recording, true) {
+            self.recording.push_back(key);
+        }
+        self.timers.set(Deadline::Endpoint(key), deadline);
+        if is_leaving && is_idle {
+            self.discard(self.now, key);
+        }
+    }
+
+    /// Removes an endpoint, with all that is left of it.
+    pub(super) fn discard(&mut self, now: Instant, key: EndpointKey) {
+        let Some(mut slot) = self.slots.remove(key) else {
+            return;
+        };
+        let name = slot.endpoint.name().clone();
+        let unfinished = slot.endpoint.close(now);
+        self.directory.remove(&name);
+        self.suspects.remove(key);
+        self.timers.clear(Deadline::Endpoint(key));
+        self.timers.clear(Deadline::Removal(key));
+        self.totals.replace(slot.counted, Totals::default());
+        self.retired.add(&Outcomes::of(slot.endpoint.statistics()));
+        if slot.is_up {
+            while let Some(filter) = slot.endpoint.poll_filter(now) {
+                if let Filter::Unsubscribe(filter) = filter {
+                    self.subscribing.say_farewell(filter);
+                }
+            }
+        }
+        while let Some(record) = slot.endpoint.poll_record() {
+            self.records.push_back((name.clone(), record));
+        }
+        while let Some(event) = slot.endpoint.poll_event() {
+            self.events.push_back(Event::Endpoint { key, event });
+        }
+        self.events
+            .push_back(Event::EndpointRemoved { key, unfinished });
+    }
+
+    fn check_open(&self, key: EndpointKey) -> Result<&Slot, SubmitError> {
+        if self.is_closed() {
+            return Err(SubmitError::Closed);
+        }
+        let slot = self.slots.get(key).filter(|slot| !slot.is_leaving);
+        slot.ok_or(SubmitError::UnknownEndpoint)
+    }
+
+    /// Whether the connection has room for a request; its endpoint may have none all the same.
+    fn admit(&self, key: EndpointKey, request: &Prepared) -> Result<(), SubmitError> {
+        let slot = self.check_open(key)?;
+        let extension = slot.options.instances.of(request.service());
+        let name = slot.endpoint.name();
+        let (version, token) = (name.app_version().as_str(), name.token().as_str());
+        let topic = MAX_TOPIC_OVERHEAD
+            + version.len()
+            + extension.as_str().len()
+            + token.len()
+            + request.resource().len();
+        if topic > MAX_TOPIC_LEN {
+            return Err(SubmitError::TooLarge {
+                size: topic,
+                limit: MAX_TOPIC_LEN,
+            });
+        }
+        let payload = request.payload().len();
+        let size = MAX_PUBLISH_OVERHEAD + topic + payload;
+        let limit = self.options.session.max_packet_out;
+        if size > limit {
+            return Err(SubmitError::TooLarge { size, limit });
+        }
+        let class = request.policy().class;
+        let room = |max: usize| match class {
+            Class::Control => max,
+            Class::Bulk => max - max / 8,
+        };
+        let bytes = self.totals.queued_bytes + payload + request.resource().len();
+        if self.totals.queued >= room(self.options.max_queued)
+            || bytes > room(self.options.max_queued_bytes)
+        {
+            return Err(SubmitError::QueueFull(class));
+        }
+        Ok(())
+    }
+}
+
+/// `kp1/`, four slashes and an ID of ten digits.
+const MAX_TOPIC_OVERHEAD: usize = 4 + 4 + 10;
+
+/// Fixed header, length of the topic, packet identifier.
+const MAX_PUBLISH_OVERHEAD: usize = 5 + 2 + 2;
+
+impl Totals {
+    /// Counts `after` in place of `before`.
+    const fn replace(&mut self, before: Self, after: Self) {
+        self.busy = self.busy - before.busy + after.busy;
+        self.queued = self.queued - before.queued + after.queued;
+        self.queued_bytes = self.queued_bytes - before.queued_bytes + after.queued_bytes;
+    }
+}

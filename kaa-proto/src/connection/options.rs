@@ -1,0 +1,363 @@
+//! All that can be set for a connection, and why the defaults are what they are.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::QoS;
+use crate::endpoint::EndpointOptions;
+use crate::mqtt::{Login, SessionError, SessionOptions};
+
+/// How a connection behaves. Checked as a whole by [`Options::check`], which
+/// [`Connection::new`](super::Connection::new) calls.
+///
+/// Every limit is a limit: 0 never means unlimited.
+///
+/// ```
+/// use std::time::Duration;
+/// use kaa_proto::connection::{InvalidOptions, Options};
+///
+/// let options = Options::new("gateway-7f3a").keep_alive(Duration::from_secs(30));
+/// assert_eq!(options.check(), Ok(()));
+/// let options = options.stable_after(Duration::ZERO);
+/// assert_eq!(options.check(), Err(InvalidOptions::StableAfter));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(super) session: SessionOptions,
+    pub(super) dial_within: Duration,
+    pub(super) hang_up_within: Duration,
+    pub(super) stable_after: Duration,
+    pub(super) backoff_base: Duration,
+    pub(super) backoff_cap: Duration,
+    pub(super) slow_retry: Duration,
+    pub(super) kick_limit: u32,
+    pub(super) give_up_on_refusal: bool,
+    pub(super) max_endpoints: usize,
+    pub(super) max_queued: usize,
+    pub(super) max_queued_bytes: usize,
+    pub(super) endpoint: Arc<EndpointOptions>,
+}
+
+impl Options {
+    /// The defaults for this client identifier, which must be unlike that of any other client:
+    /// two with the same one throw each other out. The bindings draw it from the operating
+    /// system's entropy; it is never made from a token.
+    pub fn new(client_id: impl Into<String>) -> Self {
+        Self {
+            session: SessionOptions::new(client_id),
+            dial_within: Duration::from_secs(20),
+            hang_up_within: Duration::from_secs(2),
+            stable_after: Duration::from_secs(30),
+            backoff_base: Duration::from_secs(1),
+            backoff_cap: Duration::from_secs(120),
+            slow_retry: Duration::from_secs(900),
+            kick_limit: 3,
+            give_up_on_refusal: false,
+            max_endpoints: 100_000,
+            max_queued: 200_000,
+            max_queued_bytes: 64 * 1_024 * 1_024,
+            endpoint: Arc::new(EndpointOptions::default()),
+        }
+    }
+
+    /// Names the client where nobody did.
+    #[cfg(feature = "client")]
+    pub(crate) fn client_id_or(&mut self, name: impl FnOnce() -> String) {
+        if self.session.client_id.is_empty() {
+            self.session.client_id = name();
+        }
+    }
+
+    /// User name and password; a Kaa user name is `name@tenant`, sent as it is (FACTS trap 33).
+    /// Default: none.
+    #[must_use]
+    pub fn login(mut self, login: Option<Login>) -> Self {
+        self.session.login = login;
+        self
+    }
+
+    /// The MQTT keep alive: whole seconds from 1 to 65,535. Default 60 s, as every Kaa example: a
+    /// dead link is found within 90 s. Without data a link costs a ping in each interval.
+    #[must_use]
+    pub const fn keep_alive(mut self, interval: Duration) -> Self {
+        self.session.keep_alive = Some(interval);
+        self
+    }
+
+    /// The largest packet that is taken, in bytes; a larger message is skipped, acknowledged and
+    /// reported. 64 to 268,435,460, default 262,144: the memory that one message may cost.
+    #[must_use]
+    pub const fn max_packet_in(mut self, bytes: usize) -> Self {
+        self.session.max_packet_in = bytes;
+        self
+    }
+
+    /// The largest packet that is sent, in bytes; a larger request is refused at submit. 64 to
+    /// 268,435,460, default 262,144: the platform's own messages travel in units of 1 MiB.
+    #[must_use]
+    pub const fn max_packet_out(mut self, bytes: usize) -> Self {
+        self.session.max_packet_out = bytes;
+        self
+    }
+
+    /// How many messages may be unacknowledged. 1 to 65,535, default 100: enough to keep a fast
+    /// link busy, few enough to be sent again after a loss.
+    #[must_use]
+    pub const fn window(mut self, messages: u16) -> Self {
+        self.session.max_in_flight = messages;
+        self
+    }
+
+    /// How many bytes may wait to be written before nothing more is encoded and no input is
+    /// wanted. Default 65,536: the transport never runs dry, and a queued request can still be
+    /// overtaken by a more urgent one.
+    #[must_use]
+    pub const fn high_water(mut self, bytes: usize) -> Self {
+        self.session.high_water = bytes;
+        self
+    }
+
+    /// From a transport to CONNACK. 1 ms to 1 h, default 10 s.
+    #[must_use]
+    pub const fn connack_within(mut self, time: Duration) -> Self {
+        self.session.connack_within = time;
+        self
+    }
+
+    /// From the demand to dial to a transport, name resolution and TLS included. 1 ms to 1 h,
+    /// default 20 s: a TLS handshake over a bad mobile link takes several.
+    #[must_use]
+    pub const fn dial_within(mut self, time: Duration) -> Self {
+        self.dial_within = time;
+        self
+    }
+
+    /// How long a hang-up may take to write what is left. 1 ms to 1 h, default 2 s.
+    #[must_use]
+    pub const fn hang_up_within(mut self, time: Duration) -> Self {
+        self.hang_up_within = time;
+        self
+    }
+
+    /// How long a link must live to count as good: only then the backoff starts anew. 1 ms to
+    /// 1 h, default 30 s: the platform may drop a link at its first message (FACTS trap 32).
+    #[must_use]
+    pub const fn stable_after(mut self, time: Duration) -> Self {
+        self.stable_after = time;
+        self
+    }
+
+    /// The longest delay after the first failure, and the longest ever. Base from 100 ms, cap up
+    /// to 1 day and not under the base; default 1 s and 120 s: quick after one failure, harmless
+    /// for a server that thousands wait for.
+    #[must_use]
+    pub const fn backoff(mut self, base: Duration, cap: Duration) -> Self {
+        self.backoff_base = base;
+        self.backoff_cap = cap;
+        self
+    }
+
+    /// About how long to wait for what needs an operator, and with a suspended endpoint. 1 s to
+    /// 1 day, default 15 minutes.
+    #[must_use]
+    pub const fn slow_retry(mut self, time: Duration) -> Self {
+        self.slow_retry = time;
+        self
+    }
+
+    /// How many links in a row must die before `stable_after` until the endpoint that gets them
+    /// dropped is searched for. From 1, default 3: one or two happen.
+    #[must_use]
+    pub const fn kick_limit(mut self, links: u32) -> Self {
+        self.kick_limit = links;
+        self
+    }
+
+    /// Whether a refusal that needs an operator ends the connection. Default no: a device in the
+    /// field comes back by itself when somebody mends its credentials.
+    #[must_use]
+    pub const fn give_up_on_refusal(mut self, give_up: bool) -> Self {
+        self.give_up_on_refusal = give_up;
+        self
+    }
+
+    /// How many endpoints there may be. From 1, default 100,000.
+    #[must_use]
+    pub const fn max_endpoints(mut self, count: usize) -> Self {
+        self.max_endpoints = count;
+        self
+    }
+
+    /// How much all endpoints together may have queued, in requests and in bytes; beyond it
+    /// requests are refused, telemetry at seven eighths already. From 1, default 200,000 and
+    /// 64 MiB, beside the bounds of each endpoint.
+    #[must_use]
+    pub const fn max_queued(mut self, count: usize, bytes: usize) -> Self {
+        self.max_queued = count;
+        self.max_queued_bytes = bytes;
+        self
+    }
+
+    /// The options of endpoints that are added without their own, among them the names of the
+    /// extension instances. Default: [`EndpointOptions::default`], with QoS 1.
+    #[must_use]
+    pub fn endpoint(mut self, options: EndpointOptions) -> Self {
+        self.endpoint = Arc::new(options);
+        self
+    }
+
+    /// QoS 1 for endpoints that do not say: this session never sends a message again by itself,
+    /// so it does no harm.
+    pub(super) fn default_endpoint_qos(&mut self) {
+        Arc::make_mut(&mut self.endpoint).default_qos(QoS::AtLeastOnce);
+    }
+
+    /// Whether a connection can be made from them.
+    ///
+    /// # Errors
+    /// [`InvalidOptions`] names the first that is out of its range.
+    pub fn check(&self) -> Result<(), InvalidOptions> {
+        const SECOND: Duration = Duration::from_secs(1);
+        const DAY: Duration = Duration::from_secs(24 * 3_600);
+        let wait = Duration::from_millis(1)..=Duration::from_secs(3_600);
+        self.session.check().map_err(InvalidOptions::Session)?;
+        let checks = [
+            (wait.contains(&self.dial_within), InvalidOptions::DialWithin),
+            (
+                wait.contains(&self.hang_up_within),
+                InvalidOptions::HangUpWithin,
+            ),
+            (
+                wait.contains(&self.stable_after),
+                InvalidOptions::StableAfter,
+            ),
+            (
+                self.backoff_base >= crate::backoff::FLOOR
+                    && (self.backoff_base..=DAY).contains(&self.backoff_cap),
+                InvalidOptions::Backoff,
+            ),
+            (
+                (SECOND..=DAY).contains(&self.slow_retry),
+                InvalidOptions::SlowRetry,
+            ),
+            (self.kick_limit > 0, InvalidOptions::KickLimit),
+            (self.max_endpoints > 0, InvalidOptions::MaxEndpoints),
+            (
+                self.max_queued > 0 && self.max_queued_bytes > 0,
+                InvalidOptions::MaxQueued,
+            ),
+        ];
+        match checks.iter().find(|(holds, _)| !holds) {
+            Some(&(_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which of the [`Options`] is out of its range: the caller's mistake, nothing was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidOptions {
+    /// One of those that concern the MQTT session.
+    Session(SessionError),
+    /// `dial_within` is not from 1 ms to 1 h.
+    DialWithin,
+    /// `hang_up_within` is not from 1 ms to 1 h.
+    HangUpWithin,
+    /// `stable_after` is not from 1 ms to 1 h.
+    StableAfter,
+    /// The base of the backoff is under 100 ms, or its cap under the base or over a day.
+    Backoff,
+    /// `slow_retry` is not from 1 s to 1 day.
+    SlowRetry,
+    /// `kick_limit` is 0.
+    KickLimit,
+    /// `max_endpoints` is 0.
+    MaxEndpoints,
+    /// One of the bounds of `max_queued` is 0.
+    MaxQueued,
+}
+
+impl fmt::Display for InvalidOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Session(error) => return error.fmt(f),
+            Self::DialWithin => "dial_within is not from 1 ms to 1 h",
+            Self::HangUpWithin => "hang_up_within is not from 1 ms to 1 h",
+            Self::StableAfter => "stable_after is not from 1 ms to 1 h",
+            Self::Backoff => "backoff is not from 100 ms to 1 day, or its cap is under its base",
+            Self::SlowRetry => "slow_retry is not from 1 s to 1 day",
+            Self::KickLimit => "kick_limit is 0",
+            Self::MaxEndpoints => "max_endpoints is 0",
+            Self::MaxQueued => "max_queued is 0",
+        })
+    }
+}
+
+impl std::error::Error for InvalidOptions {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Session(error) => Some(error),
+            Self::DialWithin
+            | Self::HangUpWithin
+            | Self::StableAfter
+            | Self::Backoff
+            | Self::SlowRetry
+            | Self::KickLimit
+            | Self::MaxEndpoints
+            | Self::MaxQueued => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused_by_name() {
+        let options = || Options::new("a");
+        assert_eq!(options().check(), Ok(()));
+        let cases = [
+            (options().dial_within(secs(0)), InvalidOptions::DialWithin),
+            (
+                options().hang_up_within(secs(3_601)),
+                InvalidOptions::HangUpWithin,
+            ),
+            (options().stable_after(secs(0)), InvalidOptions::StableAfter),
+            (options().backoff(secs(0), secs(1)), InvalidOptions::Backoff),
+            (options().backoff(secs(2), secs(1)), InvalidOptions::Backoff),
+            (options().slow_retry(secs(0)), InvalidOptions::SlowRetry),
+            (options().kick_limit(0), InvalidOptions::KickLimit),
+            (options().max_endpoints(0), InvalidOptions::MaxEndpoints),
+            (options().max_queued(1, 0), InvalidOptions::MaxQueued),
+            (
+                options().window(0),
+                InvalidOptions::Session(SessionError::MaxInFlight),
+            ),
+            (
+                options().keep_alive(secs(0)),
+                InvalidOptions::Session(SessionError::KeepAlive),
+            ),
+        ];
+        for (options, error) in cases {
+            assert_eq!(options.check(), Err(error));
+            assert!(!error.to_string().is_empty());
+        }
+    }
+
+    /// FACTS trap 33: `name@tenant` is one string, also with more than one `@`.
+    #[test]
+    fn trap_33_a_user_name_is_taken_as_it_is_and_never_shown() {
+        let login = Login::new("a@b@tenant:1").with_password("hunter2");
+        let options = Options::new("a").login(Some(login.clone()));
+        assert_eq!(options.session.login, Some(login));
+        let shown = format!("{options:?}");
+        assert!(!shown.contains("tenant") && !shown.contains("hunter2"));
+    }
+}

@@ -1,0 +1,234 @@
+//! Bytes out: who is told of the link, what is subscribed to, whose message goes, and when.
+//!
+//! Nothing is encoded before the transport can take it: while the unwritten output is over its
+//! high-water mark, and while the in-flight window is full, everything waits in the queues of the
+//! endpoints. That is the path of back-pressure from the socket to the application.
+
+use std::time::{Duration, Instant};
+
+use super::link::LinkId;
+use super::{Connection, Deadline, Ticket};
+use crate::QoS;
+use crate::mqtt::{PublishError, Session};
+
+/// How many endpoints are told of the link before others get their turn.
+const ARRIVALS_AT_ONCE: usize = 32;
+
+/// How many endpoints are told of the link in one call, even if they have nothing to say.
+const ARRIVALS_PER_CALL: usize = 1_024;
+
+/// The pause after so many.
+const ARRIVALS_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long acknowledgements may stay away before a window that is not half free is used again.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Holds messages back while a full window drains to its half, so that they go in batches: one
+/// write for many messages. It never holds back a lone message, because only a full window makes
+/// it hold, and only as long as acknowledgements keep coming.
+#[derive(Debug)]
+pub(super) struct Refill {
+    window: usize,
+    is_held: bool,
+}
+
+impl Refill {
+    pub(super) const fn new(window: usize) -> Self {
+        Self {
+            window,
+            is_held: false,
+        }
+    }
+
+    /// Acknowledgements stay away: goes on with what is free.
+    pub(super) const fn lapse(&mut self) {
+        self.is_held = false;
+    }
+
+    /// Whether one more message may go.
+    const fn allows(&mut self, in_flight: usize) -> bool {
+        if in_flight >= self.window {
+            self.is_held = true;
+            return false;
+        }
+        if self.is_held && in_flight > self.window / 2 {
+            return false;
+        }
+        self.is_held = false;
+        true
+    }
+}
+
+impl Connection {
+    /// Appends to `out` what is to be written now; returns how many bytes that are. More comes
+    /// when these are reported by [`handle_written`](Self::handle_written).
+    ///
+    /// `out` belongs to the link in the demand: empty it when that changes.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> usize {
+        let now = self.advance(now);
+        let Some(mut session) = self.session.take() else {
+            return 0;
+        };
+        if self.is_up() {
+            self.fill(now, &mut session);
+        }
+        let bytes = session.poll_transmit(out);
+        self.session = Some(session);
+        bytes
+    }
+
+    /// `n` more bytes of `link`, of those that [`poll_transmit`](Self::poll_transmit) gave, were
+    /// handed to the transport.
+    pub fn handle_written(&mut self, now: Instant, link: LinkId, n: usize) {
+        let now = self.advance(now);
+        if link != self.link.id() {
+            return;
+        }
+        let Some(mut session) = self.session.take() else {
+            return;
+        };
+        session.handle_written(now, n);
+        while let Some(ticket) = session.poll_written() {
+            if let Ticket::Message(key, message) = ticket {
+                self.with(key, |endpoint| endpoint.handle_sent(now, message));
+            }
+        }
+        self.session = Some(session);
+        self.follow_up(now);
+    }
+
+    /// A message was acknowledged. If others wait for the window to drain, they do not for long.
+    pub(super) fn handle_window_moved(&mut self, now: Instant) {
+        if self.refill.is_held {
+            self.timers.set(Deadline::Refill, now + PATIENCE);
+        }
+    }
+
+    /// Encodes up to the high-water mark.
+    fn fill(&mut self, now: Instant, session: &mut Session<Ticket>) {
+        let mut left = ARRIVALS_PER_CALL;
+        while self.has_room(session) {
+            let arrived = self.tell_arrivals(now, left.min(ARRIVALS_AT_ONCE));
+            left -= arrived;
+            let subscribed = self.subscribe(now, session);
+            let published = self.publish(now, session);
+            if arrived == 0 && !subscribed && !published {
+                break;
+            }
+        }
+        let pause = left == 0 && !self.arrivals.is_empty() && self.has_room(session);
+        let pause = pause.then(|| now + ARRIVALS_PAUSE);
+        self.timers.set(Deadline::Arrivals, pause);
+    }
+
+    pub(super) fn has_room(&self, session: &Session<Ticket>) -> bool {
+        session.unwritten() < self.options.session.high_water
+    }
+
+    /// Tells some endpoints that the link is up; returns how many were looked at.
+    fn tell_arrivals(&mut self, now: Instant, most: usize) -> usize {
+        let some = self.arrivals.len().min(most);
+        for _ in 0..some {
+            let Some(key) = self.arrivals.pop_front() else {
+                break;
+            };
+            // Who is muted comes again when it is released.
+            if !self.suspects.may_speak(key) {
+                continue;
+            }
+            if let Some(slot) = self.slots.get_mut(key) {
+                if !std::mem::replace(&mut slot.is_up, true) {
+                    slot.endpoint.handle_link_up(now);
+                    self.touch(key);
+                }
+            }
+        }
+        some
+    }
+
+    /// Encodes messages, whoever's turn it is; whether there were any.
+    fn publish(&mut self, now: Instant, session: &mut Session<Ticket>) -> bool {
+        let mut any = false;
+        while self.has_room(session) && self.refill.allows(session.in_flight()) {
+            let slots = &self.slots;
+            let has_message = |key| {
+                let slot = slots.get(key).filter(|slot| slot.is_up);
+                slot.is_some_and(|slot| slot.endpoint.next_size().is_some())
+            };
+            let Some(key) = self.schedule.next(has_message) else {
+                break;
+            };
+            let Some(slot) = self.slots.get_mut(key) else {
+                break;
+            };
+            any = true;
+            let Some(outgoing) = slot.endpoint.next_message(now, &mut self.topic) else {
+                // It waits for a record to be stored.
+                self.touch(key);
+                continue;
+            };
+            let ticket = Ticket::Message(key, outgoing.key);
+            let published = session.publish(ticket, &self.topic, &outgoing.payload, outgoing.qos);
+            match published {
+                Ok(()) => {
+                    let bytes = self.topic.len() + outgoing.payload.len();
+                    self.schedule.sent(key, bytes);
+                    if outgoing.qos != QoS::AtMostOnce {
+                        self.schedule.entered_window(key);
+                    }
+                    self.suspects.handle_spoke(key);
+                    self.statistics.messages_out += 1;
+                }
+                Err(
+                    PublishError::WindowFull
+                    | PublishError::OutputFull
+                    | PublishError::NotConnected,
+                ) => {
+                    self.with(key, |endpoint| {
+                        endpoint.handle_not_sent(now, outgoing.key);
+                    });
+                    break;
+                }
+                // Requests are measured at submit, so this is one of the endpoint's own. It must
+                // not come again and again; as nobody answers it, it ends in time.
+                Err(PublishError::TooLarge { .. } | PublishError::BadTopic(_)) => {
+                    self.statistics.unsendable += 1;
+                    self.with(key, |endpoint| endpoint.handle_sent(now, outgoing.key));
+                }
+            }
+            self.touch(key);
+        }
+        if !self.refill.is_held {
+            self.timers.clear(Deadline::Refill);
+        }
+        any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_window_is_used_again_when_half_of_it_is_free() {
+        let mut refill = Refill::new(100);
+        assert!(refill.allows(99));
+        assert!(!refill.allows(100));
+        assert!(!refill.allows(99) && !refill.allows(51));
+        assert!(refill.allows(50) && refill.allows(99));
+    }
+
+    #[test]
+    fn what_is_free_is_used_when_acknowledgements_stay_away() {
+        let mut refill = Refill::new(100);
+        assert!(!refill.allows(100) && !refill.allows(80));
+        refill.lapse();
+        assert!(refill.allows(80));
+    }
+
+    #[test]
+    fn a_window_of_one_is_used_as_soon_as_it_is_free() {
+        let mut refill = Refill::new(1);
+        assert!(refill.allows(0) && !refill.allows(1) && refill.allows(0));
+    }
+}

@@ -1,0 +1,267 @@
+//! Whose message goes next: deficit round robin by bytes.
+//!
+//! Endpoints that have something to send stand in a ring. Whoever is at the head sends until its
+//! balance is used up, then goes to the tail and is credited one quantum; a message may overdraw
+//! the balance, so that no message is too large to be sent. Over time every endpoint of the ring
+//! gets the same share of the bytes, whatever the sizes of its messages.
+//!
+//! The in-flight window is a second thing to share: no endpoint is given more than a quarter of
+//! it while another one could send.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// What one turn is worth in bytes: a handful of ordinary messages, so that turns are few and
+/// nobody waits for long.
+const QUANTUM: i64 = 4_096;
+
+/// The ring, and who holds how much of the window.
+#[derive(Debug)]
+pub(crate) struct Schedule<K> {
+    /// Who may have something to send, the next one first. Nobody is there twice.
+    ring: VecDeque<K>,
+    /// Those in the ring, and those with messages in flight.
+    accounts: BTreeMap<K, Account>,
+    /// How much of the window an endpoint may hold while others wait; at least 1.
+    share: usize,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    /// Bytes it may still send in this turn; below zero when it has overdrawn.
+    balance: i64,
+    /// Its messages in the in-flight window.
+    in_flight: usize,
+    /// Whether it stands in the ring.
+    waiting: bool,
+}
+
+impl<K: Copy + Ord> Schedule<K> {
+    /// For a window of this many messages.
+    pub(crate) fn new(window: usize) -> Self {
+        Self {
+            ring: VecDeque::new(),
+            accounts: BTreeMap::new(),
+            share: (window / 4).max(1),
+        }
+    }
+
+    /// `key` has something to send.
+    pub(crate) fn wake(&mut self, key: K) {
+        let account = self.accounts.entry(key).or_default();
+        if !account.waiting {
+            account.waiting = true;
+            account.balance = account.balance.min(0) + QUANTUM;
+            self.ring.push_back(key);
+        }
+    }
+
+    /// Who sends next. `has_message` is asked about those whose turn it is; who has none leaves
+    /// the ring until it is woken again.
+    pub(crate) fn next(&mut self, has_message: impl Fn(K) -> bool) -> Option<K> {
+        while let Some(&key) = self.ring.front() {
+            if !has_message(key) {
+                self.leave();
+            } else if self.holds_its_share(key) && self.others_wait() {
+                self.ring.rotate_left(1);
+            } else {
+                let account = self.accounts.entry(key).or_default();
+                if account.balance > 0 {
+                    return Some(key);
+                }
+                account.balance += QUANTUM;
+                self.ring.rotate_left(1);
+            }
+        }
+        None
+    }
+
+    /// `key` sent a message of this many bytes.
+    pub(crate) fn sent(&mut self, key: K, bytes: usize) {
+        if let Some(account) = self.accounts.get_mut(&key) {
+            account.balance -= i64::try_from(bytes).unwrap_or(i64::MAX / 2);
+        }
+    }
+
+    /// A message of `key` entered the in-flight window.
+    pub(crate) fn entered_window(&mut self, key: K) {
+        self.accounts.entry(key).or_default().in_flight += 1;
+    }
+
+    /// A message of `key` left the in-flight window.
+    pub(crate) fn left_window(&mut self, key: K) {
+        if let Some(account) = self.accounts.get_mut(&key) {
+            account.in_flight = account.in_flight.saturating_sub(1);
+            if account.in_flight == 0 && !account.waiting {
+                self.accounts.remove(&key);
+            }
+        }
+    }
+
+    /// Forgets everything: there is no link.
+    pub(crate) fn clear(&mut self) {
+        self.ring.clear();
+        self.accounts.clear();
+    }
+
+    fn holds_its_share(&self, key: K) -> bool {
+        let account = self.accounts.get(&key);
+        account.is_some_and(|account| account.in_flight >= self.share)
+    }
+
+    /// Whether somebody in the ring holds less than its share. Few hold theirs, so the search is
+    /// short.
+    fn others_wait(&self) -> bool {
+        self.ring.iter().any(|&key| !self.holds_its_share(key))
+    }
+
+    /// Takes the head out of the ring. Its debt stays while others wait: nobody gets ahead by
+    /// queueing one large message at a time.
+    fn leave(&mut self) {
+        let Some(key) = self.ring.pop_front() else {
+            return;
+        };
+        if let Some(account) = self.accounts.get_mut(&key) {
+            account.waiting = false;
+            if account.in_flight == 0 && account.balance >= 0 {
+                self.accounts.remove(&key);
+            }
+        }
+        if self.ring.is_empty() {
+            self.accounts.retain(|_, account| account.in_flight > 0);
+            for account in self.accounts.values_mut() {
+                account.balance = 0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Endpoints with queued messages of one size each, and a window.
+    struct Endpoints {
+        schedule: Schedule<u32>,
+        queued: BTreeMap<u32, usize>,
+        in_flight: VecDeque<u32>,
+        window: usize,
+    }
+
+    impl Endpoints {
+        fn new(window: usize, queued: &[(u32, usize)]) -> Self {
+            let mut schedule = Schedule::new(window);
+            queued.iter().for_each(|&(key, _)| schedule.wake(key));
+            Self {
+                schedule,
+                queued: queued.iter().copied().collect(),
+                in_flight: VecDeque::new(),
+                window,
+            }
+        }
+
+        fn queue(&mut self, key: u32, messages: usize) {
+            *self.queued.entry(key).or_default() += messages;
+            self.schedule.wake(key);
+        }
+
+        /// Sends one message, if the window has room.
+        fn send(&mut self, size: impl Fn(u32) -> usize) -> Option<u32> {
+            if self.in_flight.len() >= self.window {
+                return None;
+            }
+            let queued = &self.queued;
+            let has_message = |key| queued.get(&key).is_some_and(|messages| *messages > 0);
+            let key = self.schedule.next(has_message)?;
+            *self.queued.get_mut(&key).unwrap() -= 1;
+            self.schedule.sent(key, size(key));
+            self.schedule.entered_window(key);
+            self.in_flight.push_back(key);
+            Some(key)
+        }
+
+        fn acknowledge(&mut self) {
+            if let Some(key) = self.in_flight.pop_front() {
+                self.schedule.left_window(key);
+            }
+        }
+    }
+
+    #[test]
+    fn endpoints_share_the_bytes_whatever_the_sizes_of_their_messages() {
+        let mut endpoints = Endpoints::new(40, &[(1, 10_000), (2, 10_000), (3, 10_000)]);
+        let size = |key| [0, 100, 1_000, 20_000][key as usize];
+        let mut bytes = [0; 4];
+        for _ in 0..9_000 {
+            if let Some(key) = endpoints.send(size) {
+                bytes[key as usize] += size(key);
+            }
+            endpoints.acknowledge();
+        }
+        let most = *bytes.iter().max().unwrap();
+        assert!(bytes[1..].iter().all(|b| *b > most * 9 / 10), "{bytes:?}");
+    }
+
+    #[test]
+    fn one_large_message_at_a_time_does_not_get_more_than_the_others() {
+        let mut endpoints = Endpoints::new(40, &[(1, 1), (2, 100_000)]);
+        let size = |key| [0, 100_000, 100][key as usize];
+        let mut bytes = [0; 3];
+        for _ in 0..20_000 {
+            let key = endpoints.send(size).unwrap();
+            bytes[key as usize] += size(key);
+            endpoints.acknowledge();
+            // It has left the ring by then.
+            if key != 1 && endpoints.queued[&1] == 0 {
+                endpoints.queue(1, 1);
+            }
+        }
+        assert!(bytes[1] <= bytes[2] + 100_000, "{bytes:?}");
+    }
+
+    #[test]
+    fn one_endpoint_alone_gets_the_whole_window() {
+        let mut endpoints = Endpoints::new(100, &[(1, 1_000)]);
+        let sent = std::iter::from_fn(|| endpoints.send(|_| 10)).count();
+        assert_eq!(sent, 100);
+    }
+
+    #[test]
+    fn while_others_wait_no_endpoint_gets_more_than_a_quarter_of_the_window() {
+        let mut endpoints = Endpoints::new(100, &[(1, 1_000), (2, 1_000)]);
+        for _ in 0..50 {
+            endpoints.send(|_| 10);
+        }
+        let of =
+            |endpoints: &Endpoints, key| endpoints.in_flight.iter().filter(|k| **k == key).count();
+        assert_eq!((of(&endpoints, 1), of(&endpoints, 2)), (25, 25));
+        // Both hold their quarter, so nobody waits who could take what is left.
+        assert!(endpoints.send(|_| 10).is_some());
+        endpoints.queue(3, 1_000);
+        for _ in 0..25 {
+            assert_eq!(endpoints.send(|_| 10), Some(3));
+        }
+    }
+
+    #[test]
+    fn a_window_of_one_still_serves_everybody_in_turn() {
+        let mut endpoints = Endpoints::new(1, &[(1, 10), (2, 10), (3, 10)]);
+        let mut order = Vec::new();
+        while let Some(key) = endpoints.send(|_| 5_000) {
+            order.push(key);
+            endpoints.acknowledge();
+        }
+        assert_eq!(order[..6], [1, 2, 3, 1, 2, 3]);
+        assert_eq!(order.len(), 30);
+        assert!(endpoints.schedule.ring.is_empty() && endpoints.schedule.accounts.is_empty());
+    }
+
+    #[test]
+    fn waking_twice_gives_one_place_and_no_credit() {
+        let mut schedule = Schedule::new(8);
+        (0..50).for_each(|_| schedule.wake(1));
+        assert_eq!(schedule.ring.len(), 1);
+        assert_eq!(schedule.accounts[&1].balance, QUANTUM);
+        assert_eq!(schedule.next(|_| false), None);
+        assert!(schedule.accounts.is_empty());
+    }
+}

@@ -1,0 +1,260 @@
+//! The subscriptions of all endpoints, in few packets.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::slab::EndpointKey;
+use super::{Connection, Deadline, Ticket};
+use crate::QoS;
+use crate::endpoint::{Filter, FilterOutcome};
+use crate::mqtt::{Granted, Session, SubscribeError};
+
+/// How long SUBACK may take. What needs the subscriptions is sent all the same then: the platform
+/// delivers answers without them (FACTS trap 17).
+const SUBACK_WITHIN: Duration = Duration::from_secs(30);
+
+/// Fixed header and packet identifier.
+const OVERHEAD: usize = 5 + 2;
+
+/// Length and QoS beside a filter.
+const FILTER_OVERHEAD: usize = 2 + 1;
+
+/// A filter and whose it is.
+type Wanted = (EndpointKey, String);
+
+/// What is on its way; nothing without a link.
+#[derive(Default)]
+pub(super) struct Subscribing {
+    /// Filters that were taken from endpoints, for the next packet: as much as one holds, and the
+    /// rest of one endpoint's.
+    wanted: VecDeque<Wanted>,
+    /// Their bytes in the packet.
+    wanted_bytes: usize,
+    /// The filters of each unanswered SUBSCRIBE, in their order in it.
+    unanswered: BTreeMap<u64, Vec<Wanted>>,
+    /// The number of the last SUBSCRIBE.
+    number: u64,
+    /// Filters that are not needed any more: at most what removed endpoints had.
+    farewells: VecDeque<String>,
+}
+
+impl Subscribing {
+    /// Unsubscribes when there is time.
+    pub(super) fn say_farewell(&mut self, filter: String) {
+        self.farewells.push_back(filter);
+    }
+
+    /// Forgets all, and says which numbers were unanswered.
+    pub(super) fn clear(&mut self) -> Vec<u64> {
+        self.wanted.clear();
+        self.wanted_bytes = 0;
+        self.farewells.clear();
+        std::mem::take(&mut self.unanswered).into_keys().collect()
+    }
+
+    fn want(&mut self, wanted: Wanted) {
+        self.wanted_bytes += wanted.1.len() + FILTER_OVERHEAD;
+        self.wanted.push_back(wanted);
+    }
+
+    /// Takes as many filters as fit into `limit` bytes, at least one.
+    fn next_batch(&mut self, limit: usize) -> Vec<Wanted> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some((_, filter)) = self.wanted.front() {
+            let more = filter.len() + FILTER_OVERHEAD;
+            if !batch.is_empty() && bytes + more > limit {
+                break;
+            }
+            bytes += more;
+            batch.extend(self.wanted.pop_front());
+        }
+        self.wanted_bytes -= bytes;
+        batch
+    }
+
+    /// Puts a batch back to the front.
+    fn put_back(&mut self, batch: Vec<Wanted>) {
+        for (key, filter) in batch.into_iter().rev() {
+            self.wanted_bytes += filter.len() + FILTER_OVERHEAD;
+            self.wanted.push_front((key, filter));
+        }
+    }
+}
+
+impl Connection {
+    /// Encodes one SUBSCRIBE and one UNSUBSCRIBE, if there is anything for them; whether there
+    /// was.
+    pub(super) fn subscribe(&mut self, now: Instant, session: &mut Session<Ticket>) -> bool {
+        let limit = self.options.session.max_packet_out;
+        let limit = limit.min(self.options.session.high_water);
+        let limit = limit.saturating_sub(OVERHEAD);
+        self.gather(now, limit);
+        let subscribed = self.has_room(session) && self.subscribe_batch(now, session, limit);
+        let unsubscribed = self.has_room(session) && self.unsubscribe_batch(session, limit);
+        subscribed || unsubscribed
+    }
+
+    /// The answer to a SUBSCRIBE.
+    pub(super) fn handle_suback(&mut self, now: Instant, number: u64, granted: Granted<'_>) {
+        self.timers.clear(Deadline::SubAck(number));
+        let batch = self.subscribing.unanswered.remove(&number);
+        for (wanted, result) in batch.into_iter().flatten().zip(granted.iter()) {
+            let outcome = match result {
+                Ok(_) => FilterOutcome::Granted,
+                Err(_) => FilterOutcome::Refused,
+            };
+            self.tell_outcome(now, &wanted, outcome);
+        }
+    }
+
+    /// There was no answer to a SUBSCRIBE in time.
+    pub(super) fn handle_no_suback(&mut self, now: Instant, number: u64) {
+        let batch = self.subscribing.unanswered.remove(&number);
+        let batch = batch.unwrap_or_default();
+        self.statistics.subscriptions_unanswered += batch.len() as u64;
+        self.refuse(now, &batch);
+    }
+
+    /// Takes filters from endpoints, as many as a packet holds.
+    fn gather(&mut self, now: Instant, limit: usize) {
+        while self.subscribing.wanted_bytes < limit {
+            let Some(key) = self.filtering.pop_front() else {
+                break;
+            };
+            let Some(slot) = self.slots.get_mut(key) else {
+                continue;
+            };
+            slot.is_filtering = false;
+            let mut any = false;
+            while let Some(filter) = slot.endpoint.poll_filter(now) {
+                any = true;
+                match filter {
+                    Filter::Subscribe(filter) => self.subscribing.want((key, filter)),
+                    Filter::Unsubscribe(filter) => self.subscribing.say_farewell(filter),
+                }
+            }
+            if any {
+                // It set a deadline for the answer.
+                let deadline = slot.endpoint.poll_timeout();
+                self.timers.set(Deadline::Endpoint(key), deadline);
+            }
+        }
+    }
+
+    fn subscribe_batch(
+        &mut self,
+        now: Instant,
+        session: &mut Session<Ticket>,
+        limit: usize,
+    ) -> bool {
+        let batch = self.subscribing.next_batch(limit);
+        if batch.is_empty() {
+            return false;
+        }
+        let number = self.subscribing.number + 1;
+        let filters: Vec<_> = batch
+            .iter()
+            .map(|(_, filter)| (filter.as_str(), QoS::AtLeastOnce))
+            .collect();
+        match session.subscribe(Ticket::Subscribe(number), &filters) {
+            Ok(()) => {
+                for (key, _) in &batch {
+                    self.suspects.handle_spoke(*key);
+                }
+                self.subscribing.number = number;
+                self.subscribing.unanswered.insert(number, batch);
+                let deadline = now + SUBACK_WITHIN;
+                self.timers.set(Deadline::SubAck(number), deadline);
+                true
+            }
+            // Answers are still awaited: later.
+            Err(SubscribeError::WindowFull) if !self.subscribing.unanswered.is_empty() => {
+                self.subscribing.put_back(batch);
+                false
+            }
+            Err(SubscribeError::OutputFull | SubscribeError::NotConnected) => {
+                self.subscribing.put_back(batch);
+                false
+            }
+            // A server that answers none is not asked any more; a filter that no packet holds
+            // cannot be asked for.
+            Err(
+                SubscribeError::WindowFull
+                | SubscribeError::TooLarge { .. }
+                | SubscribeError::NoFilters
+                | SubscribeError::BadFilter { .. },
+            ) => {
+                self.refuse(now, &batch);
+                true
+            }
+        }
+    }
+
+    fn unsubscribe_batch(&mut self, session: &mut Session<Ticket>, limit: usize) -> bool {
+        let farewells = &mut self.subscribing.farewells;
+        let mut bytes = 0;
+        let fitting = farewells.iter().take_while(|filter| {
+            bytes += filter.len() + FILTER_OVERHEAD;
+            bytes <= limit
+        });
+        let count = fitting.count().max(1).min(farewells.len());
+        let filters: Vec<_> = farewells.iter().take(count).map(String::as_str).collect();
+        if filters.is_empty() {
+            return false;
+        }
+        match session.unsubscribe(Ticket::Unsubscribe, &filters) {
+            Err(
+                SubscribeError::WindowFull
+                | SubscribeError::OutputFull
+                | SubscribeError::NotConnected,
+            ) => false,
+            // What cannot be taken back stays; its messages are counted as strays.
+            Ok(())
+            | Err(
+                SubscribeError::TooLarge { .. }
+                | SubscribeError::NoFilters
+                | SubscribeError::BadFilter { .. },
+            ) => {
+                farewells.drain(..count);
+                true
+            }
+        }
+    }
+
+    fn refuse(&mut self, now: Instant, batch: &[Wanted]) {
+        for wanted in batch {
+            self.tell_outcome(now, wanted, FilterOutcome::Refused);
+        }
+    }
+
+    fn tell_outcome(&mut self, now: Instant, (key, filter): &Wanted, outcome: FilterOutcome) {
+        self.with(*key, |endpoint| {
+            endpoint.handle_filter(now, filter, outcome);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::slab::Slab;
+
+    #[test]
+    fn a_batch_holds_what_fits_and_at_least_one() {
+        let key = Slab::default().insert(()).unwrap();
+        let mut subscribing = Subscribing::default();
+        for length in [7, 7, 7, 40] {
+            subscribing.want((key, "x".repeat(length)));
+        }
+        let lengths = |batch: &[Wanted]| batch.iter().map(|(_, f)| f.len()).collect::<Vec<_>>();
+        let batch = subscribing.next_batch(20);
+        assert_eq!(lengths(&batch), [7, 7]);
+        subscribing.put_back(batch);
+        assert_eq!(subscribing.wanted_bytes, 73);
+        assert_eq!(lengths(&subscribing.next_batch(30)), [7, 7, 7]);
+        assert_eq!(lengths(&subscribing.next_batch(30)), [40]);
+        assert!(subscribing.next_batch(30).is_empty());
+        assert_eq!(subscribing.wanted_bytes, 0);
+    }
+}

@@ -1,0 +1,143 @@
+//! The end, of a connection and of one endpoint.
+
+use super::*;
+use crate::request::SubmitError;
+
+#[test]
+fn closing_waits_for_the_answer_then_says_goodbye() {
+    let (mut wire, key) = Wire::with_one();
+    wire.connect();
+    wire.submit(key, "x");
+    wire.connection.close(wire.now, secs(60));
+    wire.turn();
+    wire.take_written();
+    assert_eq!(wire.connection.link_state(), LinkState::Draining);
+    let more = wire.connection.submit(wire.now, key, &Sample::new("y"));
+    assert_eq!(more, Err(SubmitError::Closed));
+    assert!(wire.connection.account().is_none());
+    wire.receive(&message("kp1/v/dcx/tok/json/1/status", ""));
+    assert_eq!(wire.take_written(), b"\xe0\x00");
+    assert!(matches!(wire.connection.demand(), Demand::HangUp(_)));
+    wire.cut();
+    assert_eq!(wire.connection.demand(), Demand::Finished);
+    assert_eq!(wire.connection.poll_timeout(), None);
+    assert_eq!(wire.events.last(), Some(&Event::Finished));
+    let account = wire.connection.account().unwrap();
+    assert_eq!(account.outcomes.confirmed, 1);
+    assert!(account.unfinished.is_empty());
+}
+
+#[test]
+fn what_is_left_at_the_deadline_is_told_sent_or_not() {
+    let mut wire = Wire::new(options().window(1));
+    let key = wire.add("tok");
+    wire.connect();
+    let ids = [wire.submit(key, "x"), wire.submit(key, "y")];
+    wire.connection.close(wire.now, secs(5));
+    wire.pass(secs(4));
+    assert_eq!(wire.connection.link_state(), LinkState::Draining);
+    wire.pass(secs(1));
+    let closed = || Err(Failure::Closed);
+    assert_eq!(
+        wire.take_outcomes(),
+        [(ids[0], closed()), (ids[1], closed())]
+    );
+    let account = wire.connection.account().unwrap();
+    let left = account.unfinished.iter();
+    let left: Vec<_> = left.map(|(_, left)| (left.id, left.sent)).collect();
+    assert_eq!(left, [(ids[0], true), (ids[1], false)]);
+    assert_eq!(account.outcomes.closed, 2);
+    // The close of the transport never comes.
+    wire.pass(secs(2));
+    assert_eq!(wire.connection.demand(), Demand::Finished);
+}
+
+#[test]
+fn closing_offline_keeps_dialing_until_the_deadline() {
+    let (mut wire, key) = Wire::with_one();
+    wire.submit(key, "x");
+    wire.connection.close(wire.now, secs(60));
+    wire.cut();
+    assert_ne!(wire.connection.demand(), Demand::Finished);
+    wire.connect();
+    assert!(contains(&wire.take_written(), "kp1/v/dcx/tok/json/1"));
+    wire.cut();
+    wire.connection.close(wire.now, secs(3));
+    wire.pass(secs(3));
+    assert_eq!(wire.connection.demand(), Demand::Finished);
+    // The sample was sent once and may not be sent again.
+    let account = wire.connection.account().unwrap();
+    assert_eq!(account.outcomes.outcome_unknown, 1);
+}
+
+#[test]
+fn a_connack_that_comes_when_all_is_over_brings_nothing_up() {
+    let (mut wire, key) = Wire::with_one();
+    wire.submit(key, "x");
+    wire.dial();
+    wire.connection.close(wire.now, secs(1));
+    wire.pass(secs(1));
+    assert_eq!(wire.take_written(), b"\xe0\x00");
+    wire.receive(CONNACK);
+    let up = |event: &Event| matches!(event, Event::LinkUp(_));
+    assert!(!wire.events.iter().any(up));
+    assert!(wire.take_written().is_empty());
+    wire.cut();
+    assert_eq!(wire.connection.demand(), Demand::Finished);
+}
+
+#[test]
+fn closing_with_nothing_to_do_is_done_at_once() {
+    let (mut wire, _) = Wire::with_one();
+    wire.connection.close(wire.now, secs(60));
+    wire.turn();
+    assert_eq!(wire.connection.demand(), Demand::Finished);
+    assert_eq!(wire.events, [Event::Finished]);
+    let name = EndpointName::parse("v", "late").unwrap();
+    let added = wire.connection.add_endpoint(wire.now, name);
+    assert_eq!(added, Err(AddError::Closed));
+}
+
+#[test]
+fn an_endpoint_that_leaves_is_flushed_first_but_not_for_ever() {
+    let mut wire = Wire::new(options());
+    let keys = [wire.add("tok1"), wire.add("tok2")];
+    wire.connect();
+    for key in keys {
+        wire.submit(key, "x");
+        let flush = Removal::Flush(secs(5));
+        assert!(wire.connection.remove_endpoint(wire.now, key, flush));
+        let more = wire.connection.submit(wire.now, key, &Sample::new("y"));
+        assert_eq!(more, Err(SubmitError::UnknownEndpoint));
+    }
+    wire.events.clear();
+    wire.receive(&message("kp1/v/dcx/tok1/json/1/status", ""));
+    assert!(wire.connection.endpoint(keys[0]).is_none());
+    assert!(wire.connection.endpoint(keys[1]).is_some());
+    let deadline = Deadline::Removal(keys[0]);
+    assert!(!wire.connection.timers.is_set(&deadline));
+    let removed = |key, count| move |event: &Event| matches!(event, Event::EndpointRemoved { key: k, unfinished } if *k == key && unfinished.len() == count);
+    assert!(wire.events.iter().any(removed(keys[0], 0)));
+    wire.pass(secs(5));
+    assert!(wire.events.iter().any(removed(keys[1], 1)));
+    assert_eq!(wire.take_outcomes().len(), 2);
+    assert_eq!(wire.connection.totals.busy, 0);
+    assert_eq!(wire.connection.timers.next(), None);
+}
+
+#[test]
+fn the_subscriptions_of_an_endpoint_that_left_are_taken_back() {
+    let mut wire = Wire::new(Options::new("a"));
+    let key = wire.add("tok");
+    wire.submit(key, "x");
+    wire.connect();
+    wire.receive(b"\x90\x04\x00\x01\x01\x01");
+    wire.take_written();
+    wire.connection
+        .remove_endpoint(wire.now, key, Removal::Discard);
+    wire.turn();
+    let written = wire.take_written();
+    assert_eq!(written[0], 0xa2);
+    assert!(contains(&written, "kp1/v/dcx/tok/json/+/status"));
+    assert!(contains(&written, "kp1/v/dcx/tok/json/+/error"));
+}

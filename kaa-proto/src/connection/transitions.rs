@@ -1,0 +1,164 @@
+//! What the link's coming and going means for session and endpoints.
+
+use std::time::Instant;
+
+use super::cause::LinkError;
+use super::event::Event;
+use super::link::{Demand, LinkId, LinkState, Loss};
+use super::slab::EndpointKey;
+use super::suspects::Verdict;
+use super::{Connection, Deadline, statistics};
+use crate::mqtt::Session;
+
+impl Connection {
+    /// The transport of `link` is there, TLS included. If the link is not wanted any more, the
+    /// demand says so.
+    pub fn handle_connected(&mut self, now: Instant, link: LinkId) {
+        let now = self.advance(now);
+        if !self.link.handle_connected(link) {
+            return;
+        }
+        match Session::new(now, &self.options.session) {
+            Ok(session) => self.session = Some(session),
+            // The options were checked, so this cannot be; if it is, it is not tried for ever.
+            Err(_) => self.link.finish(now),
+        }
+        self.follow_up(now);
+    }
+
+    /// The transport of `link` is gone, could not be made, or was closed as demanded. Ignored for
+    /// any other link than the one in the demand.
+    pub fn handle_disconnected(&mut self, now: Instant, link: LinkId, cause: LinkError) {
+        let now = self.advance(now);
+        if let Some(loss) = self.link.handle_disconnected(now, link, cause) {
+            self.handle_loss(now, loss);
+        }
+        self.follow_up(now);
+    }
+
+    /// CONNACK came: endpoints are told as fast as the output goes.
+    pub(super) fn handle_greeted(&mut self, now: Instant) {
+        self.link.handle_greeted(now);
+        self.suspects.handle_link_up(now);
+        self.arrivals = self.slots.iter().map(|(key, _)| key).collect();
+        self.statistics.links_up += 1;
+        self.notify(Event::LinkUp(self.link.id()));
+    }
+
+    /// The link is lost, or a dial failed.
+    pub(super) fn handle_loss(&mut self, now: Instant, loss: Loss) {
+        let Loss {
+            link,
+            error,
+            mut was,
+            next_dial,
+        } = loss;
+        if was == LinkState::Up {
+            let kicked = matches!(error, LinkError::Eof | LinkError::Transport(_));
+            self.statistics.links_lost += 1;
+            self.take_down(now, kicked);
+            if self.closing.is_some() {
+                was = LinkState::Draining;
+            }
+        }
+        self.notify(Event::LinkLost {
+            link,
+            error,
+            was,
+            next_dial,
+        });
+    }
+
+    /// We end the link.
+    pub(super) fn handle_goodbye(&mut self, now: Instant) {
+        self.take_down(now, false);
+        self.notify(Event::LinkLost {
+            link: self.link.id(),
+            error: LinkError::Closed,
+            was: LinkState::Draining,
+            next_dial: None,
+        });
+    }
+
+    /// What follows from any change: failures of the session, verdicts, the end.
+    pub(super) fn follow_up(&mut self, now: Instant) {
+        let failure = self.session.as_ref().and_then(Session::failure);
+        if let Some(loss) = failure.and_then(|failure| self.link.hang_up(now, failure.into())) {
+            self.handle_loss(now, loss);
+        }
+        while let Some(verdict) = self.suspects.poll_verdict() {
+            self.handle_verdict(verdict);
+        }
+        while let Some(key) = self.suspects.poll_released() {
+            if self.is_up() {
+                self.arrivals.push_back(key);
+            }
+        }
+        self.drain(now);
+        if !matches!(self.demand(), Demand::Exchange(_) | Demand::HangUp(_)) {
+            self.drop_session();
+        }
+    }
+
+    /// No link any more, and nothing to come.
+    pub(super) fn finish(&mut self) {
+        self.is_finished = true;
+        self.notify(Event::Finished);
+    }
+
+    /// Endpoints learn that the link is down, and what belonged to it is forgotten.
+    fn take_down(&mut self, now: Instant, kicked: bool) {
+        self.arrivals.clear();
+        self.filtering.clear();
+        self.schedule.clear();
+        for number in self.subscribing.clear() {
+            self.timers.clear(Deadline::SubAck(number));
+        }
+        self.timers.clear(Deadline::Arrivals);
+        self.timers.clear(Deadline::Refill);
+        let all = self.slots.iter().map(|(key, _)| key);
+        self.suspects.handle_link_down(now, kicked, all);
+        let up = self.slots.iter().filter(|(_, slot)| slot.is_up);
+        let up: Vec<EndpointKey> = up.map(|(key, _)| key).collect();
+        for key in up {
+            if let Some(slot) = self.slots.get_mut(key) {
+                slot.is_up = false;
+                slot.is_filtering = false;
+                slot.endpoint.handle_link_down(now);
+            }
+            self.touch(key);
+        }
+    }
+
+    fn drop_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            let traffic = &mut self.statistics.traffic;
+            *traffic = statistics::sum(*traffic, session.traffic());
+        }
+    }
+
+    fn handle_verdict(&mut self, verdict: Verdict<EndpointKey>) {
+        let event = match verdict {
+            Verdict::SearchStarted(endpoints) => Event::SearchStarted { endpoints },
+            Verdict::SearchEnded => Event::SearchEnded,
+            Verdict::Suspended(key) => {
+                self.statistics.suspensions += 1;
+                let Some(name) = self.name_of(key) else {
+                    return;
+                };
+                Event::Suspended { key, name }
+            }
+            Verdict::Resumed(key) => {
+                let Some(name) = self.name_of(key) else {
+                    return;
+                };
+                Event::Resumed { key, name }
+            }
+        };
+        self.notify(event);
+    }
+
+    fn name_of(&self, key: EndpointKey) -> Option<crate::names::EndpointName> {
+        self.slots.get(key).map(|slot| slot.endpoint.name().clone())
+    }
+}
