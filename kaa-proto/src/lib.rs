@@ -13,6 +13,8 @@ pub mod metadata;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 pub mod names;
+#[cfg(feature = "platform")]
+pub mod platform;
 mod qos;
 pub mod raw;
 pub mod request;

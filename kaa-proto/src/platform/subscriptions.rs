@@ -1,0 +1,132 @@
+//! Who subscribed to what, found by the endpoint that a topic is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::options::LinkId;
+use crate::mqtt::filter;
+use crate::qos::QoS;
+use crate::topic;
+
+/// How many filters a link may have; further ones are refused with 0x80.
+const MAX_FILTERS: usize = 65_536;
+
+/// The subscriptions of all links.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    /// The filters of each link with the QoS that was granted.
+    of_link: BTreeMap<LinkId, BTreeMap<String, QoS>>,
+    /// Links with filters for exactly one endpoint, by application version and token.
+    of_endpoint: BTreeMap<Address, BTreeSet<LinkId>>,
+    /// Links with filters for more than that.
+    wide: BTreeSet<LinkId>,
+}
+
+type Address = (String, String);
+
+impl Subscriptions {
+    /// Takes a valid filter, in place of the same one (MQTT-3.8.4-3). `None` if it is refused.
+    pub(super) fn subscribe(&mut self, link: LinkId, filter: &str, qos: QoS) -> Option<QoS> {
+        let filters = self.of_link.entry(link).or_default();
+        if filters.len() >= MAX_FILTERS && !filters.contains_key(filter) {
+            return None;
+        }
+        filters.insert(filter.into(), qos);
+        match address(filter) {
+            None => self.wide.insert(link),
+            Some(address) => self.of_endpoint.entry(address).or_default().insert(link),
+        };
+        Some(qos)
+    }
+
+    pub(super) fn unsubscribe(&mut self, link: LinkId, filter: &str) {
+        let Some(filters) = self.of_link.get_mut(&link) else {
+            return;
+        };
+        filters.remove(filter);
+        let gone = address(filter);
+        if !filters.keys().any(|other| address(other) == gone) {
+            self.forget(link, gone.as_ref());
+        }
+    }
+
+    /// The link is gone, and its subscriptions with it.
+    pub(super) fn remove(&mut self, link: LinkId) {
+        for filter in self.of_link.remove(&link).unwrap_or_default().into_keys() {
+            self.forget(link, address(&filter).as_ref());
+        }
+    }
+
+    /// The links that may have a filter for this topic.
+    pub(super) fn candidates(&self, topic: &str) -> BTreeSet<LinkId> {
+        let one = address(topic).and_then(|address| self.of_endpoint.get(&address));
+        let mut links = self.wide.clone();
+        links.extend(one.into_iter().flatten());
+        links
+    }
+
+    /// The highest QoS that the link was granted for this topic (MQTT-3.3.5-1).
+    pub(super) fn granted(&self, link: LinkId, topic: &str) -> Option<QoS> {
+        let filters = self.of_link.get(&link)?.iter();
+        let matching = filters.filter(|(filter, _)| filter::matches(filter, topic));
+        matching.map(|(_, &qos)| qos).max()
+    }
+
+    fn forget(&mut self, link: LinkId, address: Option<&Address>) {
+        let Some(address) = address else {
+            self.wide.remove(&link);
+            return;
+        };
+        if let Some(links) = self.of_endpoint.get_mut(address) {
+            links.remove(&link);
+            if links.is_empty() {
+                self.of_endpoint.remove(address);
+            }
+        }
+    }
+}
+
+/// The one endpoint that a topic or a filter is for.
+fn address(filter: &str) -> Option<Address> {
+    let (version, token) = topic::address(filter)?;
+    let is_plain = |level: &str| !matches!(level, "+" | "#");
+    (is_plain(version) && is_plain(token)).then(|| (version.into(), token.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_found_by_filters_of_every_width_until_they_unsubscribe() {
+        let topic = "kp1/v/dcx/t/json/1/status";
+        let filters = [
+            "kp1/v/dcx/t/json/#",
+            "kp1/v/+/t/#",
+            "kp1/+/dcx/t/#",
+            "#",
+            "kp1/v/dcx/+/json/+/status",
+        ];
+        for filter in filters {
+            let (mut all, link) = (Subscriptions::default(), LinkId::new(1));
+            all.subscribe(link, filter, QoS::AtMostOnce);
+            all.subscribe(link, "kp1/v/dcx/t/json/1/status", QoS::AtLeastOnce);
+            all.subscribe(LinkId::new(2), "kp1/v/dcx/other/#", QoS::AtLeastOnce);
+            assert_eq!(all.granted(link, topic), Some(QoS::AtLeastOnce));
+            all.unsubscribe(link, topic);
+            assert_eq!(all.candidates(topic), [link].into(), "{filter}");
+            assert_eq!(all.granted(link, topic), Some(QoS::AtMostOnce));
+            all.unsubscribe(link, filter);
+            assert!(all.candidates(topic).is_empty() && all.granted(link, topic).is_none());
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_gone_leaves_nothing_behind() {
+        let mut all = Subscriptions::default();
+        for filter in ["#", "kp1/v/dcx/t/#", "kp1/v/dcx/u/#"] {
+            all.subscribe(LinkId::new(1), filter, QoS::AtMostOnce);
+        }
+        all.remove(LinkId::new(1));
+        assert!(all.of_link.is_empty() && all.of_endpoint.is_empty() && all.wide.is_empty());
+    }
+}
