@@ -3,6 +3,8 @@
 mod assignment;
 #[cfg(feature = "connection")]
 mod backoff;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod commands;
 pub mod config;
 #[cfg(feature = "connection")]

@@ -1,0 +1,125 @@
+//! One device, every operation of the Kaa MQTT API.
+//!
+//! It starts a local platform inside this process, connects a device to it over TCP, and goes
+//! through all fourteen operations and the three kinds of pushes. With `KAA_URL`,
+//! `KAA_APP_VERSION` and `KAA_TOKEN` set it speaks to that platform instead, and asks nothing
+//! destructive of it; `KAA_USER` and `KAA_PASSWORD` are the login there.
+//!
+//! ```sh
+//! cargo run --package kaa-blocking --features platform --example quickstart
+//! ```
+
+mod stage;
+mod transcript;
+
+use std::env;
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use kaa_blocking::commands::{CommandResult, Pending};
+use kaa_blocking::metadata::{Delete, Get, Keys, Merge, ReplaceAll};
+use kaa_blocking::names::{CommandType, MetadataKey, Metric};
+use kaa_blocking::request::{Confirm, RequestExt as _};
+use kaa_blocking::telemetry::{Batch, Plain, Sample};
+use kaa_blocking::upload::GetToken;
+use kaa_blocking::{Client, Options, config, software};
+use serde_json::{Value, json};
+
+use stage::{Machine, Stage};
+use transcript::Transcript;
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    // Where the platform is: the one in the environment, or one of our own.
+    let stage = Stage::set()?;
+    let mut options = Options::new(&stage.url)?;
+    if let (Ok(user), Ok(password)) = (env::var("KAA_USER"), env::var("KAA_PASSWORD")) {
+        options = options.login(user, password);
+    }
+
+    // The client connects in the background, and goes on connecting for as long as it lives.
+    let client = Client::connect(options)?;
+    client.ready(Duration::from_secs(20))?;
+    let device = client.endpoint(&stage.name)?;
+    let mut run = Transcript::new(&device, stage.is_local());
+
+    // Telemetry: `request` waits until the platform says that it has processed it.
+    let machine = Machine::look();
+    let load = Plain::new(Metric::new("load")?, machine.load).confirm(Confirm::Answered);
+    run.ask("send a sample", &Sample::new(&machine));
+    run.ask(
+        "send a batch of two",
+        &Batch::new([&machine, &Machine::look()]),
+    );
+    run.ask("send a plain value", &load);
+
+    // Metadata. `ReplaceAll` deletes what it does not mention, so a real device is spared.
+    if stage.is_local() {
+        let all = json!({"name": "Sensor 1", "deviceModel": "example model", "areaId": 7});
+        run.ask("replace all metadata", &ReplaceAll::new(all));
+    }
+    run.ask(
+        "merge metadata",
+        &Merge::new(json!({"deviceModel": "new model"})),
+    );
+    run.ask("list the metadata keys", &Keys);
+    run.ask("read all metadata", &Get::all().typed::<Value>());
+    if stage.is_local() {
+        run.ask(
+            "delete a metadata key",
+            &Delete::new([MetadataKey::new("areaId")?]),
+        );
+    }
+
+    // Commands: observe a type, run what comes, answer it. The platform repeats a command until
+    // it has the result; it is surfaced here once.
+    let switch_light = CommandType::new("switch-light")?;
+    let mut commands = device.commands([switch_light.clone()])?;
+    stage.send_command(&switch_light, json!({"on": true}))?;
+    if let Some(command) = run.pushed("a command", commands.next_within(stage.patience)) {
+        let result = CommandResult::ok().with_payload(&json!({"light": "on"}))?;
+        run.settle("report its result", &mut command.respond(result)?);
+    }
+    run.ask(
+        "list pending commands",
+        &Pending::new(CommandType::new("reboot")?),
+    );
+
+    // Configuration: observe it, apply what comes, report it as applied.
+    let mut configurations = device.configurations()?;
+    stage.configure(json!({"key": "value", "array": ["value2"]}))?;
+    let pushed = run.pushed(
+        "a configuration",
+        configurations.next_within(stage.patience),
+    );
+    if let Some(config::Answer::Assigned(configuration)) = pushed {
+        run.ask("report it as applied", &config::Applied::of(&configuration));
+    }
+    run.ask("read the configuration", &config::Get::new());
+
+    // Software: observing says what runs; take the update, then say what runs now.
+    let mut updates = device.software_updates("0.0.1")?;
+    stage.offer_software("0.0.2", json!({"link": "https://example.com/fw-0.0.2.bin"}))?;
+    let pushed = run.pushed("a software update", updates.next_within(stage.patience));
+    if let Some(software::Answer::Assigned(update)) = pushed {
+        run.ask(
+            "report the new version",
+            &software::ReportCurrent::new(update.version()),
+        );
+    }
+    run.ask("ask for software", &software::Get::new());
+
+    // Uploads go over HTTP, with a token from here.
+    if let Some(token) = run.ask("get an upload token", &GetToken) {
+        let upload = token.binary_data(Some("snapshot.jpg"));
+        run.note(&format!("with it: {} {}", upload.method(), upload.path()));
+    }
+
+    // What is still under way is waited for; the account says how it ended.
+    let account = client.shutdown(Duration::from_secs(5));
+    run.note(&format!(
+        "{} requests were left unfinished",
+        account.unfinished.len()
+    ));
+    Ok(run.verdict())
+}

@@ -1,0 +1,16 @@
+//! What a local platform tells the one who started it.
+
+use kaa_proto::platform::Event;
+
+/// Something to know.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum News {
+    /// What a device, or the platform for it, did.
+    Event(Event),
+    /// The broker was reached and subscribed to: devices are heard from now on.
+    Attached,
+    /// Something outside is in the way, such as a broker that cannot be reached or want of
+    /// descriptors. It is tried again.
+    Trouble(String),
+}

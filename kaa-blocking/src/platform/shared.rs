@@ -1,0 +1,144 @@
+//! What the thread of a local platform shares with its handle.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use mio::Waker;
+
+use super::host::Host;
+use super::news::News;
+
+/// How much news waits for the one who reads it. Beyond it the oldest is dropped and counted: the
+/// platform does not stop when nobody reads.
+const MAX_NEWS: usize = 16_384;
+
+/// The platform and its news.
+#[derive(Debug)]
+pub(super) struct Shared {
+    core: Mutex<Core>,
+    /// There is news, or the state has changed.
+    changed: Condvar,
+    waker: Arc<Waker>,
+}
+
+/// What is behind the lock.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) host: Host,
+    /// Oldest first, at most [`MAX_NEWS`].
+    news: VecDeque<News>,
+    /// How much news was dropped.
+    pub(super) dropped: u64,
+    /// Whether devices can reach the platform.
+    pub(super) is_ready: bool,
+    /// Why the broker was not reached the last time.
+    pub(super) cause: Option<String>,
+    /// Whether the thread is to end.
+    pub(super) is_stopping: bool,
+    /// Whether it has ended.
+    pub(super) is_over: bool,
+}
+
+impl Shared {
+    pub(super) fn new(host: Host, is_ready: bool, waker: Arc<Waker>) -> Self {
+        let core = Core {
+            host,
+            news: VecDeque::new(),
+            dropped: 0,
+            is_ready,
+            cause: None,
+            is_stopping: false,
+            is_over: false,
+        };
+        Self {
+            core: Mutex::new(core),
+            changed: Condvar::new(),
+            waker,
+        }
+    }
+
+    /// A thread that died holding the lock left a whole state behind: every call completes.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the thread. A thread that has ended does not hear it.
+    pub(super) fn wake(&self) {
+        let _ = self.waker.wake();
+    }
+
+    /// Calls those who wait for news.
+    pub(super) fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits until `look` finds something, until the thread has ended or until the deadline.
+    pub(super) fn wait<T>(
+        &self,
+        deadline: Instant,
+        mut look: impl FnMut(&mut Core) -> Option<T>,
+    ) -> Option<T> {
+        let mut core = self.lock();
+        loop {
+            if let Some(found) = look(&mut core) {
+                return Some(found);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if core.is_over || left.is_zero() {
+                return None;
+            }
+            let waited = self.changed.wait_timeout(core, left);
+            core = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Core {
+    /// Adds news.
+    pub(super) fn report(&mut self, news: News) {
+        if self.news.len() == MAX_NEWS {
+            self.news.pop_front();
+            self.dropped += 1;
+        }
+        self.news.push_back(news);
+    }
+
+    /// Takes over the events of the platform; tells whether there is news.
+    pub(super) fn collect(&mut self) -> bool {
+        while let Some(event) = self.host.poll_event() {
+            self.report(News::Event(event));
+        }
+        !self.news.is_empty()
+    }
+
+    /// Whether no news waits.
+    pub(super) fn is_read(&self) -> bool {
+        self.news.is_empty()
+    }
+
+    pub(super) fn pop_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kaa_proto::platform::{Platform, PlatformOptions};
+
+    #[test]
+    fn news_that_nobody_reads_drops_the_oldest_and_counts() {
+        let platform = Platform::new(PlatformOptions::default(), 1);
+        let poll = mio::Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let host = Host::Attached(Box::new(platform));
+        let shared = Shared::new(host, true, waker);
+        let mut core = shared.lock();
+        for number in 0..=MAX_NEWS {
+            core.report(News::Trouble(number.to_string()));
+        }
+        assert_eq!(core.pop_news(), Some(News::Trouble("1".into())));
+        assert_eq!(core.dropped, 1);
+    }
+}

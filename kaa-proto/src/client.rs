@@ -1,0 +1,192 @@
+//! The handles that every binding hands out: the same names and meanings on every runtime.
+//!
+//! Handles are cheap to clone and may be used from any thread. A verb encodes its request, locks
+//! the shared [`Connection`], calls it, unlocks and wakes the driver; there is no channel and no
+//! task in between, and the lock is never held across I/O, an `await` or code of the application.
+//! All changes happen in these synchronous calls, so a dropped future loses only the wait.
+//!
+//! A binding makes the pair with [`Client::new`], moves bytes with the [`Driver`], and documents
+//! how its own waiting works. When the last handle is dropped, the client closes gracefully;
+//! when the driver is dropped, everything that waits ends as
+//! [`Failure::Closed`](crate::request::Failure::Closed).
+
+mod command;
+mod driver;
+mod endpoint;
+mod events;
+mod options;
+mod readers;
+mod shared;
+mod streams;
+mod ticket;
+mod waits;
+
+pub use command::{Command, NotResponded};
+pub use driver::Driver;
+pub use endpoint::Endpoint;
+pub use events::{EndpointEvents, LinkEvents};
+pub use options::{InvalidTarget, Options, Target};
+pub use streams::{Commands, Configurations, SoftwareUpdates};
+pub use ticket::Ticket;
+pub use waits::{NotReady, Ready, Shutdown};
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::connection::{AddError, Connection, InvalidOptions, LinkState, Removal, Statistics};
+use crate::endpoint::EndpointOptions;
+use crate::mqtt::Login;
+use crate::names::EndpointName;
+
+use self::shared::{Handle, Shared};
+
+/// A connection to the platform, for any number of endpoints.
+///
+/// Clones share it. When the last handle of any kind is gone, what is queued is flushed for up to
+/// [`Options::linger`], then the link is closed.
+#[derive(Clone)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+impl Client {
+    /// A client and the driver that moves its bytes. For bindings.
+    ///
+    /// `entropy` names the client where the options do not, and `seed` spreads its retries in
+    /// time; both are from the operating system. `clock` gives the time, `wake` makes the driver
+    /// look at the connection again.
+    ///
+    /// # Errors
+    /// [`InvalidOptions`] says which option cannot be kept.
+    pub fn new(
+        options: Options,
+        entropy: u64,
+        seed: u64,
+        clock: impl Fn() -> Instant + Send + Sync + 'static,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Self, Driver), InvalidOptions> {
+        let (connection, linger) = options.complete(entropy);
+        let connection = Connection::new(connection, clock(), seed)?;
+        let shared = Arc::new(Shared::new(connection, Box::new(clock), Box::new(wake)));
+        let handle = Handle::new(Arc::clone(&shared), linger);
+        Ok((
+            Self {
+                handle: Arc::new(handle),
+            },
+            Driver::new(shared),
+        ))
+    }
+
+    /// Adds an endpoint with the options that the client gives its endpoints. Adding it again
+    /// gives another handle of the same endpoint.
+    ///
+    /// # Errors
+    /// [`AddError`] if there are too many, or the client is closed.
+    pub fn endpoint(&self, name: &EndpointName) -> Result<Endpoint, AddError> {
+        self.add(name, None)
+    }
+
+    /// As [`endpoint`](Self::endpoint), with options of its own. They have no effect on one that
+    /// was added before.
+    ///
+    /// # Errors
+    /// As [`endpoint`](Self::endpoint).
+    pub fn endpoint_with(
+        &self,
+        name: &EndpointName,
+        options: EndpointOptions,
+    ) -> Result<Endpoint, AddError> {
+        self.add(name, Some(options))
+    }
+
+    /// Removes an endpoint. With [`Removal::Flush`] what it has queued is sent first; its handles
+    /// refuse new requests either way. `false` if it was not there.
+    pub fn remove_endpoint(&self, name: &EndpointName, removal: Removal) -> bool {
+        self.shared()
+            .act(|connection, now| match connection.find(name) {
+                Some(key) => connection.remove_endpoint(now, key, removal),
+                None => false,
+            })
+    }
+
+    /// Waits until the link is usable, for at most `timeout`.
+    ///
+    /// Ends early with the cause if that is one that only a person can mend, such as a wrong
+    /// password; the client goes on trying all the same.
+    #[must_use]
+    pub fn ready(&self, timeout: Duration) -> Ready {
+        Ready::new(Arc::clone(&self.handle), timeout)
+    }
+
+    /// Where the link stands.
+    #[must_use]
+    pub fn link_state(&self) -> LinkState {
+        self.shared().look(Connection::link_state)
+    }
+
+    /// What happens to the link, from now on.
+    #[must_use]
+    pub fn link_events(&self) -> LinkEvents {
+        LinkEvents::new(Arc::clone(&self.handle))
+    }
+
+    /// Cuts the wait before the next attempt: the network is back.
+    pub fn dial_now(&self) {
+        self.shared()
+            .act(|connection, now| connection.dial_now(now));
+    }
+
+    /// Uses another login from the next attempt on, and cuts the wait before it.
+    ///
+    /// # Errors
+    /// [`InvalidOptions`] if user name or password is too long; nothing is changed then.
+    pub fn set_login(&self, login: Option<Login>) -> Result<(), InvalidOptions> {
+        self.shared()
+            .act(|connection, now| connection.set_login(now, login))
+    }
+
+    /// What the client has seen.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.shared().look(Connection::statistics)
+    }
+
+    /// Takes no more requests, sends what is queued and waits for the answers, for at most
+    /// `timeout`; then closes the link and gives the account.
+    #[must_use]
+    pub fn shutdown(&self, timeout: Duration) -> Shutdown {
+        self.shared()
+            .act(|connection, now| connection.close(now, timeout));
+        Shutdown::new(Arc::clone(&self.handle))
+    }
+
+    fn add(
+        &self,
+        name: &EndpointName,
+        options: Option<EndpointOptions>,
+    ) -> Result<Endpoint, AddError> {
+        let key = self
+            .shared()
+            .act(|connection, now| match connection.find(name) {
+                Some(key) => Ok(key),
+                None => match options {
+                    Some(options) => connection.add_endpoint_with(now, name.clone(), options),
+                    None => connection.add_endpoint(now, name.clone()),
+                },
+            })?;
+        Ok(Endpoint::new(Arc::clone(&self.handle), name.clone(), key))
+    }
+
+    fn shared(&self) -> &Shared {
+        self.handle.shared()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("link", &self.link_state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! The handle of one endpoint.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::shared::{Handle, Slot};
+use super::{Command, Commands, Configurations, EndpointEvents, SoftwareUpdates, Ticket};
+use crate::commands;
+use crate::connection::EndpointKey;
+use crate::endpoint::Statistics;
+use crate::names::{CommandType, ConfigName, EndpointName};
+use crate::request::{InvalidRequest, Prepared, Request, RequestError, RequestId, SubmitError};
+
+/// Speaks for one endpoint. Clones share it.
+#[derive(Clone)]
+pub struct Endpoint {
+    handle: Arc<Handle>,
+    name: EndpointName,
+    key: EndpointKey,
+}
+
+impl Endpoint {
+    pub(super) const fn new(handle: Arc<Handle>, name: EndpointName, key: EndpointKey) -> Self {
+        Self { handle, name, key }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &EndpointName {
+        &self.name
+    }
+
+    /// Its key in events and statistics of the connection.
+    #[must_use]
+    pub const fn key(&self) -> EndpointKey {
+        self.key
+    }
+
+    /// What it has seen; `None` after it was removed.
+    #[must_use]
+    pub fn statistics(&self) -> Option<Statistics> {
+        let look = |endpoint: &crate::endpoint::Endpoint| endpoint.statistics().clone();
+        self.handle
+            .shared()
+            .look(|connection| connection.endpoint(self.key).map(look))
+    }
+
+    /// Takes a request. Never blocks and needs no link.
+    ///
+    /// # Errors
+    /// [`SubmitError`] says why it was not taken; nothing else is affected.
+    pub fn submit<R: Request>(&self, request: &R) -> Result<Ticket<R>, SubmitError> {
+        let prepared = Prepared::new(request)?;
+        let id = self.handle.shared().act_on_state(|state, now| {
+            let id = state.connection.submit_prepared(now, self.key, prepared)?;
+            state.slots.insert((self.key, id), Slot::Waiting(None));
+            Ok::<_, SubmitError>(id)
+        })?;
+        Ok(Ticket::new(Arc::clone(&self.handle), self.key, id))
+    }
+
+    /// Takes a request, and waits for nothing. It is confirmed, resent and counted as any other.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn send<R: Request>(&self, request: &R) -> Result<RequestId, SubmitError> {
+        let prepared = Prepared::new(request)?;
+        self.handle
+            .shared()
+            .act(|c, now| c.submit_prepared(now, self.key, prepared))
+    }
+
+    /// Takes a request and waits for its end. The request is taken when this is called, not when
+    /// the future is first polled.
+    ///
+    /// # Errors
+    /// [`RequestError::Submit`] if it was not taken, [`RequestError::Failed`] if it ended without
+    /// success.
+    pub fn request<R: Request>(
+        &self,
+        request: &R,
+    ) -> impl Future<Output = Result<R::Response, RequestError>> + Send + use<R> {
+        let ticket = self.submit(request);
+        async move { Ok(ticket?.await?) }
+    }
+
+    /// Observes commands of these types, and reads them.
+    ///
+    /// # Errors
+    /// [`SubmitError`] if too much is observed, or the client is closed.
+    pub fn commands(
+        &self,
+        types: impl IntoIterator<Item = CommandType>,
+    ) -> Result<Commands, SubmitError> {
+        Commands::new(
+            Arc::clone(&self.handle),
+            self.key,
+            types.into_iter().collect(),
+        )
+    }
+
+    /// As [`commands`](Self::commands), for one type by its name.
+    ///
+    /// # Errors
+    /// Also [`SubmitError::Invalid`] if it cannot be a type.
+    pub fn commands_of(&self, command_type: &str) -> Result<Commands, SubmitError> {
+        let command_type = CommandType::new(command_type).map_err(InvalidRequest::from)?;
+        self.commands([command_type])
+    }
+
+    /// Makes a command that was asked for by [`Pending`](commands::Pending) one that is answered
+    /// by consuming it.
+    #[must_use]
+    pub fn adopt(&self, command: commands::Command) -> Command {
+        Command::new(Arc::clone(&self.handle), self.key, command)
+    }
+
+    /// Observes the unnamed configuration, and reads it.
+    ///
+    /// # Errors
+    /// As [`commands`](Self::commands).
+    pub fn configurations(&self) -> Result<Configurations, SubmitError> {
+        Configurations::new(Arc::clone(&self.handle), self.key, None)
+    }
+
+    /// Observes a named configuration, and reads it.
+    ///
+    /// # Errors
+    /// As [`commands`](Self::commands).
+    pub fn named_configurations(&self, name: ConfigName) -> Result<Configurations, SubmitError> {
+        Configurations::new(Arc::clone(&self.handle), self.key, Some(name))
+    }
+
+    /// Observes software updates, saying that `current` is the version that runs.
+    ///
+    /// # Errors
+    /// As [`commands`](Self::commands); also [`SubmitError::Invalid`] if `current` is empty.
+    pub fn software_updates(&self, current: &str) -> Result<SoftwareUpdates, SubmitError> {
+        SoftwareUpdates::new(Arc::clone(&self.handle), self.key, current)
+    }
+
+    /// What happens to the endpoint beside its requests, from now on.
+    #[must_use]
+    pub fn events(&self) -> EndpointEvents {
+        EndpointEvents::new(Arc::clone(&self.handle), self.key)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({})", self.name)
+    }
+}

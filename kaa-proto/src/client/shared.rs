@@ -1,0 +1,207 @@
+//! The connection behind its lock, and who waits for what.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::events::Subscribers;
+use super::readers::Readers;
+use super::waits::Waits;
+use crate::connection::{Connection, EndpointKey, Event};
+use crate::endpoint;
+use crate::request::{Failure, Outcome, RequestId};
+
+/// What all handles and the driver share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    clock: Box<dyn Fn() -> Instant + Send + Sync>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Behind the lock.
+pub(super) struct State {
+    pub(super) connection: Connection,
+    /// Requests whose end somebody wants to know.
+    pub(super) slots: BTreeMap<(EndpointKey, RequestId), Slot>,
+    /// Who reads commands, configurations and software.
+    pub(super) readers: Readers,
+    /// Who listens to link and endpoint events.
+    pub(super) subscribers: Subscribers,
+    /// Who waits for the link, or for the end.
+    pub(super) waits: Waits,
+    /// Nothing will happen any more.
+    pub(super) is_over: bool,
+}
+
+/// A request that a ticket stands for.
+pub(super) enum Slot {
+    /// Not ended; whom to wake.
+    ///
+    /// Exits: `Ended`; gone with its ticket.
+    Waiting(Option<Waker>),
+    /// Ended; the ticket takes it.
+    ///
+    /// Exits: gone with its ticket.
+    Ended(Outcome),
+}
+
+impl Shared {
+    pub(super) fn new(
+        connection: Connection,
+        clock: Box<dyn Fn() -> Instant + Send + Sync>,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        let state = State {
+            connection,
+            slots: BTreeMap::new(),
+            readers: Readers::default(),
+            subscribers: Subscribers::default(),
+            waits: Waits::default(),
+            is_over: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            clock,
+            wake,
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
+    /// Looks at the connection without changing it.
+    pub(super) fn look<T>(&self, f: impl FnOnce(&Connection) -> T) -> T {
+        f(&self.lock().connection)
+    }
+
+    /// Lets a handle change something, then wakes whom it concerns, and the driver.
+    pub(super) fn act<T>(&self, f: impl FnOnce(&mut Connection, Instant) -> T) -> T {
+        self.act_on_state(|state, now| f(&mut state.connection, now))
+    }
+
+    /// As [`act`](Self::act), with all that is behind the lock.
+    pub(super) fn act_on_state<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let result = self.update(f);
+        (self.wake)();
+        result
+    }
+
+    /// Changes something, then wakes whom it concerns; the driver knows already.
+    pub(super) fn update<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let now = self.now();
+        let mut woken = Vec::new();
+        let mut state = self.lock();
+        let result = f(&mut state, now);
+        state.settle(now, &mut woken);
+        drop(state);
+        // Outside the lock: a waker may run code of the application.
+        woken.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    /// Reads something for the application; the driver is woken only if that made work for it.
+    pub(super) fn read<T>(&self, f: impl FnOnce(&mut State, Instant) -> Option<T>) -> Option<T> {
+        let result = self.update(f);
+        if result.is_some() {
+            (self.wake)();
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each call leaves the state whole; a panic elsewhere is no reason to stop the device.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Hands what the connection has to tell to those who wait for it.
+    fn settle(&mut self, now: Instant, woken: &mut Vec<Waker>) {
+        let mut is_finished = false;
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                Event::Endpoint { key, event } => self.settle_endpoint(key, event, woken),
+                event => {
+                    self.waits.handle_link(&event, woken);
+                    self.subscribers.link(&event, woken);
+                    is_finished |= event == Event::Finished;
+                }
+            }
+        }
+        if is_finished {
+            self.end(woken);
+        }
+        self.waits.handle_timeout(now, woken);
+    }
+
+    fn settle_endpoint(
+        &mut self,
+        key: EndpointKey,
+        event: endpoint::Event,
+        woken: &mut Vec<Waker>,
+    ) {
+        match event {
+            endpoint::Event::Completed { id, outcome } => {
+                if let Some(slot) = self.slots.get_mut(&(key, id)) {
+                    if let Slot::Waiting(Some(waker)) =
+                        std::mem::replace(slot, Slot::Ended(outcome))
+                    {
+                        woken.push(waker);
+                    }
+                }
+            }
+            endpoint::Event::Unread(_) => self.readers.wake(key, woken),
+            event => self.subscribers.endpoint(key, &event, woken),
+        }
+    }
+
+    /// Nothing more will happen: everything that waits ends.
+    pub(super) fn end(&mut self, woken: &mut Vec<Waker>) {
+        self.is_over = true;
+        for slot in self.slots.values_mut() {
+            if matches!(slot, Slot::Waiting(_)) {
+                if let Slot::Waiting(Some(waker)) =
+                    std::mem::replace(slot, Slot::Ended(Err(Failure::Closed)))
+                {
+                    woken.push(waker);
+                }
+            }
+        }
+        self.readers.wake_all(woken);
+        self.subscribers.wake_all(woken);
+        self.waits.wake_all(woken);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+/// What every handle holds. When the last one goes, the client closes gracefully.
+pub(super) struct Handle {
+    shared: Arc<Shared>,
+    /// How long the close may take.
+    linger: Duration,
+}
+
+impl Handle {
+    pub(super) const fn new(shared: Arc<Shared>, linger: Duration) -> Self {
+        Self { shared, linger }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared
+            .act(|connection, now| connection.close(now, self.linger));
+    }
+}

@@ -1,0 +1,200 @@
+//! Waiting for the link, and for the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::shared::Handle;
+use crate::connection::{Account, Event, LinkError, LinkState};
+
+/// Who waits, and why the link is not up.
+#[derive(Default)]
+pub(super) struct Waits {
+    next_id: u64,
+    /// Who waits for the link, until when.
+    ready: BTreeMap<u64, (Instant, Waker)>,
+    /// Who waits for the end.
+    shutdown: BTreeMap<u64, Waker>,
+    /// Why the last link was lost, while there is none.
+    cause: Option<LinkError>,
+}
+
+impl Waits {
+    pub(super) fn handle_link(&mut self, event: &Event, woken: &mut Vec<Waker>) {
+        match event {
+            Event::LinkUp(_) => self.cause = None,
+            Event::LinkLost { error, .. } => self.cause = Some(error.clone()),
+            _ => return,
+        }
+        woken.extend(
+            std::mem::take(&mut self.ready)
+                .into_values()
+                .map(|(_, waker)| waker),
+        );
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, woken: &mut Vec<Waker>) {
+        let due = |(deadline, waker): &(Instant, Waker)| (*deadline <= now).then(|| waker.clone());
+        woken.extend(self.ready.values().filter_map(due));
+        self.ready.retain(|_, (deadline, _)| *deadline > now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.ready.values().map(|(deadline, _)| *deadline).min()
+    }
+
+    pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
+        woken.extend(
+            std::mem::take(&mut self.ready)
+                .into_values()
+                .map(|(_, waker)| waker),
+        );
+        woken.extend(std::mem::take(&mut self.shutdown).into_values());
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// Waits until the link is usable; made by [`Client::ready`](super::Client::ready).
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Ready {
+    handle: Arc<Handle>,
+    id: u64,
+    deadline: Instant,
+}
+
+impl Ready {
+    pub(super) fn new(handle: Arc<Handle>, timeout: Duration) -> Self {
+        let (id, now) = handle
+            .shared()
+            .update(|state, now| (state.waits.next_id(), now));
+        Self {
+            handle,
+            id,
+            deadline: now + timeout,
+        }
+    }
+}
+
+impl Future for Ready {
+    type Output = Result<(), NotReady>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // The driver learns of the deadline.
+        self.handle.shared().act_on_state(|state, now| {
+            state.waits.ready.remove(&self.id);
+            if state.connection.link_state() == LinkState::Up {
+                return Poll::Ready(Ok(()));
+            }
+            if state.is_over {
+                return Poll::Ready(Err(NotReady::Closed));
+            }
+            match &state.waits.cause {
+                Some(cause) if cause.needs_operator() => {
+                    return Poll::Ready(Err(NotReady::Refused(cause.clone())));
+                }
+                cause if now >= self.deadline => {
+                    return Poll::Ready(Err(NotReady::TimedOut(cause.clone())));
+                }
+                _ => {}
+            }
+            state
+                .waits
+                .ready
+                .insert(self.id, (self.deadline, context.waker().clone()));
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.handle
+            .shared()
+            .update(|state, _| state.waits.ready.remove(&self.id));
+    }
+}
+
+/// Why the link is not usable. The client goes on trying, unless it is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotReady {
+    /// A person has to mend this; the next attempt is far off.
+    Refused(LinkError),
+    /// The time is over; why the last attempt failed, if one did.
+    TimedOut(Option<LinkError>),
+    /// The client is closed.
+    Closed,
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(cause) => write!(f, "the link was refused: {cause}"),
+            Self::TimedOut(None) => f.write_str("the link is not up yet"),
+            Self::TimedOut(Some(cause)) => write!(f, "the link is not up: {cause}"),
+            Self::Closed => f.write_str("the client is closed"),
+        }
+    }
+}
+
+impl std::error::Error for NotReady {}
+
+/// Waits until the client is closed; made by [`Client::shutdown`](super::Client::shutdown). The
+/// client closes whether or not this is awaited.
+#[must_use = "the account comes from awaiting this"]
+pub struct Shutdown {
+    handle: Arc<Handle>,
+    id: u64,
+}
+
+impl Shutdown {
+    pub(super) fn new(handle: Arc<Handle>) -> Self {
+        let id = handle.shared().update(|state, _| state.waits.next_id());
+        Self { handle, id }
+    }
+}
+
+impl Future for Shutdown {
+    type Output = Account;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Account> {
+        self.handle.shared().update(|state, _| {
+            if state.is_over {
+                let account = state.connection.account().cloned();
+                return Poll::Ready(account.unwrap_or_default());
+            }
+            state
+                .waits
+                .shutdown
+                .insert(self.id, context.waker().clone());
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Shutdown {
+    fn drop(&mut self) {
+        self.handle
+            .shared()
+            .update(|state, _| state.waits.shutdown.remove(&self.id));
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ready")
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shutdown")
+    }
+}
