@@ -20,3 +20,8 @@ pub use kaa_proto::{
     commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software,
     telemetry, topic, upload,
 };
+
+/// The program in the project's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
