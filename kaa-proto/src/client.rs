@@ -114,7 +114,6 @@ impl Client {
     ///
     /// Ends early with the cause if that is one that only a person can mend, such as a wrong
     /// password; the client goes on trying all the same.
-    #[must_use]
     pub fn ready(&self, timeout: Duration) -> Ready {
         Ready::new(Arc::clone(&self.handle), timeout)
     }
@@ -154,7 +153,6 @@ impl Client {
 
     /// Takes no more requests, sends what is queued and waits for the answers, for at most
     /// `timeout`; then closes the link and gives the account.
-    #[must_use]
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
         self.shared()
             .act(|connection, now| connection.close(now, timeout));

@@ -122,13 +122,12 @@ impl State {
     fn settle(&mut self, now: Instant, woken: &mut Vec<Waker>) {
         let mut is_finished = false;
         while let Some(event) = self.connection.poll_event() {
-            match event {
-                Event::Endpoint { key, event } => self.settle_endpoint(key, event, woken),
-                event => {
-                    self.waits.handle_link(&event, woken);
-                    self.subscribers.link(&event, woken);
-                    is_finished |= event == Event::Finished;
-                }
+            if let Event::Endpoint { key, event } = event {
+                self.settle_endpoint(key, event, woken);
+            } else {
+                self.waits.handle_link(&event, woken);
+                self.subscribers.link(&event, woken);
+                is_finished |= event == Event::Finished;
             }
         }
         if is_finished {
@@ -143,18 +142,16 @@ impl State {
         event: endpoint::Event,
         woken: &mut Vec<Waker>,
     ) {
-        match event {
-            endpoint::Event::Completed { id, outcome } => {
-                if let Some(slot) = self.slots.get_mut(&(key, id)) {
-                    if let Slot::Waiting(Some(waker)) =
-                        std::mem::replace(slot, Slot::Ended(outcome))
-                    {
-                        woken.push(waker);
-                    }
+        if let endpoint::Event::Completed { id, outcome } = event {
+            if let Some(slot) = self.slots.get_mut(&(key, id)) {
+                if let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Ended(outcome)) {
+                    woken.push(waker);
                 }
             }
-            endpoint::Event::Unread(_) => self.readers.wake(key, woken),
-            event => self.subscribers.endpoint(key, &event, woken),
+        } else if let endpoint::Event::Unread(_) = event {
+            self.readers.wake(key, woken);
+        } else {
+            self.subscribers.endpoint(key, &event, woken);
         }
     }
 

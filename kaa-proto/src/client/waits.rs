@@ -25,10 +25,12 @@ pub(super) struct Waits {
 
 impl Waits {
     pub(super) fn handle_link(&mut self, event: &Event, woken: &mut Vec<Waker>) {
-        match event {
-            Event::LinkUp(_) => self.cause = None,
-            Event::LinkLost { error, .. } => self.cause = Some(error.clone()),
-            _ => return,
+        if let Event::LinkUp(_) = event {
+            self.cause = None;
+        } else if let Event::LinkLost { error, .. } = event {
+            self.cause = Some(error.clone());
+        } else {
+            return;
         }
         woken.extend(
             std::mem::take(&mut self.ready)
