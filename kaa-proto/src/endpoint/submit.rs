@@ -18,7 +18,7 @@ use crate::topic::MAX_TOPIC_LEN;
 
 /// What a topic has beside its names and its resource: `kp1/`, separators, the longest ID and
 /// the suffix of the answer.
-const TOPIC_REST: usize = "kp1////2147483647/status".len();
+const TOPIC_REST: usize = "kp1/////2147483647/status".len();
 
 impl Endpoint {
     /// Takes a request.
