@@ -32,7 +32,7 @@ fn life(seed: u64, choices: u64) -> (Vec<String>, String) {
     };
     let reboot = CommandType::new("reboot").unwrap();
     let observations = [
-        Observation::Commands(reboot.clone()),
+        Observation::Commands(reboot),
         Observation::Configuration(None),
         Observation::Software,
     ];

@@ -163,6 +163,7 @@ fn life() -> Run {
 
 /// The number of the durable request with this payload, if the store knows of it.
 fn accepted(world: &World, payload: &str) -> Option<RequestId> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "one kind is looked for")]
     world.store.iter().find_map(|record| match record {
         Record::Accepted(id, request) if request.payload() == payload => Some(*id),
         _ => None,
