@@ -216,7 +216,7 @@ fn trap_09_answers_repeat_on_the_id_of_an_observation_and_it_is_not_given_out_ag
     for expected in ["2", "3", "2", "3"] {
         host.submit(&Pending::new(reboot())).unwrap();
         let path = format!("cex/command/reboot/{expected}");
-        assert_eq!(host.take_paths(), [path.clone()]);
+        assert_eq!(host.take_paths(), *std::slice::from_ref(&path));
         host.receive(&format!("{path}/status"), "[]");
     }
     assert_eq!(
