@@ -1,6 +1,13 @@
 //! `kaa platform` as a program of its own, over raw bytes, lines and signals. Everything waits for
 //! what it needs, nothing for a fixed time.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
