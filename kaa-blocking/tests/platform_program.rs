@@ -322,6 +322,53 @@ fn an_attached_platform_says_so_when_the_broker_has_taken_it() {
 }
 
 #[test]
+fn a_program_that_nobody_reads_any_more_ends() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kaa"))
+        .args(["platform", "--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut first).unwrap();
+    drop(stdout);
+    let port = first.trim().rsplit(':').next().unwrap().parse().unwrap();
+    let _stream = dial(port);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_reader_who_is_slow_holds_up_neither_devices_nor_the_end() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kaa"))
+        .args(["platform", "--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut first = Vec::new();
+    while first.last() != Some(&b'\n') {
+        let mut byte = [0];
+        stdout.read_exact(&mut byte).unwrap();
+        first.push(byte[0]);
+    }
+    let first = String::from_utf8(first).unwrap();
+    let mut stream = dial(first.trim().rsplit(':').next().unwrap().parse().unwrap());
+    // Many times what a pipe holds.
+    for _ in 0..5_000 {
+        send_sample(&mut stream);
+        expect(
+            &mut stream,
+            b"\x30\x2b\x00\x29kp1/demo-v1/dcx/JTjdbENzHh/json/42/status",
+        );
+    }
+    let id = child.id().to_string();
+    assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn the_switches_are_listed_with_their_meaning() {
     let output = run(&["--switch", "help"]);
     assert_eq!(output.status.code(), Some(0));
