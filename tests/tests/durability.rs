@@ -11,15 +11,15 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use kaa_proto::commands::{CommandId, CommandResult};
+use kaa_proto::commands::{CommandId, CommandResult, Pending, Report};
 use kaa_proto::endpoint::{
     CommandKey, Endpoint, EndpointOptions, Event, Message, Observation, Record, Subscriptions,
 };
-use kaa_proto::names::{CommandType, EndpointName, Extension};
+use kaa_proto::names::{CommandType, ConfigName, EndpointName, Extension, Metric};
 use kaa_proto::raw::Call;
 use kaa_proto::request::{Failure, Request, RequestExt, RequestId, Resend, Service};
-use kaa_proto::telemetry::Sample;
-use kaa_proto::{config, software};
+use kaa_proto::telemetry::{Plain, Sample};
+use kaa_proto::{config, metadata, software, upload};
 use kaa_tests::clock::Clock;
 use kaa_tests::endpoint_host::EndpointHost;
 
@@ -161,6 +161,14 @@ fn life() -> Run {
     run
 }
 
+/// What a store gives back of what was put into it.
+fn stored(records: &[Record]) -> Vec<Record> {
+    let lines = records.iter().map(Record::to_json);
+    lines
+        .map(|line| Record::from_json(&line).unwrap())
+        .collect()
+}
+
 /// The number of the durable request with this payload, if the store knows of it.
 fn accepted(world: &World, payload: &str) -> Option<RequestId> {
     #[allow(clippy::wildcard_enum_match_arm, reason = "one kind is looked for")]
@@ -176,7 +184,7 @@ fn nothing_is_lost_or_done_twice_wherever_the_power_goes() {
     assert!(run.crashes.len() > 40, "{} points", run.crashes.len());
     for (point, world) in run.crashes.iter().enumerate() {
         let mut host = offline();
-        host.restore(world.store.clone());
+        host.restore(stored(&world.store));
         host.link_up();
         let sent: Vec<_> = host
             .take_sent()
@@ -217,7 +225,7 @@ fn nothing_is_lost_or_done_twice_wherever_the_power_goes() {
 fn commands_survive_wherever_the_power_goes() {
     for (point, world) in life().crashes.iter().enumerate() {
         let mut host = offline();
-        host.restore(world.store.clone());
+        host.restore(stored(&world.store));
         host.link_up();
         host.observe(&reboot()).unwrap();
         let _ = host.take_sent();
@@ -256,7 +264,7 @@ fn what_was_applied_is_known_once_it_was_told() {
     let run = life();
     let known = run.crashes.iter().filter(|world| {
         let mut host = offline();
-        host.restore(world.store.clone());
+        host.restore(stored(&world.store));
         host.link_up();
         host.observe(&Observation::Configuration(None)).unwrap();
         host.observe(&Observation::Software).unwrap();
@@ -277,9 +285,9 @@ fn a_second_crash_finds_what_the_first_restore_recorded() {
     let run = life();
     let store = run.crashes.last().unwrap().store.clone();
     let mut first = offline();
-    first.restore(store);
+    first.restore(stored(&store));
     let mut second = offline();
-    second.restore(first.records.clone());
+    second.restore(stored(&first.records));
     second.link_up();
     second.observe(&reboot()).unwrap();
     let sent: Vec<_> = second
@@ -366,7 +374,7 @@ fn a_clean_end_loses_nothing_durable_either() {
     host.submit(&kept(1)).unwrap();
     assert_eq!(host.close().len(), 1);
     let mut next = offline();
-    next.restore(host.records);
+    next.restore(stored(&host.records));
     next.link_up();
     assert_eq!(next.take_lines(), ["dcx/json/1 1"]);
     next.receive("dcx/json/1/status", "");
@@ -391,7 +399,7 @@ fn restored_requests_keep_order_fixed_ids_and_deadlines() {
     )
     .unwrap();
     let mut next = offline();
-    next.restore(host.records);
+    next.restore(stored(&host.records));
     assert!(next.submit(&rsx()).is_err(), "the ID is in use");
     next.advance(Duration::from_secs(5));
     let expired = &next.restored_outcomes()[&RequestId::from_number(5)];
@@ -438,7 +446,6 @@ fn a_restored_ledger_makes_room_for_new_commands() {
 
 #[test]
 fn pending_tells_which_commands_were_interrupted() {
-    use kaa_proto::commands::Pending;
     let mut host = offline();
     host.restore([Record::Surfaced(key(1))]);
     host.link_up();
@@ -454,4 +461,111 @@ fn pending_tells_which_commands_were_interrupted() {
         .map(|command| command.is_interrupted())
         .collect();
     assert_eq!(marks, [true, false], "the platform has no say in it");
+}
+
+#[test]
+fn every_record_comes_back_from_its_text_as_it_was() {
+    let mut host = EndpointHost::online(options(), 1).unwrap();
+    let service = Service::Other(Extension::new("xyz").unwrap());
+    let everything = Call::new(service, "a/b")
+        .payload([0xff, 0x00])
+        .fixed_id(7)
+        .serial()
+        .status_in_body()
+        .qos(kaa_proto::QoS::AtLeastOnce)
+        .expires_after(Duration::from_millis(1500))
+        .answer_within(Duration::from_secs(5))
+        .resend(Resend::Never)
+        .durable();
+    host.submit(&everything).unwrap();
+    let plain = Plain::with_unit(Metric::new("t").unwrap(), 1.5, "é");
+    host.submit(&plain.durable()).unwrap();
+    host.submit(&Pending::new(CommandType::new("reboot").unwrap()).durable())
+        .unwrap();
+    let result = CommandResult::failed(409, "\"é\"")
+        .with_payload(&0)
+        .unwrap();
+    let id = CommandId::from_json("\"x\\\"y\"").unwrap();
+    let report = Report::new(CommandType::new("close-door").unwrap(), id, result);
+    host.submit(&report.durable()).unwrap();
+    let wifi = ConfigName::new("wifi").unwrap();
+    host.submit(&config::Applied::new("a").named(wifi).durable())
+        .unwrap();
+    host.submit(&software::ReportCurrent::new("1").durable())
+        .unwrap();
+    host.submit(&metadata::Keys.durable()).unwrap();
+    host.submit(&config::Get::new().durable()).unwrap();
+    host.submit(&upload::GetToken.durable()).unwrap();
+    host.receive("cmx/applied/json/wifi/1/status", "");
+    host.receive("cmx_ota/applied/json/1/status", "");
+    host.receive("cex/result/close-door/2/status", "");
+    let all = [Record::Surfaced(key(1)), Record::Forgotten(key(-2))];
+    let all: Vec<_> = host.records.into_iter().chain(all).collect();
+    assert!(all.len() > 20, "{all:?}");
+    for (before, after) in all.iter().zip(stored(&all)) {
+        assert_eq!(format!("{before:?}"), format!("{after:?}"));
+        assert_eq!(before.to_json(), after.to_json());
+        assert!(!before.to_json().contains('\n'));
+    }
+    // The texts agree with each other; that they hold what matters is shown by what is sent.
+    let mut next = offline();
+    next.restore(stored(&all));
+    next.link_up();
+    let lines = next.take_lines();
+    assert!(
+        !lines.iter().any(|line| line.starts_with("xyz")),
+        "it was sent and may not be again"
+    );
+    assert!(lines.contains(&"cmx/config/json/1 {}".into()), "{lines:?}");
+}
+
+#[test]
+fn a_text_that_was_cut_off_is_no_record() {
+    let mut host = offline();
+    host.submit(&kept(1)).unwrap();
+    let text = host.records[0].to_json();
+    for end in 0..text.len() {
+        assert!(Record::from_json(&text[..end]).is_err(), "{}", &text[..end]);
+    }
+    for broken in [
+        text.replace("\"json\"", "\"json//\""),
+        text.replace("\"confirm\":2", "\"confirm\":3"),
+        text.replace("\"qos\":null", "\"qos\":9"),
+        text.replace("\"fixedId\":null", "\"fixedId\":0"),
+        String::from(r#"{"surfaced":["7","1"]}"#),
+        String::from(r#"{"surfaced":["reboot","{}"]}"#),
+        String::from(r#"{"applied":["7","a"]}"#),
+    ] {
+        assert_ne!(broken, text);
+        assert!(Record::from_json(&broken).is_err(), "{broken}");
+    }
+}
+
+/// The texts of version 0.1: a store outlives the program that wrote it.
+#[test]
+fn texts_of_earlier_versions_are_read() {
+    let accepted = concat!(
+        r#"{"accepted":[1,{"service":"telemetry","resource":"json","pattern":null,"payload":"1","#,
+        r#""confirm":2,"resend":true,"qos":null,"expiresAfter":null,"answerWithin":null,"#,
+        r#""bulk":true,"dropOffline":false,"withId":true,"fixedId":null,"serial":false,"#,
+        r#""statusInBody":false,"effect":"none"}]}"#
+    );
+    let texts = [
+        accepted,
+        r#"{"sent":1}"#,
+        r#"{"surfaced":["reboot","1"]}"#,
+        r#"{"finished":[["reboot","2"],"{\"id\":2,\"statusCode\":200}"]}"#,
+        r#"{"resultTaken":["reboot","2"]}"#,
+        r#"{"forgotten":["reboot","3"]}"#,
+        r#"{"applied":[null,"a"]}"#,
+        r#"{"current":"1.0.0"}"#,
+        r#"{"ended":9}"#,
+    ];
+    for text in texts {
+        let read = Record::from_json(text).map(|record| record.to_json());
+        assert_eq!(read.as_deref(), Ok(text));
+    }
+    let mut host = offline();
+    host.submit(&kept(1)).unwrap();
+    assert_eq!(host.records[0].to_json(), accepted);
 }
