@@ -22,33 +22,50 @@ impl Style {
     pub(crate) fn listening(&self, platform: &LocalPlatform) -> String {
         let address = platform.addr().map(|addr| addr.to_string());
         let address = address.unwrap_or_default();
-        let uploads = platform.http_addr().map(|addr| addr.to_string());
-        if self.is_json {
-            let mut fields = Map::new();
-            fields.insert("address".into(), json!(address));
-            if let Some(uploads) = uploads {
-                fields.insert("uploads".into(), json!(uploads));
-            }
-            return self.own("listening", fields);
-        }
-        let uploads = uploads.map(|addr| format!("\nuploads on http://{addr}"));
-        format!("listening on {address}{}", uploads.unwrap_or_default())
+        self.ready(
+            "listening",
+            format!("listening on {address}"),
+            "address",
+            &address,
+            platform,
+        )
     }
 
     /// `attached to URL`, and where uploads go.
     pub(crate) fn attached(&self, platform: &LocalPlatform) -> String {
         let url = platform.url();
+        self.ready(
+            "attached",
+            format!("attached to {url}"),
+            "url",
+            url,
+            platform,
+        )
+    }
+
+    /// Says that devices can come: `text`, in JSON too, so that a script finds it either way.
+    fn ready(
+        &self,
+        event: &str,
+        text: String,
+        field: &str,
+        value: &str,
+        platform: &LocalPlatform,
+    ) -> String {
         let uploads = platform.http_addr().map(|addr| addr.to_string());
         if self.is_json {
             let mut fields = Map::new();
-            fields.insert("url".into(), json!(url));
+            fields.insert(field.into(), json!(value));
+            fields.insert("text".into(), json!(text));
             if let Some(uploads) = uploads {
                 fields.insert("uploads".into(), json!(uploads));
             }
-            return self.own("attached", fields);
+            return self.own(event, fields);
         }
-        let uploads = uploads.map(|addr| format!("\nuploads on http://{addr}"));
-        format!("attached to {url}{}", uploads.unwrap_or_default())
+        match uploads {
+            Some(uploads) => format!("{text}\nuploads on http://{uploads}"),
+            None => text,
+        }
     }
 
     pub(crate) fn event(&self, event: &Event) -> String {
