@@ -64,7 +64,7 @@ pub trait Device {
     /// Lets an operator act.
     fn operate<T>(&mut self, verb: impl FnOnce(&mut Platform, Instant) -> T) -> T;
 
-    /// Submits a request, lets time pass until it ends, up to two minutes, and decodes.
+    /// Submits a request, lets time pass until it ends, up to a quarter of an hour, and decodes.
     ///
     /// # Errors
     /// How it ended otherwise.
@@ -76,7 +76,7 @@ pub trait Device {
             Ok(id) => id,
             Err(error) => panic!("not taken: {error}"),
         };
-        for _ in 0..1_200 {
+        for _ in 0..9_000 {
             if let Some(outcome) = self.outcome(id) {
                 let reply = outcome.as_ref().map_err(Clone::clone)?;
                 return Ok(R::decode(reply)?);

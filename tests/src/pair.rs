@@ -40,6 +40,8 @@ pub enum Dials {
 /// One transport, with both of its ends.
 #[derive(Debug)]
 struct Line {
+    /// Which of all lines, from 1.
+    number: usize,
     /// The client's end, until it closed it.
     client: Option<LinkId>,
     /// The platform's end, until it closed it.
@@ -87,7 +89,7 @@ pub struct Pair {
     /// The dial under way, and when it ends.
     dialing: Option<(LinkId, Instant)>,
     wire_ids: WireIds,
-    /// The number of the next link, for `wire_ids`.
+    /// How many lines there were.
     link_number: usize,
     /// Endpoints and their names.
     names: BTreeMap<EndpointKey, EndpointName>,
@@ -316,7 +318,9 @@ impl Pair {
             self.connection.handle_disconnected(now, link, cause);
             return true;
         }
+        self.link_number += 1;
         self.lines.push(Line {
+            number: self.link_number,
             client: Some(link),
             server: Some(self.server.handle_accepted(now)),
             up: Pipe::new(self.latency),
@@ -325,7 +329,6 @@ impl Pair {
             seen: Sniffer::default(),
             answers: Sniffer::default(),
         });
-        self.link_number += 1;
         self.connection.handle_connected(now, link);
         true
     }
@@ -412,7 +415,7 @@ impl Pair {
         };
         let is_cut = carry(&mut self.carried, &mut self.cut_after, &mut bytes);
         for seen in line.seen.messages(&bytes) {
-            self.wire_ids.check(now, self.link_number, &seen);
+            self.wire_ids.check(now, line.number, &seen);
             self.seen.push(seen);
         }
         self.server.handle_input(now, link, &bytes);
