@@ -44,7 +44,11 @@ impl Stage {
 
     // What an operator does at the platform's user interface.
 
-    pub(crate) fn send_command(&self, of: &CommandType, payload: Value) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn send_command(
+        &self,
+        of: &CommandType,
+        payload: Value,
+    ) -> Result<(), Box<dyn Error>> {
         if let Some(local) = &self.local {
             local.command(&self.name, of, Some(payload))?;
         }
