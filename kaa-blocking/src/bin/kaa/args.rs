@@ -118,7 +118,7 @@ JSON lines: an object with
                the endpoint, if it concerns one; the token is shortened without --show-tokens
   and the fields of the event. Three are of the program itself:
   listening    address, text; and uploads, an address, with --http-listen
-  attached     url
+  attached     url, text
   answer       to a line of standard input: verb, ok, then result (ok) or problem (not ok), and
                lines where there is more to say
 
