@@ -1,4 +1,51 @@
 //! Kaa IoT device client on one plain thread, without an async runtime.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use kaa_blocking::names::EndpointName;
+//! use kaa_blocking::telemetry::Sample;
+//! use kaa_blocking::{Client, Options};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = Client::connect(Options::new("mqtt://mqtt.cloud.kaaiot.com")?)?;
+//!     let device = client.endpoint(&EndpointName::parse("demo-v1", "JTjdbENzHh")?)?;
+//!
+//!     // Waits until the platform says that it has processed the sample.
+//!     device.request(&Sample::new(serde_json::json!({"temperature": 21})))?;
+//!
+//!     // Each command comes once, however often the platform repeats it.
+//!     for command in device.commands_of("reboot")? {
+//!         println!("asked to reboot: {:?}", command.value());
+//!         command.done()?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Client::connect`] returns at once; the client dials in the background, for as long as it
+//! lives, and tells about it through [`Client::ready`], [`Client::link_state`] and
+//! [`Client::link_events`]. Requests are taken with or without a link:
+//!
+//! * [`Endpoint::request`] waits for the platform's answer.
+//! * [`Endpoint::submit`] gives a [`Ticket`] to look at later.
+//! * [`Endpoint::send`] waits for nothing; the request is confirmed, resent and counted as any
+//!   other.
+//!
+//! What the platform pushes is read from [`Commands`], [`Configurations`] and
+//! [`SoftwareUpdates`]: iterators, with [`next_within`](Commands::next_within) for a bounded wait.
+//! All handles are `Clone + Send + Sync`. When the last one is dropped, what is queued is flushed
+//! and the link closed; [`Client::shutdown`] does it with an account.
+//!
+//! The requests and their defaults are those of [`kaa_proto`], reexported here. There is one
+//! thread for each client, and a short-lived one for each name that is resolved.
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `platform` | the local platform in the process (`platform::LocalPlatform`); exempt from semver |
+//! | `cli` | the program `kaa` |
 
 mod client;
 mod dial;

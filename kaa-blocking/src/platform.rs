@@ -205,7 +205,8 @@ impl LocalPlatform {
         core.is_over && core.is_read()
     }
 
-    /// Lets an operator act on the platform: the verbs below and whatever else it knows.
+    /// Lets an operator act on the platform: the verbs below and whatever else it knows. The
+    /// platform stands still meanwhile; no other method of the handle may be called from inside.
     pub fn operate<T>(&self, verb: impl FnOnce(&mut Platform, Instant) -> T) -> T {
         let now = Instant::now();
         let result = self

@@ -178,7 +178,10 @@ impl Client {
             .act(|connection, now| match connection.find(name) {
                 Some(key) => Ok(key),
                 None => match options {
-                    Some(options) => connection.add_endpoint_with(now, name.clone(), options),
+                    Some(options) => {
+                        let options = options.spread_request_ids(true);
+                        connection.add_endpoint_with(now, name.clone(), options)
+                    }
                     None => connection.add_endpoint(now, name.clone()),
                 },
             })?;

@@ -73,6 +73,7 @@ mod observe;
 mod options;
 mod queue;
 mod record;
+mod record_json;
 mod restore;
 mod sending;
 mod settle;
@@ -85,6 +86,7 @@ pub use ledger::CommandKey;
 pub use observe::Observation;
 pub use options::{EndpointOptions, InvalidEndpointOptions, Subscriptions, WhenFull};
 pub use record::{Record, ResultRecord};
+pub use record_json::InvalidRecord;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;

@@ -1,4 +1,52 @@
 //! The Kaa IoT device protocol (1/KP over MQTT 3.1.1) as pure state machines, without I/O.
+//!
+//! This is the part of the Kaa client libraries that makes every decision: what to send when,
+//! under which request ID, which answer belongs to which request, what becomes of each request
+//! when a link dies, when to dial again. It opens no socket, reads no clock, starts no thread and
+//! draws no entropy: bytes, time and a seed are arguments. The same inputs give the same outputs.
+//!
+//! # Which part to use
+//!
+//! | you have | use |
+//! |---|---|
+//! | a program for a device | a binding, such as `kaa-blocking`; it brings the I/O |
+//! | a runtime or a transport of your own | `connection::Connection`: bytes in, bytes out, many endpoints |
+//! | an MQTT client of your own | [`endpoint::Endpoint`]: topics and payloads, one endpoint |
+//! | only topics and payloads to read or write | [`topic`], and the requests below |
+//!
+//! # The operations
+//!
+//! | extension | requests | pushes |
+//! |---|---|---|
+//! | data collection (2/DCP) | [`telemetry`]: `Sample`, `Batch`, `Plain` | |
+//! | metadata (10/EPMP) | [`metadata`]: `Keys`, `Get`, `ReplaceAll`, `Merge`, `Delete` | |
+//! | commands (11/CEP) | [`commands`]: `Pending`, `Report` | commands |
+//! | configuration (7/CMP) | [`config`]: `Get`, `Applied`, `Rejected` | configurations |
+//! | software (7/CMP) | [`software`]: `Get`, `ReportCurrent`, `Rejected` | updates |
+//! | binary data | [`upload`]: `GetToken` | |
+//! | any other | [`raw`]: `Call`, or your own [`request::Request`] | |
+//!
+//! Each has defaults for how it is confirmed and whether it may be sent again
+//! ([`request::Policy`]), which [`request::RequestExt`] overrides for one request.
+//!
+//! # Errors
+//!
+//! Three families that never mix: the caller's mistake ([`request::SubmitError`], found before
+//! anything is queued), the fate of one request ([`request::Failure`]), and the fate of one link
+//! (`connection::LinkError`).
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `mqtt` | yes | MQTT 3.1.1: codec and session |
+//! | `connection` | yes | level B |
+//! | `client` | | the handles that bindings hand out |
+//! | `platform` | | a local platform to test against; exempt from semver |
+//! | `http` | | an upload as an `http::Request` |
+//!
+//! Names such as "FACTS trap 9" in the docs count the known traps of the protocol; the suite
+//! `tests/tests/traps.rs` of the repository lists them all.
 
 mod assignment;
 #[cfg(feature = "connection")]

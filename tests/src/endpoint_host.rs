@@ -167,6 +167,9 @@ impl EndpointHost {
     /// Takes an observation back.
     pub fn unobserve(&mut self, observation: &Observation) -> bool {
         let stood = self.endpoint.unobserve(self.now(), observation);
+        if let Some(resource) = resource(observation) {
+            self.observed_ids.remove(&resource);
+        }
         self.drain();
         stood
     }
@@ -360,8 +363,6 @@ impl EndpointHost {
         );
         if payload.contains("\"observe\":true") {
             self.observed_ids.insert(resource.to_owned(), used);
-        } else if payload.contains("\"observe\":false") {
-            self.observed_ids.remove(resource);
         } else if self.open.contains(&id) {
             self.wire_ids.insert(id, used);
         }
@@ -413,6 +414,18 @@ impl EndpointHost {
             "{open} requests are open, {held} are held"
         );
         assert_eq!(self.endpoint.is_idle(), held == 0);
+    }
+}
+
+/// The path that an observation asks for, without its request ID.
+fn resource(observation: &Observation) -> Option<String> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "kinds may be added")]
+    match observation {
+        Observation::Commands(command_type) => Some(format!("cex/command/{command_type}")),
+        Observation::Configuration(None) => Some(String::from("cmx/config/json")),
+        Observation::Configuration(Some(name)) => Some(format!("cmx/config/json/{name}")),
+        Observation::Software => Some(String::from("cmx_ota/config/json")),
+        _ => None,
     }
 }
 

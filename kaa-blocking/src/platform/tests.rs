@@ -89,8 +89,10 @@ fn a_refused_login_is_told_before_the_link_is_closed() {
 
 #[test]
 fn links_beyond_the_bound_are_closed_at_once() {
-    let mut options = LocalOptions::default();
-    options.max_links = 1;
+    let options = LocalOptions {
+        max_links: 1,
+        ..LocalOptions::default()
+    };
     let platform = LocalPlatform::start(options).unwrap();
     let first = device(&platform);
     assert_eq!(dial(platform.addr()).read(&mut [0]).unwrap_or(0), 0);

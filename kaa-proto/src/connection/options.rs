@@ -207,6 +207,12 @@ impl Options {
         self
     }
 
+    /// Request IDs that begin anywhere, for endpoints without options of their own.
+    #[cfg(feature = "client")]
+    pub(crate) fn spread_request_ids(&mut self) {
+        self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).spread_request_ids(true));
+    }
+
     /// QoS 1 for endpoints that do not say: this session never sends a message again by itself,
     /// so it does no harm.
     pub(super) fn default_endpoint_qos(&mut self) {

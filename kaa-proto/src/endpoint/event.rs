@@ -95,7 +95,8 @@ pub struct Statistics {
     pub resent: u64,
     /// Answers that came after their request had ended.
     pub late_answers: u64,
-    /// Answers with an ID that was not given out, or for another resource.
+    /// Answers that nobody waits for: duplicates, another client's, or for another resource than
+    /// the ID is in use for.
     pub foreign_answers: u64,
     /// Own or foreign requests that a broker echoed.
     pub echoes: u64,

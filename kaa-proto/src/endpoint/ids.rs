@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::Observation;
 use crate::request::RequestId;
+use crate::rng::Rng;
 use crate::timers::Timers;
 
 /// PAGE: "a random number between 1 and 99".
@@ -36,6 +37,15 @@ pub(super) struct IdSpace {
 }
 
 impl IdSpace {
+    /// One that begins anywhere among the advised IDs.
+    pub(super) fn starting_after(rng: &mut Rng) -> Self {
+        let turn = u32::try_from(rng.below(ADVISED.into())).unwrap_or_default();
+        Self {
+            turn,
+            ..Self::default()
+        }
+    }
+
     /// Takes a free ID for `resource`; `None` when there is none up to `max`.
     pub(super) fn allocate(
         &mut self,
@@ -184,6 +194,22 @@ mod tests {
             space.allocate(&json(), 3, HOLDER),
             Some(2),
             "1 is held by the other resource"
+        );
+    }
+
+    /// FACTS trap 13, over a restart of the program.
+    #[test]
+    fn trap_13_two_runs_seldom_begin_with_the_same_id() {
+        let first = |seed| {
+            let mut space = IdSpace::starting_after(&mut Rng::new(seed));
+            space.allocate(&json(), 99_999, HOLDER)
+        };
+        let firsts: std::collections::BTreeSet<_> = (0..100).map(first).collect();
+        assert!(firsts.len() > 40, "{firsts:?}");
+        assert!(
+            firsts
+                .iter()
+                .all(|id| id.is_some_and(|id| (1..=99).contains(&id)))
         );
     }
 

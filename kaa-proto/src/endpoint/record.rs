@@ -13,7 +13,8 @@ use super::CommandKey;
 use crate::names::ConfigName;
 use crate::request::{Prepared, RequestId, StoredResult};
 
-/// One fact to be stored. Records are to be kept in the order in which they came.
+/// One fact to be stored, as [`Record::to_json`] writes it. Records are to be kept in the order in
+/// which they came.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Record {

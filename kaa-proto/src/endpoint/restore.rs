@@ -85,7 +85,7 @@ impl Endpoint {
         self.restored.insert(id, old);
         self.record_accepted(&entry);
         if let Some(wire_id) = entry.wire_id {
-            let space = self.spaces.entry(entry.extension.clone()).or_default();
+            let space = self.space(&entry.extension);
             let _ = space.take(wire_id, Holder::Request(id));
         }
         entry.was_sent = sent;

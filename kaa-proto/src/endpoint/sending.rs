@@ -187,8 +187,9 @@ impl Endpoint {
             Owner::Observation(observation) => Holder::Observation(observation.clone()),
             Owner::Caller | Owner::Ledger | Owner::Nobody => Holder::Request(entry.id),
         };
-        let space = self.spaces.entry(entry.extension.clone()).or_default();
-        space.allocate(&entry.request.resource, self.options.max_request_id, holder)
+        let max = self.options.max_request_id;
+        self.space(&entry.extension)
+            .allocate(&entry.request.resource, max, holder)
     }
 
     /// The request that goes next: control before bulk.

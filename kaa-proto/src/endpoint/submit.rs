@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use super::flight::{Entry, Owner};
-use super::ids::Holder;
+use super::ids::{Holder, IdSpace};
 use super::options::WhenFull;
 use super::queue::Admission;
 use super::{
     CommandKey, Endpoint, MAX_UNPOLLED_EVENTS, Record, ResultRecord, Timer, group, ids_rest,
 };
 use crate::QoS;
+use crate::names::Extension;
 use crate::request::{
     Class, Confirm, Effect, Failure, Offline, Prepared, Request, RequestId, StoredResult,
     SubmitError,
@@ -18,12 +19,12 @@ use crate::topic::MAX_TOPIC_LEN;
 
 /// What a topic has beside its names and its resource: `kp1/`, separators, the longest ID and
 /// the suffix of the answer.
-const TOPIC_REST: usize = "kp1////2147483647/status".len();
+const TOPIC_REST: usize = "kp1/////2147483647/status".len();
 
 impl Endpoint {
     /// Takes a request.
     ///
-    /// Its end comes as [`Event::Completed`], exactly once.
+    /// Its end comes as [`Event::Completed`](super::Event::Completed), exactly once.
     ///
     /// # Errors
     /// [`SubmitError`] says why it was not taken; nothing else is affected then.
@@ -53,7 +54,7 @@ impl Endpoint {
         let id = self.next_id;
         let entry = self.entry(request, Owner::Caller);
         if let Some(wire_id) = entry.wire_id {
-            let space = self.spaces.entry(entry.extension.clone()).or_default();
+            let space = self.space(&entry.extension);
             if !space.take(wire_id, Holder::Request(id)) {
                 return Err(SubmitError::IdInUse(wire_id));
             }
@@ -86,6 +87,17 @@ impl Endpoint {
             ..entry
         });
         Ok(id)
+    }
+
+    /// The request IDs of an extension instance.
+    pub(super) fn space(&mut self, extension: &Extension) -> &mut IdSpace {
+        let (spread, rng) = (self.options.spread_request_ids, &mut self.rng);
+        self.spaces
+            .entry(extension.clone())
+            .or_insert_with(|| match spread {
+                true => IdSpace::starting_after(rng),
+                false => IdSpace::default(),
+            })
     }
 
     /// Finds room for a request of the application, and says which older ones must go for it.

@@ -1,0 +1,351 @@
+//! Records as JSON text, for stores.
+//!
+//! The text is for this library to read back, in this version or a later one; its fields are no
+//! interface. It holds payloads as they are, so a store is as secret as what is sent.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{CommandKey, Record, ResultRecord};
+use crate::QoS;
+use crate::commands::CommandId;
+use crate::names::{CommandType, ConfigName, Extension};
+use crate::request::{
+    Class, Confirm, Effect, Offline, Policy, Prepared, RequestId, Resend, Service, StoredResult,
+};
+use crate::topic::{MAX_PARSED_ID, check_resource};
+
+impl Record {
+    /// The record as one line of JSON, for a store.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and booleans under string keys are always JSON.
+        serde_json::to_string(&Line::from(self)).unwrap_or_default()
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// [`InvalidRecord`] if it is something else, such as a line that was cut off when the power
+    /// went: then what it guarded was never visible, and it can be left out if it is the last.
+    pub fn from_json(line: &str) -> Result<Self, InvalidRecord> {
+        let line: Line = serde_json::from_str(line).map_err(|_| InvalidRecord)?;
+        line.into_record().ok_or(InvalidRecord)
+    }
+}
+
+/// A text that is no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidRecord;
+
+impl fmt::Display for InvalidRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a record of this library")
+    }
+}
+
+impl std::error::Error for InvalidRecord {}
+
+/// A record as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Line {
+    Accepted(u64, Box<Request>),
+    Sent(u64),
+    Ended(u64),
+    Surfaced(Key),
+    Forgotten(Key),
+    Finished(Key, String),
+    ResultTaken(Key),
+    Applied(Option<String>, String),
+    Current(String),
+}
+
+/// Type and ID of a command, the ID as JSON.
+#[derive(Serialize, Deserialize)]
+struct Key(String, String);
+
+/// A durable request as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    service: Destination,
+    resource: String,
+    pattern: Option<String>,
+    payload: Payload,
+    /// 0: nothing, 1: acknowledged, 2: answered.
+    confirm: u8,
+    resend: bool,
+    qos: Option<u8>,
+    expires_after: Option<Duration>,
+    answer_within: Option<Duration>,
+    bulk: bool,
+    drop_offline: bool,
+    with_id: bool,
+    fixed_id: Option<u32>,
+    serial: bool,
+    status_in_body: bool,
+    effect: StoredEffect,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Destination {
+    Telemetry,
+    Metadata,
+    Commands,
+    Configurations,
+    Software,
+    Uploads,
+    Other(String),
+}
+
+/// Text where it is text, which it nearly always is.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Payload {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum StoredEffect {
+    None,
+    Pending(String),
+    /// The type, and ID and result of each.
+    Results(String, Vec<(String, String)>),
+    Applied(Option<String>, String),
+    Current(String),
+}
+
+/// The patterns of the typed requests. One that is not known is left out: then the request is
+/// covered by a subscription to its whole extension.
+const PATTERNS: [&str; 5] = [
+    "plain/+",
+    "command/+",
+    "result/+",
+    "config/json/+",
+    "applied/json/+",
+];
+
+impl From<&Record> for Line {
+    fn from(record: &Record) -> Self {
+        match record {
+            Record::Accepted(id, request) => Self::Accepted(id.number(), Box::new(request.into())),
+            Record::Sent(id) => Self::Sent(id.number()),
+            Record::Ended(id) => Self::Ended(id.number()),
+            Record::Surfaced(key) => Self::Surfaced(key.into()),
+            Record::Forgotten(key) => Self::Forgotten(key.into()),
+            Record::Finished(key, result) => Self::Finished(key.into(), text(&result.0.json)),
+            Record::ResultTaken(key) => Self::ResultTaken(key.into()),
+            Record::Applied(name, id) => {
+                Self::Applied(name.as_ref().map(ToString::to_string), id.to_string())
+            }
+            Record::Current(version) => Self::Current(version.to_string()),
+        }
+    }
+}
+
+impl Line {
+    fn into_record(self) -> Option<Record> {
+        let id = RequestId::from_number;
+        Some(match self {
+            Self::Accepted(number, request) => Record::Accepted(id(number), request.prepare()?),
+            Self::Sent(number) => Record::Sent(id(number)),
+            Self::Ended(number) => Record::Ended(id(number)),
+            Self::Surfaced(key) => Record::Surfaced(key.read()?),
+            Self::Forgotten(key) => Record::Forgotten(key.read()?),
+            Self::Finished(key, json) => {
+                let key = key.read()?;
+                let id = key.id().clone();
+                let json = json.into();
+                Record::Finished(key, ResultRecord(StoredResult { id, json }))
+            }
+            Self::ResultTaken(key) => Record::ResultTaken(key.read()?),
+            Self::Applied(name, id) => Record::Applied(config_name(name)?, id.into()),
+            Self::Current(version) => Record::Current(version.into()),
+        })
+    }
+}
+
+impl From<&CommandKey> for Key {
+    fn from(key: &CommandKey) -> Self {
+        Self(key.command_type().to_string(), key.id().to_string())
+    }
+}
+
+impl Key {
+    fn read(self) -> Option<CommandKey> {
+        let command_type = CommandType::new(self.0).ok()?;
+        Some(CommandKey::new(
+            command_type,
+            CommandId::from_json(&self.1).ok()?,
+        ))
+    }
+}
+
+impl From<&Prepared> for Request {
+    fn from(request: &Prepared) -> Self {
+        let policy = &request.policy;
+        Self {
+            service: Destination::from(&request.service),
+            resource: request.resource.to_string(),
+            pattern: request.pattern.map(String::from),
+            payload: match std::str::from_utf8(&request.payload) {
+                Ok(text) => Payload::Text(text.to_owned()),
+                Err(_) => Payload::Bytes(request.payload.to_vec()),
+            },
+            confirm: match policy.confirm {
+                Confirm::Nothing => 0,
+                Confirm::Acknowledged => 1,
+                Confirm::Answered => 2,
+            },
+            resend: policy.resend == Resend::AfterLinkLoss,
+            qos: policy.qos.map(|qos| qos as u8),
+            expires_after: policy.expires_after,
+            answer_within: policy.answer_within,
+            bulk: policy.class == Class::Bulk,
+            drop_offline: policy.offline == Offline::Drop,
+            with_id: request.with_id,
+            fixed_id: request.fixed_id,
+            serial: request.serial,
+            status_in_body: request.status_in_body,
+            effect: StoredEffect::from(&request.effect),
+        }
+    }
+}
+
+impl Request {
+    fn prepare(self) -> Option<Prepared> {
+        check_resource(&self.resource).ok()?;
+        let is_id = |id: &u32| (1..=MAX_PARSED_ID).contains(id);
+        if !self.fixed_id.iter().all(is_id) {
+            return None;
+        }
+        let policy = Policy {
+            confirm: match self.confirm {
+                0 => Confirm::Nothing,
+                1 => Confirm::Acknowledged,
+                2 => Confirm::Answered,
+                _ => return None,
+            },
+            resend: match self.resend {
+                true => Resend::AfterLinkLoss,
+                false => Resend::Never,
+            },
+            qos: match self.qos {
+                Some(number) => Some(QoS::from_number(number)?),
+                None => None,
+            },
+            expires_after: self.expires_after,
+            answer_within: self.answer_within,
+            class: if self.bulk {
+                Class::Bulk
+            } else {
+                Class::Control
+            },
+            offline: match self.drop_offline {
+                true => Offline::Drop,
+                false => Offline::Queue,
+            },
+            durable: true,
+        };
+        Some(Prepared {
+            service: self.service.read()?,
+            resource: self.resource.into(),
+            pattern: PATTERNS
+                .into_iter()
+                .find(|pattern| self.pattern.as_deref() == Some(pattern)),
+            payload: match self.payload {
+                Payload::Text(text) => text.into(),
+                Payload::Bytes(bytes) => bytes.into(),
+            },
+            policy,
+            with_id: self.with_id,
+            fixed_id: self.fixed_id,
+            serial: self.serial,
+            status_in_body: self.status_in_body,
+            effect: self.effect.read()?,
+        })
+    }
+}
+
+impl From<&Service> for Destination {
+    fn from(service: &Service) -> Self {
+        match service {
+            Service::Telemetry => Self::Telemetry,
+            Service::Metadata => Self::Metadata,
+            Service::Commands => Self::Commands,
+            Service::Configurations => Self::Configurations,
+            Service::Software => Self::Software,
+            Service::Uploads => Self::Uploads,
+            Service::Other(extension) => Self::Other(extension.to_string()),
+        }
+    }
+}
+
+impl Destination {
+    fn read(self) -> Option<Service> {
+        Some(match self {
+            Self::Telemetry => Service::Telemetry,
+            Self::Metadata => Service::Metadata,
+            Self::Commands => Service::Commands,
+            Self::Configurations => Service::Configurations,
+            Self::Software => Service::Software,
+            Self::Uploads => Service::Uploads,
+            Self::Other(extension) => Service::Other(Extension::new(extension).ok()?),
+        })
+    }
+}
+
+impl From<&Effect> for StoredEffect {
+    fn from(effect: &Effect) -> Self {
+        match effect {
+            Effect::None => Self::None,
+            Effect::Pending(command_type) => Self::Pending(command_type.to_string()),
+            Effect::Results(command_type, results) => {
+                let pair = |result: &StoredResult| (result.id.to_string(), text(&result.json));
+                Self::Results(command_type.to_string(), results.iter().map(pair).collect())
+            }
+            Effect::Applied(name, id) => {
+                Self::Applied(name.as_ref().map(ToString::to_string), id.to_string())
+            }
+            Effect::Current(version) => Self::Current(version.to_string()),
+        }
+    }
+}
+
+impl StoredEffect {
+    fn read(self) -> Option<Effect> {
+        let result = |(id, json): (String, String)| {
+            let id = CommandId::from_json(&id).ok()?;
+            let json = json.into();
+            Some(StoredResult { id, json })
+        };
+        Some(match self {
+            Self::None => Effect::None,
+            Self::Pending(name) => Effect::Pending(CommandType::new(name).ok()?),
+            Self::Results(name, results) => {
+                let results = results.into_iter().map(result).collect::<Option<_>>()?;
+                Effect::Results(CommandType::new(name).ok()?, results)
+            }
+            Self::Applied(name, id) => Effect::Applied(config_name(name)?, id.into()),
+            Self::Current(version) => Effect::Current(version.into()),
+        })
+    }
+}
+
+/// Results are JSON, so they are text.
+fn text(json: &Bytes) -> String {
+    String::from_utf8_lossy(json).into_owned()
+}
+
+/// `None` if it is no name; the unnamed one has none.
+fn config_name(name: Option<String>) -> Option<Option<ConfigName>> {
+    name.map(|name| ConfigName::new(name).ok())
+        .map_or(Some(None), |name| name.map(Some))
+}

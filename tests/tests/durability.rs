@@ -1,0 +1,571 @@
+//! What survives a crash: records come before what they guard, and an endpoint that takes them
+//! back goes on where the earlier one was.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that cannot go on fails its test"
+)]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use kaa_proto::commands::{CommandId, CommandResult, Pending, Report};
+use kaa_proto::endpoint::{
+    CommandKey, Endpoint, EndpointOptions, Event, Message, Observation, Record, Subscriptions,
+};
+use kaa_proto::names::{CommandType, ConfigName, EndpointName, Extension, Metric};
+use kaa_proto::raw::Call;
+use kaa_proto::request::{Failure, Request, RequestExt, RequestId, Resend, Service};
+use kaa_proto::telemetry::{Plain, Sample};
+use kaa_proto::{config, metadata, software, upload};
+use kaa_tests::clock::Clock;
+use kaa_tests::endpoint_host::EndpointHost;
+
+fn options() -> EndpointOptions {
+    EndpointOptions::default()
+        .subscriptions(Subscriptions::None)
+        .durable(true)
+}
+
+fn offline() -> EndpointHost {
+    EndpointHost::offline(options(), 1).unwrap()
+}
+
+fn key(id: i64) -> CommandKey {
+    CommandKey::new(CommandType::new("reboot").unwrap(), CommandId::from(id))
+}
+
+fn reboot() -> Observation {
+    Observation::Commands(CommandType::new("reboot").unwrap())
+}
+
+fn kept(n: u32) -> impl Request {
+    Sample::new(n).resend(Resend::AfterLinkLoss).durable()
+}
+
+fn once(n: u32) -> impl Request {
+    Sample::new(n).durable()
+}
+
+/// What has left an endpoint before its power went: a store, and what the world has seen.
+#[derive(Clone, Default)]
+struct World {
+    store: Vec<Record>,
+    /// Payloads of published messages.
+    sent: BTreeSet<String>,
+    /// Requests whose end the application was told.
+    told: BTreeSet<RequestId>,
+    /// Commands that the application has read.
+    read: BTreeSet<CommandKey>,
+}
+
+/// An endpoint whose power goes at every point at which something leaves it.
+struct Run {
+    endpoint: Endpoint,
+    clock: Clock,
+    world: World,
+    /// The world at each of these points.
+    crashes: Vec<World>,
+    /// The report of the applied configuration.
+    applied: Option<RequestId>,
+    /// The report of the current version.
+    current: Option<RequestId>,
+}
+
+impl Run {
+    fn new() -> Self {
+        let name = EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap();
+        let (endpoint, clock) = (Endpoint::new(name, options().into(), 1), Clock::new());
+        let (world, crashes) = (World::default(), Vec::new());
+        Self {
+            endpoint,
+            clock,
+            world,
+            crashes,
+            applied: None,
+            current: None,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn submit(&mut self, request: &impl Request) -> RequestId {
+        let id = self.endpoint.submit(self.now(), request).unwrap();
+        self.drain();
+        id
+    }
+
+    fn receive(&mut self, path: &str, payload: &str) {
+        let (extension, rest) = path.split_once('/').unwrap();
+        let topic = format!("kp1/demo-v1/{extension}/JTjdbENzHh/{rest}");
+        let _ = self
+            .endpoint
+            .handle_message(self.now(), &topic, payload.as_bytes());
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let now = self.now();
+        self.crashes.push(self.world.clone());
+        loop {
+            if let Some(record) = self.endpoint.poll_record() {
+                self.world.store.push(record);
+            } else if let Some(message) = self.endpoint.poll_message(now) {
+                let Message { payload, .. } = message;
+                self.world
+                    .sent
+                    .insert(String::from_utf8(payload.to_vec()).unwrap());
+            } else if let Some(event) = self.endpoint.poll_event() {
+                if let Event::Completed { id, .. } = event {
+                    self.world.told.insert(id);
+                }
+            } else if let Some(command) = self.endpoint.poll_command(|_| true) {
+                self.world.read.insert(CommandKey::from(&command));
+            } else {
+                return;
+            }
+            self.crashes.push(self.world.clone());
+        }
+    }
+}
+
+/// A life with something of everything that is durable. Commands 1 and 2 are surfaced, 1 is
+/// answered.
+fn life() -> Run {
+    let mut run = Run::new();
+    run.endpoint.handle_link_up(run.now());
+    run.endpoint.observe(run.now(), &reboot()).unwrap();
+    run.submit(&kept(1));
+    run.submit(&once(2));
+    run.receive("dcx/json/1/status", "");
+    run.receive("cex/command/reboot/1/status", r#"[{"id":1},{"id":2}]"#);
+    let now = run.now();
+    run.endpoint
+        .respond(now, &key(1), CommandResult::ok())
+        .unwrap();
+    run.drain();
+    run.receive("cex/result/reboot/2/status", "");
+    run.applied = Some(run.submit(&config::Applied::new("a")));
+    run.receive("cmx/applied/json/1/status", "");
+    run.current = Some(run.submit(&software::ReportCurrent::new("1.0.0")));
+    run.receive("cmx_ota/applied/json/1/status", "");
+    run.endpoint.handle_link_down(now);
+    run.submit(&once(3));
+    run.submit(&kept(4));
+    run.endpoint.handle_link_up(now);
+    run.drain();
+    run
+}
+
+/// What a store gives back of what was put into it.
+fn stored(records: &[Record]) -> Vec<Record> {
+    let lines = records.iter().map(Record::to_json);
+    lines
+        .map(|line| Record::from_json(&line).unwrap())
+        .collect()
+}
+
+/// The number of the durable request with this payload, if the store knows of it.
+fn accepted(world: &World, payload: &str) -> Option<RequestId> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "one kind is looked for")]
+    world.store.iter().find_map(|record| match record {
+        Record::Accepted(id, request) if request.payload() == payload => Some(*id),
+        _ => None,
+    })
+}
+
+#[test]
+fn nothing_is_lost_or_done_twice_wherever_the_power_goes() {
+    let run = life();
+    assert!(run.crashes.len() > 40, "{} points", run.crashes.len());
+    for (point, world) in run.crashes.iter().enumerate() {
+        let mut host = offline();
+        host.restore(stored(&world.store));
+        host.link_up();
+        let sent: Vec<_> = host
+            .take_sent()
+            .into_iter()
+            .map(|sent| sent.payload)
+            .collect();
+        for (payload, may_repeat) in [("1", true), ("2", false), ("3", false), ("4", true)] {
+            let Some(id) = accepted(world, payload) else {
+                assert!(
+                    !world.sent.contains(payload),
+                    "{point}: sent before it was stored"
+                );
+                continue;
+            };
+            let again = sent.iter().filter(|sent| *sent == payload).count();
+            let unknown = host.restored_outcomes().get(&id) == Some(&Err(Failure::OutcomeUnknown));
+            let ended = world
+                .store
+                .iter()
+                .any(|record| matches!(record, Record::Ended(e) if *e == id));
+            assert!(
+                ended || !world.told.contains(&id),
+                "{point}: {payload} told too early"
+            );
+            assert_eq!(
+                again + usize::from(unknown) + usize::from(ended),
+                1,
+                "{point}: {payload}"
+            );
+            let repeated = again == 1 && world.sent.contains(payload);
+            assert!(may_repeat || !repeated, "{point}: {payload} sent twice");
+            assert!(!(may_repeat && unknown), "{point}: {payload} lost");
+        }
+    }
+}
+
+#[test]
+fn commands_survive_wherever_the_power_goes() {
+    for (point, world) in life().crashes.iter().enumerate() {
+        let mut host = offline();
+        host.restore(stored(&world.store));
+        host.link_up();
+        host.observe(&reboot()).unwrap();
+        let _ = host.take_sent();
+        host.receive("cex/command/reboot/1/status", r#"[{"id":1},{"id":2}]"#);
+        let commands: Vec<_> =
+            std::iter::from_fn(|| host.endpoint.poll_command(|_| true)).collect();
+        let lines = host.take_lines();
+        let result_sent = lines
+            .iter()
+            .any(|line| line.ends_with(r#"[{"id":1,"statusCode":200}]"#));
+        for id in [1, 2] {
+            let read_before = world.read.contains(&key(id));
+            let again = commands
+                .iter()
+                .find(|command| CommandKey::from(*command) == key(id));
+            let answered = world
+                .store
+                .iter()
+                .any(|r| matches!(r, Record::Finished(k, _) if *k == key(id)));
+            match again {
+                Some(command) => {
+                    assert!(!answered, "{point}: {id} run again");
+                    assert!(
+                        command.is_interrupted() || !read_before,
+                        "{point}: {id} not marked"
+                    );
+                }
+                None => assert!(answered && result_sent, "{point}: {id} lost"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_applied_is_known_once_it_was_told() {
+    let run = life();
+    let known = run.crashes.iter().filter(|world| {
+        let mut host = offline();
+        host.restore(stored(&world.store));
+        host.link_up();
+        host.observe(&Observation::Configuration(None)).unwrap();
+        host.observe(&Observation::Software).unwrap();
+        let lines = host.take_lines();
+        let has = |line: &str| lines.iter().any(|sent| sent == line);
+        let applied = has(r#"cmx/config/json/1 {"configId":"a","observe":true}"#);
+        let current = has(r#"cmx_ota/applied/json/1 {"configId":"1.0.0"}"#);
+        assert!(applied || !world.told.contains(&run.applied.unwrap()));
+        assert!(current || !world.told.contains(&run.current.unwrap()));
+        applied && current
+    });
+    let known = known.count();
+    assert!(known > 3 && known < run.crashes.len(), "{known}");
+}
+
+#[test]
+fn a_second_crash_finds_what_the_first_restore_recorded() {
+    let run = life();
+    let store = run.crashes.last().unwrap().store.clone();
+    let mut first = offline();
+    first.restore(stored(&store));
+    let mut second = offline();
+    second.restore(stored(&first.records));
+    second.link_up();
+    second.observe(&reboot()).unwrap();
+    let sent: Vec<_> = second
+        .take_sent()
+        .into_iter()
+        .map(|sent| sent.payload)
+        .collect();
+    assert!(
+        sent.contains(&"4".into()) && !sent.contains(&"1".into()) && !sent.contains(&"2".into())
+    );
+    second.receive("cex/command/reboot/1/status", r#"[{"id":1},{"id":2}]"#);
+    let command = second.endpoint.poll_command(|_| true).unwrap();
+    assert_eq!(
+        (command.id().as_i64(), command.is_interrupted()),
+        (Some(2), true)
+    );
+    assert_eq!(
+        second.take_sent()[0].payload,
+        r#"[{"id":1,"statusCode":200}]"#
+    );
+}
+
+#[test]
+fn nothing_comes_out_before_its_record_was_taken() {
+    let mut run = Run::new();
+    let now = run.now();
+    run.endpoint.handle_link_up(now);
+    run.endpoint.submit(now, &once(1)).unwrap();
+    assert!(run.endpoint.poll_message(now).is_none());
+    assert!(matches!(
+        run.endpoint.poll_record(),
+        Some(Record::Accepted(..))
+    ));
+    assert!(
+        run.endpoint.poll_message(now).is_none(),
+        "that it is sent is recorded first"
+    );
+    assert!(matches!(run.endpoint.poll_record(), Some(Record::Sent(_))));
+    assert!(run.endpoint.poll_message(now).is_some());
+    let topic = "kp1/demo-v1/dcx/JTjdbENzHh/json/1/status";
+    let _ = run.endpoint.handle_message(now, topic, b"");
+    assert_eq!(run.endpoint.poll_event(), None);
+    assert!(matches!(run.endpoint.poll_record(), Some(Record::Ended(_))));
+    assert!(matches!(
+        run.endpoint.poll_event(),
+        Some(Event::Completed { .. })
+    ));
+
+    run.endpoint.observe(now, &reboot()).unwrap();
+    run.drain();
+    let topic = "kp1/demo-v1/cex/JTjdbENzHh/command/reboot/status";
+    let _ = run.endpoint.handle_message(now, topic, br#"[{"id":1}]"#);
+    assert!(run.endpoint.poll_command(|_| true).is_none());
+    assert!(matches!(
+        run.endpoint.poll_record(),
+        Some(Record::Surfaced(_))
+    ));
+    assert!(run.endpoint.poll_command(|_| true).is_some());
+}
+
+#[test]
+fn without_the_option_there_are_no_records() {
+    let options = options().durable(false);
+    let mut host = EndpointHost::online(options, 1).unwrap();
+    host.submit(&once(1)).unwrap();
+    host.observe(&reboot()).unwrap();
+    host.receive("cex/command/reboot/1/status", r#"[{"id":1}]"#);
+    assert!(host.endpoint.poll_command(|_| true).is_some());
+    host.respond(&key(1), CommandResult::ok()).unwrap();
+    assert!(host.records.is_empty());
+}
+
+#[test]
+fn requests_that_are_not_durable_leave_no_records() {
+    let mut host = EndpointHost::online(options(), 1).unwrap();
+    host.submit(&Sample::new(1)).unwrap();
+    host.receive("dcx/json/1/status", "");
+    assert!(host.records.is_empty());
+}
+
+#[test]
+fn a_clean_end_loses_nothing_durable_either() {
+    let mut host = offline();
+    host.submit(&kept(1)).unwrap();
+    assert_eq!(host.close().len(), 1);
+    let mut next = offline();
+    next.restore(stored(&host.records));
+    next.link_up();
+    assert_eq!(next.take_lines(), ["dcx/json/1 1"]);
+    next.receive("dcx/json/1/status", "");
+    assert!(next.restored_outcomes()[&RequestId::from_number(1)].is_ok());
+}
+
+#[test]
+fn restored_requests_keep_order_fixed_ids_and_deadlines() {
+    let rsx = || {
+        let service = Service::Other(Extension::new("rsx").unwrap());
+        Call::new(service, "dcx").fixed_id(7).durable()
+    };
+    let mut host = offline();
+    for n in 1..=3 {
+        host.submit(&kept(n)).unwrap();
+    }
+    host.submit(&rsx()).unwrap();
+    host.submit(
+        &Sample::new(4)
+            .durable()
+            .expires_after(Duration::from_secs(5)),
+    )
+    .unwrap();
+    let mut next = offline();
+    next.restore(stored(&host.records));
+    assert!(next.submit(&rsx()).is_err(), "the ID is in use");
+    next.advance(Duration::from_secs(5));
+    let expired = &next.restored_outcomes()[&RequestId::from_number(5)];
+    assert_eq!(*expired, Err(Failure::Expired));
+    next.link_up();
+    assert_eq!(
+        next.take_lines(),
+        ["rsx/dcx/7 ", "dcx/json/1 1", "dcx/json/2 2", "dcx/json/3 3"]
+    );
+    next.receive("rsx/dcx/7/status", "{}");
+    assert!(next.restored_outcomes()[&RequestId::from_number(4)].is_ok());
+}
+
+#[test]
+fn a_restored_ledger_makes_room_for_new_commands() {
+    let options = || options().max_commands(std::num::NonZeroUsize::MIN);
+    let mut store = Vec::new();
+    for id in 1..=3 {
+        let mut host = EndpointHost::offline(options(), 1).unwrap();
+        host.restore(std::mem::take(&mut store));
+        host.link_up();
+        host.observe(&reboot()).unwrap();
+        host.receive(
+            "cex/command/reboot/1/status",
+            &format!(r#"[{{"id":{id}}}]"#),
+        );
+        let command = host.endpoint.poll_command(|_| true).expect("there is room");
+        let _ = host.take_sent();
+        host.respond(&CommandKey::from(&command), CommandResult::ok())
+            .unwrap();
+        let report = host.take_sent()[0].key;
+        host.acknowledge(report);
+        store = host.records;
+    }
+    let mut last = offline();
+    last.restore(store);
+    assert_eq!(
+        last.records.len(),
+        2,
+        "one result, and that it was taken: {:?}",
+        last.records
+    );
+}
+
+#[test]
+fn pending_tells_which_commands_were_interrupted() {
+    let mut host = offline();
+    host.restore([Record::Surfaced(key(1))]);
+    host.link_up();
+    let id = host
+        .submit(&Pending::new(CommandType::new("reboot").unwrap()))
+        .unwrap();
+    let list = r#"[{"id":1},{"id":2,"interrupted":true}]"#;
+    host.receive("cex/command/reboot/1/status", list);
+    let reply = host.outcome(id).unwrap().as_ref().unwrap();
+    let commands = Pending::decode(reply).unwrap();
+    let marks: Vec<_> = commands
+        .iter()
+        .map(|command| command.is_interrupted())
+        .collect();
+    assert_eq!(marks, [true, false], "the platform has no say in it");
+}
+
+#[test]
+fn every_record_comes_back_from_its_text_as_it_was() {
+    let mut host = EndpointHost::online(options(), 1).unwrap();
+    let service = Service::Other(Extension::new("xyz").unwrap());
+    let everything = Call::new(service, "a/b")
+        .payload([0xff, 0x00])
+        .fixed_id(7)
+        .serial()
+        .status_in_body()
+        .qos(kaa_proto::QoS::AtLeastOnce)
+        .expires_after(Duration::from_millis(1500))
+        .answer_within(Duration::from_secs(5))
+        .resend(Resend::Never)
+        .durable();
+    host.submit(&everything).unwrap();
+    let plain = Plain::with_unit(Metric::new("t").unwrap(), 1.5, "é");
+    host.submit(&plain.durable()).unwrap();
+    host.submit(&Pending::new(CommandType::new("reboot").unwrap()).durable())
+        .unwrap();
+    let result = CommandResult::failed(409, "\"é\"")
+        .with_payload(&0)
+        .unwrap();
+    let id = CommandId::from_json("\"x\\\"y\"").unwrap();
+    let report = Report::new(CommandType::new("close-door").unwrap(), id, result);
+    host.submit(&report.durable()).unwrap();
+    let wifi = ConfigName::new("wifi").unwrap();
+    host.submit(&config::Applied::new("a").named(wifi).durable())
+        .unwrap();
+    host.submit(&software::ReportCurrent::new("1").durable())
+        .unwrap();
+    host.submit(&metadata::Keys.durable()).unwrap();
+    host.submit(&config::Get::new().durable()).unwrap();
+    host.submit(&upload::GetToken.durable()).unwrap();
+    host.receive("cmx/applied/json/wifi/1/status", "");
+    host.receive("cmx_ota/applied/json/1/status", "");
+    host.receive("cex/result/close-door/2/status", "");
+    let all = [Record::Surfaced(key(1)), Record::Forgotten(key(-2))];
+    let all: Vec<_> = host.records.into_iter().chain(all).collect();
+    assert!(all.len() > 20, "{all:?}");
+    for (before, after) in all.iter().zip(stored(&all)) {
+        assert_eq!(format!("{before:?}"), format!("{after:?}"));
+        assert_eq!(before.to_json(), after.to_json());
+        assert!(!before.to_json().contains('\n'));
+    }
+    // The texts agree with each other; that they hold what matters is shown by what is sent.
+    let mut next = offline();
+    next.restore(stored(&all));
+    next.link_up();
+    let lines = next.take_lines();
+    assert!(
+        !lines.iter().any(|line| line.starts_with("xyz")),
+        "it was sent and may not be again"
+    );
+    assert!(lines.contains(&"cmx/config/json/1 {}".into()), "{lines:?}");
+}
+
+#[test]
+fn a_text_that_was_cut_off_is_no_record() {
+    let mut host = offline();
+    host.submit(&kept(1)).unwrap();
+    let text = host.records[0].to_json();
+    for end in 0..text.len() {
+        assert!(Record::from_json(&text[..end]).is_err(), "{}", &text[..end]);
+    }
+    for broken in [
+        text.replace("\"json\"", "\"json//\""),
+        text.replace("\"confirm\":2", "\"confirm\":3"),
+        text.replace("\"qos\":null", "\"qos\":9"),
+        text.replace("\"fixedId\":null", "\"fixedId\":0"),
+        String::from(r#"{"surfaced":["7","1"]}"#),
+        String::from(r#"{"surfaced":["reboot","{}"]}"#),
+        String::from(r#"{"applied":["7","a"]}"#),
+    ] {
+        assert_ne!(broken, text);
+        assert!(Record::from_json(&broken).is_err(), "{broken}");
+    }
+}
+
+/// The texts of version 0.1: a store outlives the program that wrote it.
+#[test]
+fn texts_of_earlier_versions_are_read() {
+    let accepted = concat!(
+        r#"{"accepted":[1,{"service":"telemetry","resource":"json","pattern":null,"payload":"1","#,
+        r#""confirm":2,"resend":true,"qos":null,"expiresAfter":null,"answerWithin":null,"#,
+        r#""bulk":true,"dropOffline":false,"withId":true,"fixedId":null,"serial":false,"#,
+        r#""statusInBody":false,"effect":"none"}]}"#
+    );
+    let texts = [
+        accepted,
+        r#"{"sent":1}"#,
+        r#"{"surfaced":["reboot","1"]}"#,
+        r#"{"finished":[["reboot","2"],"{\"id\":2,\"statusCode\":200}"]}"#,
+        r#"{"resultTaken":["reboot","2"]}"#,
+        r#"{"forgotten":["reboot","3"]}"#,
+        r#"{"applied":[null,"a"]}"#,
+        r#"{"current":"1.0.0"}"#,
+        r#"{"ended":9}"#,
+    ];
+    for text in texts {
+        let read = Record::from_json(text).map(|record| record.to_json());
+        assert_eq!(read.as_deref(), Ok(text));
+    }
+    let mut host = offline();
+    host.submit(&kept(1)).unwrap();
+    assert_eq!(host.records[0].to_json(), accepted);
+}
