@@ -1,6 +1,7 @@
 //! The I/O loop: one thread, one nonblocking socket, no timer but the core's.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::dial::{Dial, Progress};
 /// At most this is fed before timers are looked at again.
 const READ_BLOCK: usize = 16 * 1024;
 
-/// How long the goodbye of a link may take to be written.
+/// How long the goodbye of a link may take to be written, and answered by the server's close.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) const WAKER: Token = Token(0);
@@ -33,6 +34,8 @@ pub(crate) struct Loop {
     /// What is to be written; the first `written` bytes are.
     out: Vec<u8>,
     written: usize,
+    /// Set while we hang up: until when that may take.
+    goodbye_until: Option<Instant>,
     input: Box<[u8]>,
 }
 
@@ -58,6 +61,7 @@ impl Loop {
             is_writable: false,
             out: Vec::new(),
             written: 0,
+            goodbye_until: None,
             input: vec![0; READ_BLOCK].into(),
         }
     }
@@ -67,28 +71,30 @@ impl Loop {
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(8);
         loop {
-            let dial_again_at = match self.driver.demand() {
+            let demand = self.driver.demand();
+            let look_again_at = match demand {
                 Demand::Finished => return,
                 Demand::Dial(link) => self.dial(link),
                 Demand::Exchange(link) => {
                     self.exchange(link);
                     None
                 }
-                Demand::HangUp(link) => {
-                    self.hang_up(link);
-                    continue;
-                }
+                Demand::HangUp(link) => self.hang_up(link),
                 Demand::Rest => {
                     self.drop_transport();
                     None
                 }
             };
+            if self.driver.demand() != demand {
+                // What was done asks for something else at once, which nothing would wake us for.
+                continue;
+            }
             let now = Instant::now();
             let deadline = self
                 .driver
                 .poll_timeout()
                 .into_iter()
-                .chain(dial_again_at)
+                .chain(look_again_at)
                 .min();
             let timeout = match self.has_work() {
                 true => Some(Duration::ZERO),
@@ -117,7 +123,7 @@ impl Loop {
         let Transport::Open(..) = self.transport else {
             return false;
         };
-        self.is_readable && self.driver.wants_input()
+        self.is_readable && (self.goodbye_until.is_some() || self.driver.wants_input())
             || self.is_writable && self.written < self.out.len()
     }
 
@@ -207,29 +213,42 @@ impl Loop {
         }
     }
 
-    /// Writes the goodbye, as far as it goes in a short time, and closes.
-    fn hang_up(&mut self, link: LinkId) {
-        if let Transport::Open(_, stream) = &mut self.transport {
-            let _ = self.driver.poll_transmit(&mut self.out);
-            let deadline = Instant::now() + GOODBYE_WITHIN;
-            let mut events = Events::with_capacity(8);
-            while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
-                match stream.write(rest) {
-                    Ok(n) if n > 0 => {
-                        self.written += n;
-                        self.driver.handle_written(link, n);
-                    }
-                    Err(error) if is_transient(&error) => {
-                        let left = deadline.saturating_duration_since(Instant::now());
-                        if left.is_zero() || self.poll.poll(&mut events, Some(left)).is_err() {
-                            break;
-                        }
-                    }
-                    _ => break,
-                }
+    /// Says goodbye and closes; when to look again at the latest.
+    fn hang_up(&mut self, link: LinkId) -> Option<Instant> {
+        let now = Instant::now();
+        let until = *self.goodbye_until.get_or_insert(now + GOODBYE_WITHIN);
+        match self.say_goodbye(link) {
+            Ok(false) if now < until => Some(until),
+            _ => {
+                self.lose(link, LinkError::Closed);
+                None
             }
         }
-        self.lose(link, LinkError::Closed);
+    }
+
+    /// Writes what is left, closes our side, and reads until the server has closed its own: bytes
+    /// that nobody reads make the system reset the connection, and the server may then never see
+    /// what we wrote last. Whether it is done.
+    fn say_goodbye(&mut self, link: LinkId) -> io::Result<bool> {
+        self.write(link)?;
+        let Transport::Open(_, stream) = &mut self.transport else {
+            return Ok(true);
+        };
+        if self.written < self.out.len() {
+            return Ok(false);
+        }
+        stream.shutdown(Shutdown::Write)?;
+        if self.is_readable {
+            match stream.read(&mut self.input) {
+                Ok(0) => return Ok(true),
+                Ok(_) => {}
+                Err(error) if is_transient(&error) => {
+                    self.is_readable = error.kind() == io::ErrorKind::Interrupted;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     fn lose(&mut self, link: LinkId, cause: LinkError) {
@@ -243,6 +262,7 @@ impl Loop {
         (self.is_readable, self.is_writable) = (false, false);
         self.out = Vec::new();
         self.written = 0;
+        self.goodbye_until = None;
     }
 }
 

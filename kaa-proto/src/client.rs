@@ -39,7 +39,7 @@ use crate::endpoint::EndpointOptions;
 use crate::mqtt::Login;
 use crate::names::EndpointName;
 
-use self::shared::{Handle, Shared};
+use self::shared::{Handle, Shared, at_most_a_century};
 
 /// A connection to the platform, for any number of endpoints.
 ///
@@ -103,6 +103,10 @@ impl Client {
     /// Removes an endpoint. With [`Removal::Flush`] what it has queued is sent first; its handles
     /// refuse new requests either way. `false` if it was not there.
     pub fn remove_endpoint(&self, name: &EndpointName, removal: Removal) -> bool {
+        let removal = match removal {
+            Removal::Flush(time) => Removal::Flush(at_most_a_century(time)),
+            Removal::Discard => Removal::Discard,
+        };
         self.shared()
             .act(|connection, now| match connection.find(name) {
                 Some(key) => connection.remove_endpoint(now, key, removal),
@@ -132,8 +136,10 @@ impl Client {
 
     /// Cuts the wait before the next attempt: the network is back.
     pub fn dial_now(&self) {
-        self.shared()
-            .act(|connection, now| connection.dial_now(now));
+        self.shared().act_on_state(|state, now| {
+            state.waits.forget_cause();
+            state.connection.dial_now(now);
+        });
     }
 
     /// Uses another login from the next attempt on, and cuts the wait before it.
@@ -141,8 +147,11 @@ impl Client {
     /// # Errors
     /// [`InvalidOptions`] if user name or password is too long; nothing is changed then.
     pub fn set_login(&self, login: Option<Login>) -> Result<(), InvalidOptions> {
-        self.shared()
-            .act(|connection, now| connection.set_login(now, login))
+        self.shared().act_on_state(|state, now| {
+            state.connection.set_login(now, login)?;
+            state.waits.forget_cause();
+            Ok(())
+        })
     }
 
     /// What the client has seen.
@@ -155,7 +164,7 @@ impl Client {
     /// `timeout`; then closes the link and gives the account.
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
         self.shared()
-            .act(|connection, now| connection.close(now, timeout));
+            .act(|connection, now| connection.close(now, at_most_a_century(timeout)));
         Shutdown::new(Arc::clone(&self.handle))
     }
 

@@ -1,5 +1,5 @@
 //! The harness of the suites: a simulated clock, and hosts that drive the library's machines
-//! through their public interface and check its contract after every step.
+//! through their public interface and check its contract after every step; a real broker.
 
 #![allow(clippy::panic, reason = "the harness fails the test that it serves")]
 
@@ -13,3 +13,6 @@ pub mod pair_a;
 pub mod pipe;
 pub mod sniffer;
 pub mod wire_ids;
+pub mod mosquitto;
+pub mod ports;
+pub mod scratch;

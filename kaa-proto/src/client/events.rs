@@ -12,7 +12,7 @@ use super::shared::Handle;
 use crate::connection::{EndpointKey, Event};
 use crate::endpoint;
 
-/// How many events wait for a listener; beyond that the oldest are lost, and counted.
+/// How many events wait for a listener; beyond that the oldest are lost.
 const MAX_UNREAD: usize = 256;
 
 #[derive(Default)]
@@ -45,10 +45,15 @@ impl<T> Subscriber<T> {
         woken.extend(self.waker.take());
     }
 
-    fn poll(&mut self, is_over: bool, context: &Context<'_>) -> Poll<Option<T>> {
+    fn poll(
+        &mut self,
+        is_over: bool,
+        context: &Context<'_>,
+        replaced: &mut Vec<Waker>,
+    ) -> Poll<Option<T>> {
         match self.unread.pop_front() {
             None if !is_over => {
-                self.waker = Some(context.waker().clone());
+                replaced.extend(self.waker.replace(context.waker().clone()));
                 Poll::Pending
             }
             event => Poll::Ready(event),
@@ -72,6 +77,12 @@ impl Subscribers {
         for (_, subscriber) in self.endpoint.values_mut().filter(|(of, _)| *of == key) {
             subscriber.push(event.clone(), woken);
         }
+    }
+
+    /// Nothing more will happen to this endpoint.
+    pub(super) fn wake(&mut self, key: EndpointKey, woken: &mut Vec<Waker>) {
+        let of_endpoint = self.endpoint.values_mut().filter(|(of, _)| *of == key);
+        woken.extend(of_endpoint.filter_map(|(_, subscriber)| subscriber.waker.take()));
     }
 
     pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
@@ -122,7 +133,7 @@ impl Stream for LinkEvents {
         self.handle
             .shared()
             .update(|state, _| match state.subscribers.link.get_mut(&self.id) {
-                Some(subscriber) => subscriber.poll(state.is_over, context),
+                Some(subscriber) => subscriber.poll(state.is_over, context, &mut state.replaced),
                 None => Poll::Ready(None),
             })
     }
@@ -137,7 +148,7 @@ impl Drop for LinkEvents {
 }
 
 /// What happens to one endpoint beside its requests. A listener that does not read loses the
-/// oldest events beyond 256. Ends when the client is closed.
+/// oldest events beyond 256. Ends when the endpoint is removed or the client is closed.
 pub struct EndpointEvents {
     handle: Arc<Handle>,
     id: u64,
@@ -176,7 +187,10 @@ impl Stream for EndpointEvents {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<endpoint::Event>> {
         self.handle.shared().update(
             |state, _| match state.subscribers.endpoint.get_mut(&self.id) {
-                Some((_, subscriber)) => subscriber.poll(state.is_over, context),
+                Some((key, subscriber)) => {
+                    let is_over = state.is_over || state.connection.endpoint(*key).is_none();
+                    subscriber.poll(is_over, context, &mut state.replaced)
+                }
                 None => Poll::Ready(None),
             },
         )

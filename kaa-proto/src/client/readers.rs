@@ -112,7 +112,9 @@ impl Reader {
             let item = read(&mut state.connection, self.key);
             is_over = state.is_over || state.connection.endpoint(self.key).is_none();
             if let (None, Some((_, waker))) = (&item, state.readers.wakers.get_mut(&self.id)) {
-                *waker = Some(context.waker().clone());
+                state
+                    .replaced
+                    .extend(waker.replace(context.waker().clone()));
             }
             item
         });
@@ -126,7 +128,12 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.handle.shared().act_on_state(|state, now| {
-            state.readers.wakers.remove(&self.id);
+            let waker = state
+                .readers
+                .wakers
+                .remove(&self.id)
+                .and_then(|(_, waker)| waker);
+            state.replaced.extend(waker);
             for observation in &self.observations {
                 let share = (self.key, observation.clone());
                 match state.readers.shares.get_mut(&share) {

@@ -33,6 +33,9 @@ pub(super) struct State {
     pub(super) waits: Waits,
     /// Nothing will happen any more.
     pub(super) is_over: bool,
+    /// Wakers that were replaced. They are dropped outside the lock: that may run code of the
+    /// application, which may use a handle.
+    pub(super) replaced: Vec<Waker>,
 }
 
 /// A request that a ticket stands for.
@@ -60,6 +63,7 @@ impl Shared {
             subscribers: Subscribers::default(),
             waits: Waits::default(),
             is_over: false,
+            replaced: Vec::new(),
         };
         Self {
             state: Mutex::new(state),
@@ -96,8 +100,10 @@ impl Shared {
         let mut state = self.lock();
         let result = f(&mut state, now);
         state.settle(now, &mut woken);
+        let replaced = std::mem::take(&mut state.replaced);
         drop(state);
         // Outside the lock: a waker may run code of the application.
+        drop(replaced);
         woken.into_iter().for_each(Waker::wake);
         result
     }
@@ -117,6 +123,18 @@ impl Shared {
     }
 }
 
+impl Slot {
+    /// Ends it, unless it has ended. Gives whom to wake.
+    fn end(&mut self, outcome: Outcome) -> Option<Waker> {
+        let Self::Waiting(waker) = self else {
+            return None;
+        };
+        let waker = waker.take();
+        *self = Self::Ended(outcome);
+        waker
+    }
+}
+
 impl State {
     /// Hands what the connection has to tell to those who wait for it.
     fn settle(&mut self, now: Instant, woken: &mut Vec<Waker>) {
@@ -124,11 +142,15 @@ impl State {
         while let Some(event) = self.connection.poll_event() {
             if let Event::Endpoint { key, event } = event {
                 self.settle_endpoint(key, event, woken);
-            } else {
-                self.waits.handle_link(&event, woken);
-                self.subscribers.link(&event, woken);
-                is_finished |= event == Event::Finished;
+                continue;
             }
+            if let Event::EndpointRemoved { key, .. } = event {
+                self.readers.wake(key, woken);
+                self.subscribers.wake(key, woken);
+            }
+            self.waits.handle_link(&event, woken);
+            self.subscribers.link(&event, woken);
+            is_finished |= event == Event::Finished;
         }
         if is_finished {
             self.end(woken);
@@ -144,9 +166,7 @@ impl State {
     ) {
         if let endpoint::Event::Completed { id, outcome } = event {
             if let Some(slot) = self.slots.get_mut(&(key, id)) {
-                if let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Ended(outcome)) {
-                    woken.push(waker);
-                }
+                woken.extend(slot.end(outcome));
             }
         } else if let endpoint::Event::Unread(_) = event {
             self.readers.wake(key, woken);
@@ -158,15 +178,8 @@ impl State {
     /// Nothing more will happen: everything that waits ends.
     pub(super) fn end(&mut self, woken: &mut Vec<Waker>) {
         self.is_over = true;
-        for slot in self.slots.values_mut() {
-            if matches!(slot, Slot::Waiting(_)) {
-                if let Slot::Waiting(Some(waker)) =
-                    std::mem::replace(slot, Slot::Ended(Err(Failure::Closed)))
-                {
-                    woken.push(waker);
-                }
-            }
-        }
+        let closed = |slot: &mut Slot| slot.end(Err(Failure::Closed));
+        woken.extend(self.slots.values_mut().filter_map(closed));
         self.readers.wake_all(woken);
         self.subscribers.wake_all(woken);
         self.waits.wake_all(woken);
@@ -179,6 +192,11 @@ impl fmt::Debug for Shared {
     }
 }
 
+/// What no clock overflows on: `Duration::MAX` is a way to say "for ever".
+pub(super) fn at_most_a_century(time: Duration) -> Duration {
+    time.min(Duration::from_secs(100 * 365 * 24 * 3_600))
+}
+
 /// What every handle holds. When the last one goes, the client closes gracefully.
 pub(super) struct Handle {
     shared: Arc<Shared>,
@@ -187,7 +205,8 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    pub(super) const fn new(shared: Arc<Shared>, linger: Duration) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, linger: Duration) -> Self {
+        let linger = at_most_a_century(linger);
         Self { shared, linger }
     }
 

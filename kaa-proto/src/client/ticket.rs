@@ -52,7 +52,8 @@ impl<R: Request> Ticket<R> {
                 .update(|state, _| match state.slots.get_mut(&slot_key) {
                     Some(Slot::Waiting(waiting)) => {
                         if let Some(context) = waker {
-                            *waiting = Some(context.waker().clone());
+                            let waker = waiting.replace(context.waker().clone());
+                            state.replaced.extend(waker);
                         }
                         None
                     }

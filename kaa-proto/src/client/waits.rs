@@ -15,8 +15,8 @@ use crate::connection::{Account, Event, LinkError, LinkState};
 #[derive(Default)]
 pub(super) struct Waits {
     next_id: u64,
-    /// Who waits for the link, until when.
-    ready: BTreeMap<u64, (Instant, Waker)>,
+    /// Who waits for the link, until when; `None`: for as long as it takes.
+    ready: BTreeMap<u64, (Option<Instant>, Waker)>,
     /// Who waits for the end.
     shutdown: BTreeMap<u64, Waker>,
     /// Why the last link was lost, while there is none.
@@ -40,13 +40,17 @@ impl Waits {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, woken: &mut Vec<Waker>) {
-        let due = |(deadline, waker): &(Instant, Waker)| (*deadline <= now).then(|| waker.clone());
-        woken.extend(self.ready.values().filter_map(due));
-        self.ready.retain(|_, (deadline, _)| *deadline > now);
+        let is_due = |deadline: &Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        let due = self.ready.values().filter(|(deadline, _)| is_due(deadline));
+        woken.extend(due.map(|(_, waker)| waker.clone()));
+        self.ready.retain(|_, (deadline, _)| !is_due(deadline));
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.ready.values().map(|(deadline, _)| *deadline).min()
+        self.ready
+            .values()
+            .filter_map(|(deadline, _)| *deadline)
+            .min()
     }
 
     pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
@@ -56,6 +60,11 @@ impl Waits {
                 .map(|(_, waker)| waker),
         );
         woken.extend(std::mem::take(&mut self.shutdown).into_values());
+    }
+
+    /// Somebody did something about it: the next attempt may do better.
+    pub(super) fn forget_cause(&mut self) {
+        self.cause = None;
     }
 
     fn next_id(&mut self) -> u64 {
@@ -69,7 +78,8 @@ impl Waits {
 pub struct Ready {
     handle: Arc<Handle>,
     id: u64,
-    deadline: Instant,
+    /// `None`: no clock goes that far.
+    deadline: Option<Instant>,
 }
 
 impl Ready {
@@ -80,7 +90,7 @@ impl Ready {
         Self {
             handle,
             id,
-            deadline: now + timeout,
+            deadline: now.checked_add(timeout),
         }
     }
 }
@@ -91,18 +101,17 @@ impl Future for Ready {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // The driver learns of the deadline.
         self.handle.shared().act_on_state(|state, now| {
-            state.waits.ready.remove(&self.id);
+            let before = state.waits.ready.remove(&self.id);
+            state.replaced.extend(before.map(|(_, waker)| waker));
             if state.connection.link_state() == LinkState::Up {
                 return Poll::Ready(Ok(()));
-            }
-            if state.is_over {
-                return Poll::Ready(Err(NotReady::Closed));
             }
             match &state.waits.cause {
                 Some(cause) if cause.needs_operator() => {
                     return Poll::Ready(Err(NotReady::Refused(cause.clone())));
                 }
-                cause if now >= self.deadline => {
+                _ if state.is_over => return Poll::Ready(Err(NotReady::Closed)),
+                cause if self.deadline.is_some_and(|deadline| deadline <= now) => {
                     return Poll::Ready(Err(NotReady::TimedOut(cause.clone())));
                 }
                 _ => {}
@@ -172,10 +181,9 @@ impl Future for Shutdown {
                 let account = state.connection.account().cloned();
                 return Poll::Ready(account.unwrap_or_default());
             }
-            state
-                .waits
-                .shutdown
-                .insert(self.id, context.waker().clone());
+            let shutdown = &mut state.waits.shutdown;
+            let before = shutdown.insert(self.id, context.waker().clone());
+            state.replaced.extend(before);
             Poll::Pending
         })
     }
