@@ -129,6 +129,16 @@ fn trap_17_answers_that_go_to_subscribers_only_find_their_subscription() {
             pair.observe(&Observation::Commands(reboot())).unwrap();
             pair.pass(MINUTE);
             assert!(pair.outcome(sample).unwrap().is_ok(), "{latency} ms");
+            // CONNECT and SUBSCRIBE were answered before: five times one way.
+            let log = pair.take_log();
+            let at = |name| {
+                log.iter()
+                    .find(|event| event.kind.name() == name)
+                    .unwrap()
+                    .at
+            };
+            let waited = at("telemetry") - at("link-opened");
+            assert_eq!(waited, 5 * pair.latency, "{latency} ms");
             assert!(pair.outcome(keys).unwrap().is_ok(), "{latency} ms");
             assert!(pair.poll_command().is_some(), "{latency} ms");
         }
