@@ -4,7 +4,7 @@
 //! a [`Prepared`] request that the machines queue, send and settle. Nothing here does I/O.
 //!
 //! The ready-made requests are in [`telemetry`](crate::telemetry),
-//! [`metadata`](crate::metadata), [`commands`](crate::commands), [`config`](crate::config),
+//! [`metadata`](crate::metadata), [`commands`], [`config`](crate::config),
 //! [`software`](crate::software), [`upload`](crate::upload) and [`raw`](crate::raw).
 
 mod error;
