@@ -223,14 +223,15 @@ fn a_waker_may_use_the_client_when_it_is_dropped() {
         let (mut links, mut events) = (client.link_events(), device.events());
         let mut commands = device.commands_of("reboot").unwrap();
         let mut shutdown = client.shutdown(SECOND);
+        // Each has one of its own: what waits holds the last of it.
+        let nosy = || Waker::from(Arc::new(Nosy(client.clone())));
         for _ in 0..2 {
-            let waker = Waker::from(Arc::new(Nosy(client.clone())));
-            let _ = poll(&mut ticket, &waker);
-            let _ = poll(&mut ready, &waker);
-            let _ = poll_next(&mut links, &waker);
-            let _ = poll_next(&mut events, &waker);
-            let _ = poll_next(&mut commands, &waker);
-            let _ = poll(&mut shutdown, &waker);
+            let _ = poll(&mut ticket, &nosy());
+            let _ = poll(&mut ready, &nosy());
+            let _ = poll_next(&mut links, &nosy());
+            let _ = poll_next(&mut events, &nosy());
+            let _ = poll_next(&mut commands, &nosy());
+            let _ = poll(&mut shutdown, &nosy());
         }
         drop((ticket, ready, links, events, commands, shutdown));
         done.send(()).unwrap();
