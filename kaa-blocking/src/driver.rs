@@ -113,6 +113,10 @@ impl Loop {
             events.clear();
             // The clock decides what is over, not the wait that ended.
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                // After a stall of the whole process, what came in time is in the socket.
+                if let (true, Demand::Exchange(link)) = (self.is_readable, self.driver.demand()) {
+                    self.exchange(link);
+                }
                 self.driver.handle_timeout();
             }
         }

@@ -34,7 +34,8 @@
 //!
 //! What the platform pushes is read from [`Commands`], [`Configurations`] and
 //! [`SoftwareUpdates`]: iterators, with [`next_within`](Commands::next_within) for a bounded wait.
-//! All handles are `Clone + Send + Sync`. When the last one is dropped, what is queued is flushed
+//! [`Client`] and [`Endpoint`] are `Clone`, and all handles may be used from any thread. When the
+//! last one is dropped, what is queued is flushed
 //! and the link closed; [`Client::shutdown`] does it with an account.
 //!
 //! The requests and their defaults are those of [`kaa_proto`], reexported here. There is one

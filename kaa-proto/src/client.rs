@@ -88,7 +88,8 @@ impl Client {
     }
 
     /// As [`endpoint`](Self::endpoint), with options of its own. They have no effect on one that
-    /// was added before.
+    /// was added before, and [`durable`](EndpointOptions::durable) has none yet: the handles keep
+    /// no store.
     ///
     /// # Errors
     /// As [`endpoint`](Self::endpoint).
@@ -179,7 +180,7 @@ impl Client {
                 Some(key) => Ok(key),
                 None => match options {
                     Some(options) => {
-                        let options = options.spread_request_ids(true);
+                        let options = options.for_handles();
                         connection.add_endpoint_with(now, name.clone(), options)
                     }
                     None => connection.add_endpoint(now, name.clone()),

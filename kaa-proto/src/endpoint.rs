@@ -269,6 +269,28 @@ impl Endpoint {
         self.queue.len() == 0 && self.in_flight_len() == 0
     }
 
+    /// Prepares for [`close`](Self::close): nothing is observed any more, so that nothing but what
+    /// the application asked for is waited for. Commands in its hands can still be answered; new
+    /// ones are left with the platform.
+    #[cfg(feature = "connection")]
+    pub(crate) fn wind_down(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.standing.clear();
+        self.timers
+            .retain(|timer| !matches!(timer, Timer::Refresh(_)));
+        let ours = |entry: &Entry| matches!(entry.owner, Owner::Observation(_) | Owner::Nobody);
+        let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
+        let flights = self.flights.values().map(|flight| &flight.entry);
+        let own: Vec<_> = queued.chain(flights).filter(|entry| ours(entry)).collect();
+        let own: Vec<_> = own.iter().map(|entry| entry.id).collect();
+        for id in own {
+            if let Some(entry) = self.take_out(id, ours) {
+                let rest = ids_rest(entry.was_sent);
+                self.end(now, &entry, Err(Failure::Closed), rest);
+            }
+        }
+    }
+
     /// Takes a request back. It ends as [`Failure::Cancelled`]; if it had been sent, it may have
     /// been processed. `false` if it has ended already.
     pub fn cancel(&mut self, now: Instant, id: RequestId) -> bool {
@@ -330,7 +352,7 @@ impl Endpoint {
         let queued: Vec<_> = self.queue.drain().collect();
         let flights = std::mem::take(&mut self.flights).into_values();
         let open = flights.filter(|flight| flight.stage != Stage::Listening);
-        let mut entries: Vec<_> = open.map(|flight| flight.entry).chain(queued).collect();
+        let mut entries: Vec<_> = open.map(Flight::into_entry).chain(queued).collect();
         entries.sort_by_key(|entry| entry.id);
         let callers = entries.iter().filter(|entry| entry.owner == Owner::Caller);
         let unfinished = callers.map(unfinished).collect();
@@ -423,7 +445,14 @@ impl Endpoint {
         }
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
-                Timer::Expiry(id) => self.end_queued(now, id, Failure::Expired),
+                Timer::Expiry(id) => {
+                    let was_sent = self.queue.find(id).is_some_and(|entry| entry.was_sent);
+                    let failure = match was_sent {
+                        true => Failure::OutcomeUnknown,
+                        false => Failure::Expired,
+                    };
+                    self.end_queued(now, id, failure);
+                }
                 Timer::Answer(id) => self.handle_no_answer(now, id),
                 Timer::Filter(filter) => self.handle_filter(now, &filter, FilterOutcome::Refused),
                 Timer::Refresh(observation) => {

@@ -12,6 +12,7 @@ mod policy;
 mod writer;
 
 pub use error::{DecodeError, Failure, InvalidRequest, RequestError, SubmitError};
+pub(crate) use policy::MAX_ANSWER_WITHIN;
 pub use policy::{Adjusted, Class, Confirm, Offline, Policy, RequestExt, Resend};
 pub(crate) use writer::{Effect, StoredResult};
 pub use writer::{Prepared, RequestWriter};
@@ -22,7 +23,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::names::Extension;
+use crate::commands;
+use crate::endpoint::CommandKey;
+use crate::names::{CommandType, Extension};
 
 /// One operation of the platform: how it is asked for, and how its answer is read.
 ///
@@ -179,6 +182,8 @@ pub struct Reply {
     confirmed: Confirm,
     resource: Arc<str>,
     payload: Bytes,
+    /// The commands in it are in progress from now on, unless they are released.
+    hands_out: Option<CommandType>,
 }
 
 impl Reply {
@@ -187,7 +192,28 @@ impl Reply {
             confirmed,
             resource,
             payload,
+            hands_out: None,
         }
+    }
+
+    /// This reply to [`Pending`](crate::commands::Pending), with the commands of a type in it.
+    pub(crate) fn handing_out(self, command_type: CommandType) -> Self {
+        Self {
+            hands_out: Some(command_type),
+            ..self
+        }
+    }
+
+    /// The commands in it. They are in progress from now on: a host that drops the reply unread
+    /// releases them, so that the next delivery surfaces them again. The handles do.
+    #[must_use]
+    pub fn handed_out(&self) -> Vec<CommandKey> {
+        let Some(command_type) = &self.hands_out else {
+            return Vec::new();
+        };
+        let list = commands::parse_list(&self.payload, Some(command_type));
+        let commands = list.map(|list| list.commands).unwrap_or_default();
+        commands.iter().map(CommandKey::from).collect()
     }
 
     /// What the confirmation was: sent, acknowledged, or answered.

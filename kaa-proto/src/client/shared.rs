@@ -11,7 +11,7 @@ use super::readers::Readers;
 use super::waits::Waits;
 use crate::connection::{Connection, EndpointKey, Event};
 use crate::endpoint;
-use crate::request::{Failure, Outcome, RequestId};
+use crate::request::{Failure, Outcome, Reply, RequestId};
 
 /// What all handles and the driver share.
 pub(super) struct Shared {
@@ -141,7 +141,7 @@ impl State {
         let mut is_finished = false;
         while let Some(event) = self.connection.poll_event() {
             if let Event::Endpoint { key, event } = event {
-                self.settle_endpoint(key, event, woken);
+                self.settle_endpoint(now, key, event, woken);
                 continue;
             }
             if let Event::EndpointRemoved { key, .. } = event {
@@ -160,18 +160,34 @@ impl State {
 
     fn settle_endpoint(
         &mut self,
+        now: Instant,
         key: EndpointKey,
         event: endpoint::Event,
         woken: &mut Vec<Waker>,
     ) {
         if let endpoint::Event::Completed { id, outcome } = event {
-            if let Some(slot) = self.slots.get_mut(&(key, id)) {
-                woken.extend(slot.end(outcome));
+            match self.slots.get_mut(&(key, id)) {
+                Some(slot) => woken.extend(slot.end(outcome)),
+                None => self.discard(now, key, &outcome),
             }
         } else if let endpoint::Event::Unread(_) = event {
             self.readers.wake(key, woken);
         } else {
             self.subscribers.endpoint(key, &event, woken);
+        }
+    }
+
+    /// Nobody will read an outcome: commands in it are given back.
+    fn discard(&mut self, now: Instant, key: EndpointKey, outcome: &Outcome) {
+        for command in outcome.iter().flat_map(Reply::handed_out) {
+            self.connection.release(now, key, &command);
+        }
+    }
+
+    /// A ticket is gone.
+    pub(super) fn forget(&mut self, now: Instant, key: EndpointKey, id: RequestId) {
+        if let Some(Slot::Ended(outcome)) = self.slots.remove(&(key, id)) {
+            self.discard(now, key, &outcome);
         }
     }
 

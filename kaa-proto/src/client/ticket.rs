@@ -13,7 +13,8 @@ use crate::request::{Failure, Request, RequestId};
 
 /// Stands for a request that was taken; tells how it ended.
 ///
-/// It is a future of the outcome. Dropping it loses only the wait: the request goes on. To take
+/// It is a future of the outcome. Dropping it loses only the wait: the request goes on (and the
+/// commands in an answer to [`Pending`](crate::commands::Pending) are given back to the platform). To take
 /// the request itself back, [`cancel`](Self::cancel) it.
 #[must_use = "dropping a ticket gives up the wait; use `send` to say so"]
 pub struct Ticket<R> {
@@ -108,7 +109,7 @@ impl<R> Drop for Ticket<R> {
         if !self.done {
             self.handle
                 .shared()
-                .update(|state, _| state.slots.remove(&(self.key, self.id)));
+                .update(|state, now| state.forget(now, self.key, self.id));
         }
     }
 }

@@ -207,10 +207,11 @@ impl Options {
         self
     }
 
-    /// Request IDs that begin anywhere, for endpoints without options of their own.
+    /// What handles give endpoints without options of their own: request IDs that begin anywhere,
+    /// and no records, because nobody stores them yet.
     #[cfg(feature = "client")]
-    pub(crate) fn spread_request_ids(&mut self) {
-        self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).spread_request_ids(true));
+    pub(crate) fn for_handles(&mut self) {
+        self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).for_handles());
     }
 
     /// QoS 1 for endpoints that do not say: this session never sends a message again by itself,

@@ -16,7 +16,7 @@ use super::observe::{Reading, Unread};
 use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Timer, ids_rest};
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
-use crate::request::{Confirm, Effect, Failure, Prepared, RequestId, Service, StoredResult};
+use crate::request::{Confirm, Effect, Failure, Prepared, Reply, RequestId, Service, StoredResult};
 use crate::topic::{Suffix, Topic};
 use crate::{config, software};
 
@@ -95,19 +95,17 @@ impl Endpoint {
         let outcome = match verdict(suffix, payload, entry.request.status_in_body) {
             Err(failure) => Err(failure),
             Ok(payload) => {
-                let payload = match &entry.request.effect {
-                    Effect::Pending(command_type) => self.sift(command_type, payload),
+                let resource = entry.request.resource.clone();
+                let reply = |payload| Reply::new(Confirm::Answered, resource, payload);
+                Ok(match &entry.request.effect {
+                    Effect::Pending(command_type) => {
+                        reply(self.sift(command_type, payload)).handing_out(command_type.clone())
+                    }
                     Effect::None
                     | Effect::Results(..)
                     | Effect::Applied(..)
-                    | Effect::Current(_) => Bytes::copy_from_slice(payload),
-                };
-                let resource = entry.request.resource.clone();
-                Ok(crate::request::Reply::new(
-                    Confirm::Answered,
-                    resource,
-                    payload,
-                ))
+                    | Effect::Current(_) => reply(Bytes::copy_from_slice(payload)),
+                })
             }
         };
         self.end(now, &entry, outcome, ids_rest(false));
@@ -142,13 +140,13 @@ impl Endpoint {
         suffix: Suffix,
         payload: &[u8],
     ) {
-        let asked = self
-            .standing
-            .get(observation)
-            .and_then(|standing| standing.request);
+        let standing = self.standing.get(observation);
+        let asked = standing.and_then(|standing| standing.request);
+        let was_live = standing.is_some_and(|standing| standing.is_live);
         let verdict = verdict(suffix, payload, true);
         let flight = asked.and_then(|id| self.flights.remove(&id));
-        let is_answer = flight.is_some();
+        // What comes on a live one may be a push, which does not list all that is outstanding.
+        let is_answer = flight.is_some() && !was_live;
         if let Some(Flight { entry, .. }) = flight {
             self.timers.clear(Timer::Answer(entry.id));
             self.free_id(now, &entry, ids_rest(false));
@@ -280,7 +278,9 @@ impl Endpoint {
         let mut again: Vec<(CommandType, Vec<StoredResult>)> = Vec::new();
         for command in commands {
             let key = CommandKey::from(&command);
-            let unread = self.ledger.unread_len() + surfaced.len();
+            let of_type = |other: &&Command| other.command_type() == command.command_type();
+            let unread = self.ledger.unread_len(command.command_type())
+                + surfaced.iter().filter(of_type).count();
             let is_new = !self.ledger.is_known(&key);
             if is_new && into_inbox && unread >= self.options.max_unread_commands {
                 self.hold_back(command.command_type());

@@ -57,6 +57,17 @@ pub(super) struct Flight {
     pub(super) sent_before: bool,
 }
 
+impl Flight {
+    /// The entry of a message whose fate is not awaited any more. Its bytes may be on their way,
+    /// even if the last one is not known to be handed over.
+    pub(super) fn into_entry(self) -> Entry {
+        Entry {
+            was_sent: true,
+            ..self.entry
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Given to the host, its last byte not known to be handed over.

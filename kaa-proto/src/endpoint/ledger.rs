@@ -192,8 +192,21 @@ impl Ledger {
         self.unread.push_back(command);
     }
 
-    pub(super) fn unread_len(&self) -> usize {
-        self.unread.len()
+    /// How many commands of a type are surfaced and not yet read.
+    pub(super) fn unread_len(&self, command_type: &CommandType) -> usize {
+        let of_type = |command: &&Command| command.command_type() == command_type;
+        self.unread.iter().filter(of_type).count()
+    }
+
+    /// Forgets the commands of a type that nobody has read, and says which.
+    pub(super) fn release_unread(&mut self, command_type: &CommandType) -> Vec<CommandKey> {
+        let (released, unread) = std::mem::take(&mut self.unread)
+            .into_iter()
+            .partition(|command| command.command_type() == command_type);
+        self.unread = unread;
+        let released: VecDeque<Command> = released;
+        let keys = released.iter().map(CommandKey::from);
+        keys.inspect(|key| drop(self.states.remove(key))).collect()
     }
 
     pub(super) fn poll(&mut self, wanted: impl Fn(&CommandType) -> bool) -> Option<Command> {
@@ -226,10 +239,14 @@ impl Ledger {
     pub(super) fn take_held(&mut self, max: usize, max_unread: usize) -> BTreeSet<CommandType> {
         let evictable = || self.finished.iter().any(|key| self.is_confirmed(key));
         let room = self.states.len() < max || evictable();
-        match room && self.unread.len() < max_unread {
-            true => std::mem::take(&mut self.held),
-            false => BTreeSet::new(),
+        if !room {
+            return BTreeSet::new();
         }
+        let (ready, held) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|command_type| self.unread_len(command_type) < max_unread);
+        self.held = held;
+        ready
     }
 
     /// Puts back a command that was in progress, as a store kept it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::flight::{Entry, Owner};
-use super::{Endpoint, Event, Timer, ids_rest, rest_time};
+use super::{Endpoint, Event, Record, Timer, ids_rest, rest_time};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Failure, Prepared, RequestId, SubmitError};
 use crate::{commands, config, software};
@@ -93,21 +93,44 @@ impl Endpoint {
     /// # Errors
     /// As [`observe`](Self::observe); [`SubmitError::Invalid`] if `current` is empty.
     pub fn observe_software(&mut self, now: Instant, current: &str) -> Result<(), SubmitError> {
-        Prepared::new(&software::ReportCurrent::new(current))?;
-        self.readings
-            .entry(Observation::Software)
-            .or_default()
-            .applied = Some(current.into());
-        self.observe(now, &Observation::Software)
+        let report = Prepared::new(&software::ReportCurrent::new(current))?;
+        let stood = self.standing.contains_key(&Observation::Software);
+        let reading = self.readings.entry(Observation::Software).or_default();
+        let before = reading.applied.replace(current.into());
+        let is_news = before.as_deref() != Some(current);
+        if let Err(error) = self.observe(now, &Observation::Software) {
+            self.readings
+                .entry(Observation::Software)
+                .or_default()
+                .applied = before;
+            return Err(error);
+        }
+        if stood && is_news && self.link_up {
+            self.push_own(report, Owner::Nobody, None);
+        }
+        Ok(())
     }
 
-    /// Takes an observation back. What is unread stays readable. `false` if it did not stand.
+    /// Takes an observation back. Commands that were not read are given back to the platform; a
+    /// configuration or software update that was not read stays readable. `false` if it did not
+    /// stand.
     pub fn unobserve(&mut self, now: Instant, observation: &Observation) -> bool {
         let now = self.advance(now);
         let Some(standing) = self.standing.remove(observation) else {
             return false;
         };
         self.timers.clear(Timer::Refresh(observation.clone()));
+        if let Observation::Commands(command_type) = observation {
+            for key in self.ledger.release_unread(command_type) {
+                self.record(|| Record::Forgotten(key));
+            }
+        } else if let Some(reading) = self.readings.get_mut(observation) {
+            // Whoever observes it again has not seen it, unless it is applied.
+            reading.surfaced = reading
+                .surfaced
+                .take()
+                .filter(|id| Some(id) == reading.applied.as_ref());
+        }
         let request = self.prepare(observation, false);
         let mut was_asked = standing.wire_id.is_some();
         if let Some(entry) = standing.request.and_then(|id| self.take_out(id, |_| true)) {

@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use crate::QoS;
-use crate::request::{Class, Instances};
+use crate::request::{Class, Instances, MAX_ANSWER_WITHIN};
 use crate::topic::MAX_PARSED_ID;
 
 /// How an endpoint behaves. Every setter checks its value at once, so an `EndpointOptions` is
@@ -118,7 +118,7 @@ impl EndpointOptions {
     /// # Errors
     /// Refused if it is zero or over a day.
     pub fn answer_within(self, time: Duration) -> Result<Self, InvalidEndpointOptions> {
-        match time.is_zero() || time > Duration::from_secs(24 * 3600) {
+        match time.is_zero() || time > MAX_ANSWER_WITHIN {
             true => Err(InvalidEndpointOptions(
                 "answer_within is over 0 and up to 24 hours",
             )),
@@ -156,6 +156,13 @@ impl EndpointOptions {
             spread_request_ids: spread,
             ..self
         }
+    }
+
+    /// What the handles change: see [`spread_request_ids`](Self::spread_request_ids); and nobody
+    /// stores records yet, without which a durable endpoint waits for ever.
+    #[cfg(feature = "client")]
+    pub(crate) fn for_handles(self) -> Self {
+        self.spread_request_ids(true).durable(false)
     }
 
     /// How many requests may be sent and not yet confirmed. Default 64; an eighth of it, at most
@@ -224,11 +231,11 @@ impl EndpointOptions {
     /// Default 30 minutes: the platform forgets silent endpoints (FACTS trap 35).
     ///
     /// # Errors
-    /// Refused if it is shorter than a second.
+    /// Refused if it is shorter than a second or longer than a day.
     pub fn refresh_observations(self, every: Duration) -> Result<Self, InvalidEndpointOptions> {
-        match every < Duration::from_secs(1) {
+        match !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&every) {
             true => Err(InvalidEndpointOptions(
-                "refresh_observations is at least 1 second",
+                "refresh_observations is from 1 second to 24 hours",
             )),
             false => Ok(Self {
                 refresh_observations: every,
@@ -248,8 +255,8 @@ impl EndpointOptions {
         }
     }
 
-    /// How many commands may wait to be read by the application. Default 64; further ones are
-    /// left with the platform and asked for later.
+    /// How many commands of each type may wait to be read by the application. Default 64; further
+    /// ones are left with the platform and asked for later.
     #[must_use]
     pub fn max_unread_commands(self, max: NonZeroUsize) -> Self {
         Self {

@@ -145,9 +145,7 @@ impl Endpoint {
             return;
         };
         self.timers.clear(Timer::Answer(id));
-        if !entry.was_sent {
-            self.timers.set(Timer::Expiry(id), entry.expires_at);
-        }
+        self.timers.set(Timer::Expiry(id), entry.expires_at);
         self.queue.lane(entry.request.policy.class).put_back(entry);
     }
 

@@ -85,7 +85,7 @@ impl Endpoint {
         }
         let open = |flight: &Flight| flight.stage != Stage::Listening && ours(&flight.entry);
         match self.flights.get(&id).is_some_and(open) {
-            true => self.flights.remove(&id).map(|flight| flight.entry),
+            true => self.flights.remove(&id).map(Flight::into_entry),
             false => None,
         }
     }

@@ -59,9 +59,11 @@ pub struct Policy {
     /// answered ones the level's default: 1 on a `Connection`, 0 on a lone `Endpoint`, whose host
     /// may resend QoS 1 by itself.
     pub qos: Option<QoS>,
-    /// How long it may wait in the queue, from submit; then it ends as
-    /// [`Failure::Expired`](super::Failure::Expired) and was certainly never sent. `None`: for as
-    /// long as the queue has room.
+    /// How long it may wait in the queue, from submit, up to 366 days; then it ends as
+    /// [`Failure::Expired`](super::Failure::Expired) and was certainly never sent. One that waits
+    /// to be sent again after a link loss ends as
+    /// [`Failure::OutcomeUnknown`](super::Failure::OutcomeUnknown) then. `None`: for as long as
+    /// the queue has room.
     pub expires_after: Option<Duration>,
     /// How long to wait for the confirmation, from the last byte handed to the transport; then it
     /// ends as [`Failure::Unanswered`](super::Failure::Unanswered). `None` takes the endpoint's
@@ -86,6 +88,29 @@ impl Policy {
         offline: Offline::Queue,
         durable: false,
     };
+}
+
+/// A longer wait for an answer is a mistake.
+pub(crate) const MAX_ANSWER_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// A longer wait in the queue is as good as none, and would overflow clocks.
+const MAX_EXPIRES_AFTER: Duration = Duration::from_secs(366 * 24 * 3600);
+
+impl Policy {
+    /// Whether it can be kept.
+    pub(super) fn check(&self) -> Result<(), InvalidRequest> {
+        let is_over = |time: Option<Duration>, max| time.is_some_and(|time| time > max);
+        if self.answer_within == Some(Duration::ZERO)
+            || is_over(self.answer_within, MAX_ANSWER_WITHIN)
+        {
+            let rule = "answer_within is over 0 and up to 24 hours";
+            return Err(InvalidRequest::Policy(rule));
+        }
+        if is_over(self.expires_after, MAX_EXPIRES_AFTER) {
+            return Err(InvalidRequest::Policy("expires_after is up to 366 days"));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Policy {

@@ -163,6 +163,7 @@ impl Prepared {
         let mut writer = RequestWriter::new();
         request.encode(&mut writer)?;
         let mut policy = writer.policy;
+        policy.check()?;
         let service = writer
             .service
             .ok_or(InvalidRequest::Content("no service was named"))?;

@@ -141,11 +141,14 @@ fn commands(platform: &LocalPlatform, device: &Endpoint) {
     device.request(&report.confirm(Confirm::Answered)).unwrap();
 
     let state = platform.state(&name()).unwrap();
-    let results: Vec<_> = state
+    let mut results: Vec<_> = state
         .results
         .iter()
         .map(|r| (&*r.command_type, r.id, r.status_code))
         .collect();
+    // A broker acknowledges a result before the platform has it; if the platform repeats the
+    // command in between, it gets the stored result once more.
+    results.dedup();
     assert_eq!(results, [("reboot", results[0].1, 200), ("blink", id, 500)]);
     assert_eq!(state.results[0].payload, Some(json!({"engine_on": true})));
 }
