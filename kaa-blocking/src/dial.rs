@@ -155,3 +155,46 @@ fn outcome(stream: &TcpStream, is_writable: bool) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    /// An address where nobody listens is no reason to give the others up.
+    #[test]
+    fn each_address_is_tried_until_one_connects() {
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (listener, gone) = (
+            TcpListener::bind(here).unwrap(),
+            TcpListener::bind(here).unwrap(),
+        );
+        let (live, dead) = (listener.local_addr().unwrap(), gone.local_addr().unwrap());
+        drop(gone);
+        for (left, connects) in [(vec![live, dead], true), (vec![dead, dead], false)] {
+            let mut poll = Poll::new().unwrap();
+            let mut events = Events::with_capacity(8);
+            let mut dial = Dial {
+                state: State::Idle,
+                left,
+                error: None,
+            };
+            let mut is_writable = false;
+            let connected = loop {
+                match dial.poll(Instant::now(), poll.registry(), Token(1), is_writable) {
+                    Progress::Pending(_) => poll.poll(&mut events, None).unwrap(),
+                    Progress::Connected(stream) => break stream.peer_addr().ok(),
+                    Progress::Failed(error) => {
+                        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+                        break None;
+                    }
+                }
+                is_writable = !events.is_empty();
+            };
+            assert_eq!(connected, connects.then_some(live));
+        }
+    }
+}
