@@ -16,6 +16,7 @@
 //!                           handle_disconnected if it failed
 //!                Exchange → keep the transport
 //!                HangUp   → write what is left, briefly, flush, close; say handle_disconnected
+//!                Abandon  → write nothing more, close at once; say handle_disconnected
 //!                Rest     → have no transport
 //!                Finished → return
 //!    3  wait for the first of: readable (if wants_input) · writable (if there are unsent bytes)
@@ -28,6 +29,10 @@
 //!   were to be written to it.
 //! * Bytes that were handed to the transport are reported by [`Connection::handle_written`] before
 //!   the input that may answer them is fed.
+//! * After a failure ([`Demand::Abandon`]) what was polled and not written is dropped. Only so
+//!   nothing that may be sent once is sent twice: what was not reported as written goes out on
+//!   the next link. What another thread still writes is awaited and reported, or cut off, before
+//!   a time-out or input is fed.
 //! * A failed or cancelled write ends the link: say [`Connection::handle_disconnected`].
 //! * At most 16 KiB are fed in one turn, so that timers are looked at in between.
 //!
@@ -373,7 +378,11 @@ impl Connection {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = match self.demand() {
             Demand::Exchange(_) => self.session.as_ref().and_then(Session::poll_timeout),
-            Demand::Dial(_) | Demand::HangUp(_) | Demand::Rest | Demand::Finished => None,
+            Demand::Dial(_)
+            | Demand::HangUp(_)
+            | Demand::Abandon(_)
+            | Demand::Rest
+            | Demand::Finished => None,
         };
         let deadlines = [
             self.link.poll_timeout(),

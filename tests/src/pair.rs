@@ -277,7 +277,7 @@ impl Pair {
         let now = self.clock.now();
         let demand = self.connection.demand();
         let wanted = match demand {
-            Demand::Exchange(link) | Demand::HangUp(link) => Some(link),
+            Demand::Exchange(link) | Demand::HangUp(link) | Demand::Abandon(link) => Some(link),
             Demand::Dial(_) | Demand::Rest | Demand::Finished => None,
         };
         for line in &mut self.lines {
@@ -291,6 +291,11 @@ impl Pair {
             Demand::Exchange(link) => self.write(link, self.pieces),
             Demand::HangUp(link) => {
                 while self.write(link, Pieces::Whole) {}
+                let cause = LinkError::Closed;
+                self.connection.handle_disconnected(now, link, cause);
+                true
+            }
+            Demand::Abandon(link) => {
                 let cause = LinkError::Closed;
                 self.connection.handle_disconnected(now, link, cause);
                 true

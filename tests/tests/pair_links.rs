@@ -141,7 +141,7 @@ fn each_refusal_has_its_name_and_only_one_is_retried_soon() {
             panic!("refused");
         };
         assert_eq!(error, LinkError::Refused(refusal));
-        assert_eq!(connection.demand(), Demand::HangUp(link));
+        assert_eq!(connection.demand(), Demand::Abandon(link));
         connection.handle_disconnected(now, link, LinkError::Eof);
         let wait = connection.poll_timeout().unwrap() - now;
         assert_eq!(

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   ┌──────────► Dialing ──connected──► Greeting ──greeted──► Up (Draining)
-//!   │              │ failed, too late     ├─given up by us────────┴──► HangingUp
+//!   │              │ failed, too late     ├─given up by us────────┴──► HangingUp, Abandoning
 //!   │              ▼                      ▼ lost                             │ closed, too late
 //!   └─delay over─ Waiting ◄───────────────┴──────────────────────────────────┤
 //!                  │ finish                                                  ▼
@@ -53,9 +53,13 @@ pub enum Demand {
     Dial(LinkId),
     /// Move bytes both ways.
     Exchange(LinkId),
-    /// Write what is left, briefly, flush, close, and say `handle_disconnected`. Nothing that
-    /// still comes in is wanted.
+    /// The goodbye: write what is left, briefly, flush, close, and say `handle_disconnected`.
+    /// Nothing that still comes in is wanted.
     HangUp(LinkId),
+    /// The link failed: close at once and say `handle_disconnected`. Nothing more is written, also
+    /// not what was polled before: requests whose bytes were not reported as written count as
+    /// unsent and go out on the next link, so writing them here would send them twice.
+    Abandon(LinkId),
     /// Nothing: have no transport until `poll_timeout`.
     Rest,
     /// Nothing, ever again.
@@ -74,7 +78,7 @@ pub enum LinkState {
     Up,
     /// The link carries messages until all are out, then it is closed for good.
     Draining,
-    /// The transport is being closed.
+    /// The transport is being closed, after a goodbye or a failure.
     HangingUp,
     /// There is no link.
     Waiting {
@@ -123,8 +127,8 @@ pub(crate) struct Link {
     give_up_on_refusal: bool,
 }
 
-/// Each variant names its exits. `finish` leads to `Finished`, by way of `HangingUp` where there
-/// is a transport.
+/// Each variant names its exits. `finish` leads to `Finished`, by way of `HangingUp` or
+/// `Abandoning` where there is a transport.
 #[derive(Debug)]
 enum State {
     /// A transport is wanted.
@@ -133,16 +137,21 @@ enum State {
     Dialing { deadline: Instant },
     /// CONNACK is awaited.
     ///
-    /// Exits: `Up` when greeted; `Waiting` when lost; `HangingUp` when given up by us.
+    /// Exits: `Up` when greeted; `Waiting` when lost; `Abandoning` when given up by us;
+    /// `HangingUp` on `finish`.
     Greeting,
     /// The link carries messages. Good since `stable_at`, which is `None` when that was counted.
     ///
-    /// Exits: `Waiting` when lost; `HangingUp` when given up by us, and on `finish`.
+    /// Exits: `Waiting` when lost; `Abandoning` when given up by us; `HangingUp` on `finish`.
     Up { stable_at: Option<Instant> },
-    /// The transport is being closed.
+    /// The last bytes are being written, then the transport is closed for good.
+    ///
+    /// Exits: `Finished` when closed and at `deadline`.
+    HangingUp { deadline: Instant },
+    /// The transport of a link that failed is being closed.
     ///
     /// Exits: as `then` says, when closed and at `deadline`.
-    HangingUp { deadline: Instant, then: Then },
+    Abandoning { deadline: Instant, then: Then },
     /// A pause.
     ///
     /// Exits: `Dialing` at `until` or by `dial_now`.
@@ -151,7 +160,7 @@ enum State {
     Finished,
 }
 
-/// What follows a hang-up.
+/// What follows a link that failed.
 #[derive(Clone, Copy, Debug)]
 enum Then {
     /// The next dial, not before this.
@@ -184,7 +193,7 @@ impl Link {
     pub(crate) fn dial_now(&mut self, now: Instant) {
         match &mut self.state {
             State::Waiting { .. } => self.dial(now),
-            State::HangingUp {
+            State::Abandoning {
                 then: Then::Dial(at),
                 ..
             } => *at = now,
@@ -192,6 +201,7 @@ impl Link {
             | State::Greeting
             | State::Up { .. }
             | State::HangingUp { .. }
+            | State::Abandoning { .. }
             | State::Finished => {}
         }
     }
@@ -201,10 +211,10 @@ impl Link {
         match &mut self.state {
             State::Greeting | State::Up { .. } => {
                 let deadline = now + self.times.hang_up_within;
-                let then = Then::Finish;
-                self.state = State::HangingUp { deadline, then };
+                self.state = State::HangingUp { deadline };
             }
-            State::HangingUp { then, .. } => *then = Then::Finish,
+            State::HangingUp { .. } => {}
+            State::Abandoning { then, .. } => *then = Then::Finish,
             State::Dialing { .. } | State::Waiting { .. } | State::Finished => {
                 self.state = State::Finished;
             }
@@ -238,7 +248,7 @@ impl Link {
         if link != self.id {
             return None;
         }
-        if let State::HangingUp { then, .. } = self.state {
+        if let Some(then) = self.after_close() {
             self.go_on(now, then);
             return None;
         }
@@ -254,7 +264,7 @@ impl Link {
         }
         let (loss, then) = self.lose(now, error)?;
         let deadline = now + self.times.hang_up_within;
-        self.state = State::HangingUp { deadline, then };
+        self.state = State::Abandoning { deadline, then };
         Some(loss)
     }
 
@@ -273,8 +283,12 @@ impl Link {
                 self.state = State::Up { stable_at: None };
                 None
             }
-            State::HangingUp { deadline, then } if deadline <= now => {
-                self.go_on(now, then);
+            State::HangingUp { deadline } | State::Abandoning { deadline, .. }
+                if deadline <= now =>
+            {
+                if let Some(then) = self.after_close() {
+                    self.go_on(now, then);
+                }
                 None
             }
             State::Waiting { until } if until <= now => {
@@ -285,6 +299,7 @@ impl Link {
             | State::Greeting
             | State::Up { .. }
             | State::HangingUp { .. }
+            | State::Abandoning { .. }
             | State::Waiting { .. }
             | State::Finished => None,
         }
@@ -292,7 +307,9 @@ impl Link {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Dialing { deadline } | State::HangingUp { deadline, .. } => Some(deadline),
+            State::Dialing { deadline }
+            | State::HangingUp { deadline }
+            | State::Abandoning { deadline, .. } => Some(deadline),
             State::Up { stable_at } => stable_at,
             State::Waiting { until } => Some(until),
             State::Greeting | State::Finished => None,
@@ -304,6 +321,7 @@ impl Link {
             State::Dialing { .. } => Demand::Dial(self.id),
             State::Greeting | State::Up { .. } => Demand::Exchange(self.id),
             State::HangingUp { .. } => Demand::HangUp(self.id),
+            State::Abandoning { .. } => Demand::Abandon(self.id),
             State::Waiting { .. } => Demand::Rest,
             State::Finished => Demand::Finished,
         }
@@ -314,7 +332,7 @@ impl Link {
             State::Dialing { .. } => LinkState::Dialing,
             State::Greeting => LinkState::Greeting,
             State::Up { .. } => LinkState::Up,
-            State::HangingUp { .. } => LinkState::HangingUp,
+            State::HangingUp { .. } | State::Abandoning { .. } => LinkState::HangingUp,
             State::Waiting { until } => LinkState::Waiting { until },
             State::Finished => LinkState::Finished,
         }
@@ -335,6 +353,19 @@ impl Link {
         self.state = State::Dialing { deadline };
     }
 
+    /// What follows when the transport is closed, if that is awaited.
+    const fn after_close(&self) -> Option<Then> {
+        match self.state {
+            State::HangingUp { .. } => Some(Then::Finish),
+            State::Abandoning { then, .. } => Some(then),
+            State::Dialing { .. }
+            | State::Greeting
+            | State::Up { .. }
+            | State::Waiting { .. }
+            | State::Finished => None,
+        }
+    }
+
     fn go_on(&mut self, now: Instant, then: Then) {
         match then {
             Then::Dial(at) if at <= now => self.dial(now),
@@ -352,7 +383,10 @@ impl Link {
                 self.backoff.reset();
             }
             State::Dialing { .. } | State::Greeting | State::Up { .. } => {}
-            State::HangingUp { .. } | State::Waiting { .. } | State::Finished => return None,
+            State::HangingUp { .. }
+            | State::Abandoning { .. }
+            | State::Waiting { .. }
+            | State::Finished => return None,
         }
         let next_dial = match error.needs_operator() {
             true if self.give_up_on_refusal => None,

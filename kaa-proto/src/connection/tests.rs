@@ -55,7 +55,10 @@ impl Wire {
 
     fn link(&self) -> LinkId {
         match self.connection.demand() {
-            Demand::Dial(link) | Demand::Exchange(link) | Demand::HangUp(link) => link,
+            Demand::Dial(link)
+            | Demand::Exchange(link)
+            | Demand::HangUp(link)
+            | Demand::Abandon(link) => link,
             Demand::Rest | Demand::Finished => panic!("there is no link"),
         }
     }

@@ -95,7 +95,11 @@ impl Connection {
             }
         }
         self.drain(now);
-        if !matches!(self.demand(), Demand::Exchange(_) | Demand::HangUp(_)) {
+        let has_transport = matches!(
+            self.demand(),
+            Demand::Exchange(_) | Demand::HangUp(_) | Demand::Abandon(_)
+        );
+        if !has_transport {
             self.drop_session();
         }
     }

@@ -96,7 +96,7 @@ fn a_link_given_up_is_hung_up_and_waits_for_no_close_for_ever() {
     bring_up(&mut link, now);
     let loss = link.hang_up(now, LinkError::KeepAliveTimeout).unwrap();
     assert_eq!(loss.was, LinkState::Up);
-    assert_eq!(link.demand(), Demand::HangUp(LinkId(1)));
+    assert_eq!(link.demand(), Demand::Abandon(LinkId(1)));
     assert_eq!(link.hang_up(now, LinkError::Eof), None);
     now += secs(2);
     assert_eq!(link.poll_timeout(), Some(now));
@@ -195,4 +195,16 @@ fn finishing_hangs_up_where_there_is_a_transport() {
     assert_eq!(dialing.demand(), Demand::Finished);
     dialing.dial_now(now);
     assert_eq!(dialing.demand(), Demand::Finished);
+}
+
+#[test]
+fn finishing_a_link_that_failed_says_no_goodbye() {
+    let now = start();
+    let mut link = link(now);
+    bring_up(&mut link, now);
+    link.hang_up(now, LinkError::KeepAliveTimeout);
+    link.finish(now);
+    assert_eq!(link.demand(), Demand::Abandon(LinkId(1)));
+    link.handle_disconnected(now, LinkId(1), LinkError::Eof);
+    assert_eq!(link.demand(), Demand::Finished);
 }

@@ -106,6 +106,26 @@ fn what_was_not_written_whole_is_sent_on_the_next_link_even_if_it_may_be_sent_on
     assert!(matches!(outcomes[..], [(_, Err(Failure::OutcomeUnknown))]));
 }
 
+#[test]
+fn what_a_failed_link_left_unwritten_is_abandoned_and_goes_out_once() {
+    let (mut wire, key) = Wire::with_one();
+    wire.connect();
+    let once = Sample::new("x").resend(Resend::Never);
+    wire.connection.submit(wire.now, key, &once).unwrap();
+    let mut out = Vec::new();
+    wire.connection.poll_transmit(wire.now, &mut out);
+    assert!(contains(&out, "kp1/v/dcx/tok/json/1"));
+    let link = wire.link();
+    wire.connection.handle_input(wire.now, link, b"\xf0\x00");
+    // The driver is told to write none of `out`, and gets nothing more.
+    assert_eq!(wire.connection.demand(), Demand::Abandon(link));
+    assert_eq!(wire.connection.poll_transmit(wire.now, &mut out), 0);
+    wire.cut();
+    assert!(wire.take_outcomes().is_empty());
+    wire.connect();
+    assert!(contains(&wire.take_written(), "kp1/v/dcx/tok/json/1"));
+}
+
 /// FACTS trap 13.
 #[test]
 fn trap_13_what_may_be_sent_again_keeps_its_number_on_the_next_link() {

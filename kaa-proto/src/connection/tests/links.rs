@@ -53,7 +53,7 @@ fn malformed_mqtt_closes_the_link_and_counts_into_the_backoff() {
         };
         let violation = LinkError::Violation(Violation::ReservedType(15));
         assert_eq!((error, *was), (&violation, LinkState::Up));
-        assert_eq!(wire.connection.demand(), Demand::HangUp(link));
+        assert_eq!(wire.connection.demand(), Demand::Abandon(link));
         assert!(!wire.connection.wants_input());
         wire.cut();
         let statistics = wire.connection.statistics();
@@ -111,7 +111,7 @@ fn no_connack_in_time_hangs_up() {
     wire.pass(secs(10));
     let lost = |event: &Event| matches!(event, Event::LinkLost { error, .. } if *error == LinkError::NoConnAck);
     assert!(wire.events.iter().any(lost));
-    assert!(matches!(wire.connection.demand(), Demand::HangUp(_)));
+    assert!(matches!(wire.connection.demand(), Demand::Abandon(_)));
 }
 
 /// FACTS trap 8: nobody asked for it, and nobody subscribed to it.
