@@ -1,6 +1,6 @@
 //! The subscriptions of all endpoints, in few packets.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::slab::EndpointKey;
@@ -34,14 +34,18 @@ pub(super) struct Subscribing {
     unanswered: BTreeMap<u64, Vec<Wanted>>,
     /// The number of the last SUBSCRIBE.
     number: u64,
-    /// Filters that are not needed any more: at most what removed endpoints had.
-    farewells: VecDeque<String>,
+    /// Filters that are not needed any more: at most what removed endpoints had. None of them is
+    /// in `wanted`.
+    farewells: BTreeSet<String>,
 }
 
 impl Subscribing {
-    /// Unsubscribes when there is time.
+    /// Unsubscribes when there is time. What was not subscribed to yet will not be.
     pub(super) fn say_farewell(&mut self, filter: String) {
-        self.farewells.push_back(filter);
+        self.wanted.retain(|(_, wanted)| *wanted != filter);
+        let bytes = |(_, filter): &Wanted| filter.len() + FILTER_OVERHEAD;
+        self.wanted_bytes = self.wanted.iter().map(bytes).sum();
+        self.farewells.insert(filter);
     }
 
     /// Forgets all, and says which numbers were unanswered.
@@ -52,7 +56,10 @@ impl Subscribing {
         std::mem::take(&mut self.unanswered).into_keys().collect()
     }
 
+    /// Subscribes when there is time. A farewell that was not said yet will not be: after the
+    /// SUBSCRIBE it would take away what is wanted.
     fn want(&mut self, wanted: Wanted) {
+        self.farewells.remove(&wanted.1);
         self.wanted_bytes += wanted.1.len() + FILTER_OVERHEAD;
         self.wanted.push_back(wanted);
     }
@@ -83,16 +90,16 @@ impl Subscribing {
 }
 
 impl Connection {
-    /// Encodes one SUBSCRIBE and one UNSUBSCRIBE, if there is anything for them; whether there
-    /// was.
+    /// Encodes one UNSUBSCRIBE and one SUBSCRIBE, if there is anything for them; whether there
+    /// was. In this order, because a name may be added again right after it was removed.
     pub(super) fn subscribe(&mut self, now: Instant, session: &mut Session<Ticket>) -> bool {
         let limit = self.options.session.max_packet_out;
         let limit = limit.min(self.options.session.high_water);
         let limit = limit.saturating_sub(OVERHEAD);
         self.gather(now, limit);
-        let subscribed = self.has_room(session) && self.subscribe_batch(now, session, limit);
         let unsubscribed = self.has_room(session) && self.unsubscribe_batch(session, limit);
-        subscribed || unsubscribed
+        let subscribed = self.has_room(session) && self.subscribe_batch(now, session, limit);
+        unsubscribed || subscribed
     }
 
     /// The answer to a SUBSCRIBE.
@@ -216,7 +223,7 @@ impl Connection {
                 | SubscribeError::NoFilters
                 | SubscribeError::BadFilter { .. },
             ) => {
-                farewells.drain(..count);
+                (0..count).for_each(|_| drop(farewells.pop_first()));
                 true
             }
         }
@@ -239,6 +246,19 @@ impl Connection {
 mod tests {
     use super::*;
     use crate::connection::slab::Slab;
+
+    #[test]
+    fn a_filter_that_is_wanted_again_is_not_taken_back_and_the_other_way_round() {
+        let key = Slab::default().insert(()).unwrap();
+        let mut subscribing = Subscribing::default();
+        subscribing.say_farewell("a".into());
+        subscribing.say_farewell("b".into());
+        subscribing.want((key, "a".into()));
+        assert!(subscribing.farewells.iter().eq(["b"]));
+        subscribing.say_farewell("a".into());
+        assert!(subscribing.wanted.is_empty() && subscribing.wanted_bytes == 0);
+        assert!(subscribing.farewells.iter().eq(["a", "b"]));
+    }
 
     #[test]
     fn a_batch_holds_what_fits_and_at_least_one() {
