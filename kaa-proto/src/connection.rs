@@ -103,7 +103,7 @@ pub use statistics::Statistics;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::directory::Directory;
 use self::drain::Closing;
@@ -199,6 +199,10 @@ enum Deadline {
     /// Flushing is over.
     Close,
 }
+
+/// How often one time-out looks for what is due; it takes two or three, so this only forbids to
+/// go on without end.
+const MAX_ROUNDS: usize = 16;
 
 /// Our own events beyond this push out the oldest ones.
 const MAX_EVENTS: usize = 1_024;
@@ -356,21 +360,15 @@ impl Connection {
             session.handle_timeout(now);
         }
         self.suspects.handle_timeout(now);
-        // What is set anew meanwhile is not due, so this is not without end.
-        let due: Vec<_> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
-        for deadline in due {
-            match deadline {
-                Deadline::Endpoint(key) => {
-                    self.with(key, |endpoint| endpoint.handle_timeout(now));
-                }
-                Deadline::Removal(key) => self.discard(now, key),
-                Deadline::SubAck(number) => self.handle_no_suback(now, number),
-                Deadline::Refill => self.refill.lapse(),
-                Deadline::Arrivals => {}
-                Deadline::Close => self.wind_up(now),
+        // What follows may make something due at once: the requests that a lost link gives back
+        // may have expired meanwhile.
+        for _ in 0..MAX_ROUNDS {
+            self.handle_due(now);
+            self.follow_up(now);
+            if self.timers.next().is_none_or(|at| at > now) {
+                break;
             }
         }
-        self.follow_up(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
@@ -432,6 +430,23 @@ impl Connection {
         None
     }
 
+    /// Acts on the deadlines that are due, not on those that this sets.
+    fn handle_due(&mut self, now: Instant) {
+        let due: Vec<_> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
+        for deadline in due {
+            match deadline {
+                Deadline::Endpoint(key) => {
+                    self.with(key, |endpoint| endpoint.handle_timeout(now));
+                }
+                Deadline::Removal(key) => self.discard(now, key),
+                Deadline::SubAck(number) => self.handle_no_suback(now, number),
+                Deadline::Refill => self.refill.lapse(),
+                Deadline::Arrivals => {}
+                Deadline::Close => self.wind_up(now),
+            }
+        }
+    }
+
     /// The time it is: never earlier than it was.
     fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
@@ -459,6 +474,13 @@ impl Connection {
         }
         self.events.push_back(event);
     }
+}
+
+/// The end of a wait that the application chose freely; not after the end of the clock. Options
+/// have bounds of their own.
+fn later(now: Instant, wait: Duration) -> Instant {
+    const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+    now + wait.min(TEN_YEARS)
 }
 
 impl fmt::Debug for Connection {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::link::Demand;
 use super::slab::EndpointKey;
-use super::{Connection, Deadline};
+use super::{Connection, Deadline, later};
 use crate::endpoint::{Statistics, Unfinished};
 use crate::mqtt::Session;
 use crate::names::EndpointName;
@@ -58,14 +58,15 @@ impl Connection {
     /// comes too early.
     ///
     /// The account is there as soon as all requests have ended; the demand becomes
-    /// [`Demand::Finished`] a little later. Closing again shortens the time.
+    /// [`Demand::Finished`] a little later. Closing again shortens the time. More than ten years
+    /// count as ten.
     pub fn close(&mut self, now: Instant, timeout: Duration) {
         let now = self.advance(now);
         let closing = self.closing.take().unwrap_or_else(|| Closing {
             before: self.outcomes(),
-            deadline: now + timeout,
+            deadline: later(now, timeout),
         });
-        let deadline = closing.deadline.min(now + timeout);
+        let deadline = closing.deadline.min(later(now, timeout));
         self.closing = Some(Closing {
             deadline,
             ..closing

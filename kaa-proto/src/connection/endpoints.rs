@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::drain::Outcomes;
 use super::event::Event;
 use super::slab::EndpointKey;
-use super::{Connection, Deadline};
+use super::{Connection, Deadline, later};
 use crate::QoS;
 use crate::commands::{Command, CommandResult};
 use crate::endpoint::{CommandKey, Endpoint, EndpointOptions, Filter, Observation, Record};
@@ -52,7 +52,8 @@ pub(super) struct Totals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// When its requests have ended, or after this time: what is left then ends as
-    /// [`Closed`](crate::request::Failure::Closed). It takes no more requests meanwhile.
+    /// [`Closed`](crate::request::Failure::Closed). It takes no more requests meanwhile. More than
+    /// ten years count as ten.
     Flush(Duration),
     /// At once.
     Discard,
@@ -124,7 +125,7 @@ impl Connection {
             Removal::Flush(_) if was_leaving => return false,
             Removal::Flush(time) if time.is_zero() => self.discard(now, key),
             Removal::Flush(time) => {
-                self.timers.set(Deadline::Removal(key), now + time);
+                self.timers.set(Deadline::Removal(key), later(now, time));
                 self.touch(key);
             }
         }

@@ -126,6 +126,25 @@ fn an_endpoint_that_leaves_is_flushed_first_but_not_for_ever() {
 }
 
 #[test]
+fn who_waits_for_ever_for_the_end_may() {
+    let mut wire = Wire::new(options());
+    let keys = [wire.add("tok1"), wire.add("tok2")];
+    wire.connect();
+    for key in keys {
+        wire.submit(key, "x");
+    }
+    let flush = Removal::Flush(Duration::MAX);
+    assert!(wire.connection.remove_endpoint(wire.now, keys[0], flush));
+    wire.connection.close(wire.now, Duration::MAX);
+    assert_eq!(wire.connection.link_state(), LinkState::Draining);
+    for token in ["tok1", "tok2"] {
+        let topic = format!("kp1/v/dcx/{token}/json/1/status");
+        wire.receive(&message(&topic, ""));
+    }
+    assert_eq!(wire.connection.account().unwrap().outcomes.confirmed, 2);
+}
+
+#[test]
 fn the_subscriptions_of_an_endpoint_that_left_are_taken_back() {
     let mut wire = Wire::new(Options::new("a"));
     let key = wire.add("tok");
@@ -140,4 +159,43 @@ fn the_subscriptions_of_an_endpoint_that_left_are_taken_back() {
     assert_eq!(written[0], 0xa2);
     assert!(contains(&written, "kp1/v/dcx/tok/json/+/status"));
     assert!(contains(&written, "kp1/v/dcx/tok/json/+/error"));
+}
+
+#[test]
+fn an_endpoint_that_comes_back_at_once_keeps_its_subscriptions() {
+    let mut wire = Wire::new(Options::new("a"));
+    let key = wire.add("tok");
+    wire.submit(key, "x");
+    wire.connect();
+    wire.receive(b"\x90\x04\x00\x01\x01\x01");
+    wire.take_written();
+    wire.connection
+        .remove_endpoint(wire.now, key, Removal::Discard);
+    let key = wire.add("tok");
+    wire.submit(key, "y");
+    let mut golden = b"\x82\x3d\x00\x03".to_vec();
+    golden.extend(b"\x00\x1akp1/v/dcx/tok/json/+/error\x01");
+    golden.extend(b"\x00\x1bkp1/v/dcx/tok/json/+/status\x01");
+    assert_eq!(wire.take_written(), golden);
+}
+
+#[test]
+fn what_is_taken_back_goes_before_what_is_subscribed_to() {
+    let mut wire = Wire::new(Options::new("a"));
+    let key = wire.add("tok");
+    wire.submit(key, "x");
+    wire.connect();
+    wire.receive(b"\x90\x04\x00\x01\x01\x01");
+    wire.take_written();
+    wire.connection
+        .remove_endpoint(wire.now, key, Removal::Discard);
+    let other = wire.add("other");
+    wire.submit(other, "z");
+    let written = wire.take_written();
+    let place = |written: &[u8], text: &str| {
+        let mut parts = written.windows(text.len());
+        parts.position(|part| part == text.as_bytes()).unwrap()
+    };
+    assert_eq!(written[0], 0xa2);
+    assert!(place(&written, "/tok/") < place(&written, "/other/"));
 }

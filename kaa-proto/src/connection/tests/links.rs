@@ -105,6 +105,25 @@ fn giving_up_on_a_refusal_ends_every_request() {
 }
 
 #[test]
+fn what_expired_on_a_link_that_died_ends_with_the_same_time_out() {
+    let mut wire = Wire::new(options().keep_alive(secs(10)));
+    let key = wire.add("tok");
+    wire.connect();
+    let sample = Sample::new("x").expires_after(secs(1));
+    let id = wire.connection.submit(wire.now, key, &sample).unwrap();
+    // Nothing of what is polled gets written.
+    let mut out = Vec::new();
+    while matches!(wire.connection.demand(), Demand::Exchange(_)) {
+        wire.connection.poll_transmit(wire.now, &mut out);
+        wire.now = wire.connection.poll_timeout().unwrap();
+        wire.connection.handle_timeout(wire.now);
+        assert!(wire.connection.poll_timeout() > Some(wire.now));
+    }
+    wire.turn();
+    assert_eq!(wire.take_outcomes(), [(id, Err(Failure::Expired))]);
+}
+
+#[test]
 fn no_connack_in_time_hangs_up() {
     let (mut wire, _) = Wire::with_one();
     wire.dial();
