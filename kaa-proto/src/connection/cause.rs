@@ -27,6 +27,9 @@ pub enum LinkError {
     NoConnAck,
     /// The server did not answer a PINGREQ: the link is dead.
     KeepAliveTimeout,
+    /// The window was full, and the server did not acknowledge the oldest message in time
+    /// ([`Options::acknowledge_within`](super::Options::acknowledge_within)).
+    Unacknowledged,
     /// The server broke MQTT.
     Violation(Violation),
     /// We closed it for good.
@@ -46,6 +49,7 @@ impl LinkError {
             | Self::Eof
             | Self::NoConnAck
             | Self::KeepAliveTimeout
+            | Self::Unacknowledged
             | Self::Violation(_)
             | Self::Closed => false,
         }
@@ -58,6 +62,7 @@ impl From<LinkFailure> for LinkError {
             LinkFailure::Refused(refusal) => Self::Refused(refusal),
             LinkFailure::NoConnAck => Self::NoConnAck,
             LinkFailure::KeepAliveTimeout => Self::KeepAliveTimeout,
+            LinkFailure::Unacknowledged => Self::Unacknowledged,
             LinkFailure::Violation(violation) => Self::Violation(violation),
         }
     }
@@ -74,6 +79,7 @@ impl fmt::Display for LinkError {
             Self::Refused(refusal) => write!(f, "refused: {refusal}"),
             Self::NoConnAck => f.write_str("the server did not answer CONNECT in time"),
             Self::KeepAliveTimeout => f.write_str("the server did not answer PINGREQ in time"),
+            Self::Unacknowledged => f.write_str("the server did not acknowledge a message in time"),
             Self::Violation(violation) => write!(f, "the server broke the protocol: {violation}"),
             Self::Closed => f.write_str("closed by us"),
         }
@@ -90,6 +96,7 @@ impl error::Error for LinkError {
             | Self::Eof
             | Self::NoConnAck
             | Self::KeepAliveTimeout
+            | Self::Unacknowledged
             | Self::Closed => None,
         }
     }

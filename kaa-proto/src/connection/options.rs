@@ -125,6 +125,17 @@ impl Options {
         self
     }
 
+    /// How long the oldest message may be unacknowledged while the [`window`](Self::window) is
+    /// full, from its last byte or the acknowledgement before it. Then the link is given up as
+    /// [`Unacknowledged`](super::LinkError::Unacknowledged), because a PUBACK that was lost never
+    /// comes again and would block all endpoints. 1 s to 1 h, default 30 s: a large message on a
+    /// slow link takes several.
+    #[must_use]
+    pub const fn acknowledge_within(mut self, time: Duration) -> Self {
+        self.session.acknowledge_within = time;
+        self
+    }
+
     /// From the demand to dial to a transport, name resolution and TLS included. 1 ms to 1 h,
     /// default 20 s: a TLS handshake over a bad mobile link takes several.
     #[must_use]

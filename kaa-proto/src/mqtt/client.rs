@@ -6,7 +6,8 @@
 //!     └── refusal, violation, ─┴─ time-out ──► Failed
 //! ```
 //!
-//! Every phase but the last two has a deadline (`Connected` as long as there is a keep alive). In
+//! Every phase but the last two has a deadline (`Connected` as long as there is a keep alive, and
+//! while the window is full). In
 //! `Closing` and `Failed` input is swallowed unread.
 //!
 //! Not here: the bytes of packets (`publish`, `codec`), finding them (`reader`), the clock of the
@@ -111,6 +112,7 @@ impl<K: Copy> Session<K> {
     pub fn handle_written(&mut self, now: Instant, n: usize) {
         let state = &mut self.state;
         state.output.handle_written(n);
+        state.stall.handle_written(now, state.output.written());
         if n > 0 {
             state.keep_alive.handle_sent(now);
         }
@@ -138,6 +140,9 @@ impl<K: Copy> Session<K> {
             Phase::Greeting { deadline } if deadline <= now => {
                 state.fail(LinkFailure::NoConnAck);
             }
+            Phase::Connected if state.stall_deadline().is_some_and(|at| at <= now) => {
+                state.fail(LinkFailure::Unacknowledged);
+            }
             Phase::Connected => match state.keep_alive.poll(now) {
                 Some(Due::Ping) => state.send_bare(PacketType::PingReq),
                 Some(Due::Dead) => state.fail(LinkFailure::KeepAliveTimeout),
@@ -152,7 +157,13 @@ impl<K: Copy> Session<K> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state.phase {
             Phase::Greeting { deadline } => Some(deadline),
-            Phase::Connected => self.state.keep_alive.deadline(),
+            Phase::Connected => {
+                let deadlines = [
+                    self.state.keep_alive.deadline(),
+                    self.state.stall_deadline(),
+                ];
+                deadlines.into_iter().flatten().min()
+            }
             Phase::Closing | Phase::Failed(_) => None,
         }
     }

@@ -94,6 +94,8 @@ pub enum LinkFailure {
     NoConnAck,
     /// The server does not answer PINGREQ: the link is dead.
     KeepAliveTimeout,
+    /// The window is full, and the server does not acknowledge the oldest message in time.
+    Unacknowledged,
     /// The server broke the protocol.
     Violation(Violation),
 }
@@ -104,6 +106,7 @@ impl fmt::Display for LinkFailure {
             Self::Refused(refusal) => write!(f, "connect refused: {refusal}"),
             Self::NoConnAck => f.write_str("the server did not answer CONNECT in time"),
             Self::KeepAliveTimeout => f.write_str("the server did not answer PINGREQ in time"),
+            Self::Unacknowledged => f.write_str("the server did not acknowledge a message in time"),
             Self::Violation(violation) => write!(f, "protocol violation: {violation}"),
         }
     }

@@ -49,6 +49,11 @@ impl KeepAlive {
         self.heard = self.heard.max(now);
     }
 
+    /// When bytes last came.
+    pub(super) const fn heard(&self) -> Instant {
+        self.heard
+    }
+
     /// PINGRESP came. One that nobody asked for is harmless.
     pub(super) const fn handle_answer(&mut self) {
         self.asked = None;

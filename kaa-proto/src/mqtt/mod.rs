@@ -67,6 +67,7 @@ mod reader;
 mod refusal;
 #[cfg(feature = "platform")]
 pub mod server;
+mod stall;
 mod violation;
 
 pub use client::{Session, Traffic};

@@ -37,6 +37,11 @@ pub struct SessionOptions {
     pub high_water: usize,
     /// How long after its making the session waits for CONNACK. 1 ms to 1 h, default 10 s.
     pub connack_within: Duration,
+    /// How long the oldest message of QoS 1 or 2 may wait for its acknowledgement once it was
+    /// written, or the one before it was acknowledged. When `max_in_flight` wait and this is over,
+    /// the link is given up: a PUBACK that was lost never comes again, and nothing more could be
+    /// sent. 1 s to 1 h, default 30 s: a large message on a slow link takes several.
+    pub acknowledge_within: Duration,
 }
 
 impl SessionOptions {
@@ -51,6 +56,7 @@ impl SessionOptions {
             max_in_flight: 100,
             high_water: 64 * 1_024,
             connack_within: Duration::from_secs(10),
+            acknowledge_within: Duration::from_secs(30),
         }
     }
 
@@ -95,6 +101,10 @@ impl SessionOptions {
             (
                 wait.contains(&self.connack_within),
                 SessionError::ConnAckWithin,
+            ),
+            (
+                (Duration::from_secs(1)..=*wait.end()).contains(&self.acknowledge_within),
+                SessionError::AcknowledgeWithin,
             ),
         ];
         match checks.iter().find(|(holds, _)| !holds) {
@@ -174,6 +184,8 @@ pub enum SessionError {
     HighWater,
     /// `connack_within` is not from 1 ms to 1 h.
     ConnAckWithin,
+    /// `acknowledge_within` is not from 1 s to 1 h.
+    AcknowledgeWithin,
 }
 
 impl fmt::Display for SessionError {
@@ -188,6 +200,7 @@ impl fmt::Display for SessionError {
             Self::MaxInFlight => "max_in_flight is 0",
             Self::HighWater => "high_water is not from 1 to 268435460 bytes",
             Self::ConnAckWithin => "connack_within is not from 1 ms to 1 h",
+            Self::AcknowledgeWithin => "acknowledge_within is not from 1 s to 1 h",
         })
     }
 }
@@ -201,7 +214,7 @@ mod tests {
     #[test]
     fn options_out_of_range_are_refused_by_name() {
         type Change = fn(&mut SessionOptions);
-        let cases: [(Change, SessionError); 12] = [
+        let cases: [(Change, SessionError); 13] = [
             (|o| o.client_id = "a\0".into(), SessionError::ClientId),
             (|o| o.client_id = "a".repeat(65_536), SessionError::ClientId),
             (|o| o.login = Some(Login::new("a\0")), SessionError::User),
@@ -231,6 +244,10 @@ mod tests {
             (
                 |o| o.connack_within = Duration::ZERO,
                 SessionError::ConnAckWithin,
+            ),
+            (
+                |o| o.acknowledge_within = Duration::MAX,
+                SessionError::AcknowledgeWithin,
             ),
         ];
         for (change, error) in cases {

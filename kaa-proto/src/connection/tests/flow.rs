@@ -211,6 +211,44 @@ fn a_full_window_is_filled_in_batches_and_never_holds_back_a_lone_message() {
 }
 
 #[test]
+fn a_window_full_of_messages_that_nobody_acknowledges_ends_the_link() {
+    let mut wire = Wire::new(options().window(2));
+    let key = wire.add("tok");
+    for round in 1..=4 {
+        wire.connect();
+        for _ in 0..3 {
+            wire.submit(key, "x");
+        }
+        wire.pass(secs(29));
+        assert_eq!(wire.connection.link_state(), LinkState::Up);
+        wire.events.clear();
+        let link = wire.link();
+        wire.pass(secs(1));
+        assert_eq!(wire.connection.demand(), Demand::Abandon(link));
+        let lost = |event: &Event| matches!(event, Event::LinkLost { error, .. } if *error == LinkError::Unacknowledged);
+        assert!(wire.events.iter().any(lost));
+        wire.cut();
+        // It counts into the backoff; stable_after had passed.
+        assert_eq!(wire.connection.statistics().failures_in_a_row, 1);
+        assert_eq!(wire.connection.statistics().links_lost, round);
+    }
+    assert_eq!(wire.connection.statistics().suspensions, 0);
+}
+
+#[test]
+fn a_window_that_is_not_full_waits_for_its_acknowledgements() {
+    let mut wire = Wire::new(options().window(2));
+    let key = wire.add("tok");
+    wire.connect();
+    wire.submit(key, "x");
+    for _ in 0..20 {
+        wire.pass(secs(20));
+        wire.receive(b"\xd0\x00");
+    }
+    assert_eq!(wire.connection.link_state(), LinkState::Up);
+}
+
+#[test]
 fn a_request_that_no_packet_can_hold_is_refused_at_submit() {
     let mut wire = Wire::new(options().max_packet_out(128));
     let key = wire.add("tok");

@@ -12,6 +12,7 @@ use crate::mqtt::options::SessionOptions;
 use crate::mqtt::output::Output;
 use crate::mqtt::packet::{Delivery, PacketId, PacketType, Publish};
 use crate::mqtt::publish::{read_id, write_id, write_publish};
+use crate::mqtt::stall::Stall;
 use crate::mqtt::violation::Violation;
 
 /// All but the reader, from which events borrow.
@@ -30,6 +31,8 @@ pub(super) struct State<K> {
     pub(super) unreleased: Vec<PacketId>,
     /// When to ping.
     pub(super) keep_alive: KeepAlive,
+    /// Whether acknowledgements come.
+    pub(super) stall: Stall,
     /// See [`SessionOptions::max_packet_out`].
     pub(super) max_packet_out: usize,
     /// See [`SessionOptions::max_in_flight`].
@@ -50,7 +53,8 @@ pub(super) enum Phase {
     Greeting { deadline: Instant },
     /// The link is up.
     ///
-    /// Exits: `Closing` by `disconnect`; `Failed` on a violation or when the keep alive says so.
+    /// Exits: `Closing` by `disconnect`; `Failed` on a violation, when the keep alive says so, or
+    /// when acknowledgements stay away.
     Connected,
     /// DISCONNECT was appended, and nothing is after it. No exits: the caller closes.
     Closing,
@@ -82,6 +86,7 @@ impl<K: Copy> State<K> {
             unwritten: VecDeque::new(),
             unreleased: Vec::new(),
             keep_alive: KeepAlive::new(options.keep_alive, now),
+            stall: Stall::new(options.acknowledge_within),
             max_packet_out: options.max_packet_out,
             max_in_flight: options.max_in_flight.into(),
             high_water: options.high_water,
@@ -99,6 +104,14 @@ impl<K: Copy> State<K> {
         self.output.unwritten().max(self.unwritten.len()) >= self.high_water
     }
 
+    /// Until when the oldest message is to be acknowledged; `None` while more may be sent.
+    pub(super) fn stall_deadline(&self) -> Option<Instant> {
+        match self.in_flight.publishes() < self.max_in_flight {
+            true => None,
+            false => self.stall.deadline(),
+        }
+    }
+
     /// Appends a PUBLISH that was found to be allowed.
     pub(super) fn publish(&mut self, key: K, topic: &str, payload: &[u8], delivery: Delivery) {
         write_publish(self.output.buffer(), topic, payload, delivery);
@@ -110,6 +123,7 @@ impl<K: Copy> State<K> {
             Delivery::Acknowledged(id) => (id, Awaits::PubAck),
             Delivery::Assured(id) => (id, Awaits::PubRec),
         };
+        self.stall.begin(end);
         self.in_flight.insert(Entry {
             id,
             awaits,
@@ -212,10 +226,11 @@ impl<K: Copy> State<K> {
             });
             return Ok(None);
         }
-        Ok(Some(match packet == PacketType::UnsubAck {
-            true => Incoming::Unsubscribed(entry.key),
-            false => Incoming::Acknowledged(entry.key),
-        }))
+        if packet == PacketType::UnsubAck {
+            return Ok(Some(Incoming::Unsubscribed(entry.key)));
+        }
+        self.stall.end(self.keep_alive.heard(), entry.end);
+        Ok(Some(Incoming::Acknowledged(entry.key)))
     }
 
     fn receive_connack(&mut self, content: &[u8]) -> Result<Incoming<'static, K>, Violation> {
