@@ -23,10 +23,9 @@ pub struct Account {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcomes {
-    /// Confirmed.
+    /// Confirmed, also with an answer whose content could not be read.
     pub confirmed: u64,
-    /// As [`Rejected`](crate::request::Failure::Rejected), or with an answer that could not be
-    /// read.
+    /// As [`Rejected`](crate::request::Failure::Rejected).
     pub rejected: u64,
     /// As [`Unanswered`](crate::request::Failure::Unanswered).
     pub unanswered: u64,

@@ -9,7 +9,7 @@ use super::event::Event;
 use super::slab::EndpointKey;
 use super::{Connection, Deadline, later};
 use crate::QoS;
-use crate::commands::{Command, CommandResult};
+use crate::commands::{Command, CommandResult, Report};
 use crate::endpoint::{CommandKey, Endpoint, EndpointOptions, Filter, Observation, Record};
 use crate::names::{CommandType, ConfigName, EndpointName};
 use crate::request::{Class, Prepared, Request, RequestId, SubmitError};
@@ -33,8 +33,6 @@ pub(super) struct Slot {
     is_leaving: bool,
     /// Its part of the totals.
     counted: Totals,
-    /// How many of its requests were confirmed when it was looked at.
-    confirmed: u64,
 }
 
 /// Sums over endpoints.
@@ -207,10 +205,11 @@ impl Connection {
         .unwrap_or(false)
     }
 
-    /// Answers a command: [`Endpoint::respond`].
+    /// Answers a command: [`Endpoint::respond`]. As there, a full queue is no reason to refuse it.
     ///
     /// # Errors
-    /// [`SubmitError`] says why the result was not taken; the command stays in progress.
+    /// [`SubmitError`] says why the result was not taken, such as one that no packet holds; the
+    /// command stays in progress.
     pub fn respond(
         &mut self,
         now: Instant,
@@ -218,9 +217,11 @@ impl Connection {
         command: &CommandKey,
         result: CommandResult,
     ) -> Result<RequestId, SubmitError> {
-        self.check_open(key)?;
+        let (command_type, id) = (command.command_type().clone(), command.id().clone());
+        let request = Prepared::new(&Report::new(command_type, id, result))?;
+        self.measure(self.check_open(key)?, &request)?;
         self.ask(now, key, |endpoint, now| {
-            endpoint.respond(now, command, result)
+            endpoint.submit_prepared(now, request)
         })?
     }
 
@@ -291,7 +292,6 @@ impl Connection {
             is_recording: false,
             is_leaving: false,
             counted: Totals::default(),
-            confirmed: 0,
         };
         let key = self.slots.insert(slot).ok_or(AddError::TooMany)?;
         if let Some(slot) = self.slots.get(key) {
@@ -337,10 +337,6 @@ impl Connection {
         let is_idle = endpoint.is_idle();
         let is_leaving = slot.is_leaving;
         let deadline = endpoint.poll_timeout();
-        let confirmed = endpoint.statistics().confirmed;
-        if std::mem::replace(&mut slot.confirmed, confirmed) != confirmed {
-            self.statistics.last_confirmed = Some(self.now);
-        }
         let counted = Totals {
             busy: usize::from(!is_idle),
             queued: endpoint.queue_len(),
@@ -406,9 +402,8 @@ impl Connection {
         slot.ok_or(SubmitError::UnknownEndpoint)
     }
 
-    /// Whether the connection has room for a request; its endpoint may have none all the same.
-    fn admit(&self, key: EndpointKey, request: &Prepared) -> Result<(), SubmitError> {
-        let slot = self.check_open(key)?;
+    /// Whether a packet can hold a request; how many bytes its payload has.
+    fn measure(&self, slot: &Slot, request: &Prepared) -> Result<usize, SubmitError> {
         let extension = slot.options.instances.of(request.service());
         let name = slot.endpoint.name();
         let (version, token) = (name.app_version().as_str(), name.token().as_str());
@@ -429,6 +424,12 @@ impl Connection {
         if size > limit {
             return Err(SubmitError::TooLarge { size, limit });
         }
+        Ok(payload)
+    }
+
+    /// Whether the connection has room for a request; its endpoint may have none all the same.
+    fn admit(&self, key: EndpointKey, request: &Prepared) -> Result<(), SubmitError> {
+        let payload = self.measure(self.check_open(key)?, request)?;
         let class = request.policy().class;
         let room = |max: usize| match class {
             Class::Control => max,

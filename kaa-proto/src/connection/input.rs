@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use super::event::{Event, Stray};
 use super::link::LinkId;
+use super::slab::EndpointKey;
 use super::{Connection, Ticket};
+use crate::endpoint::Endpoint;
 use crate::mqtt::{Incoming, Message};
 use crate::topic::{Topic, shortened};
 
@@ -56,9 +58,9 @@ impl Connection {
         };
         match self.directory.find(topic.app_version(), topic.token()) {
             Some(key) => {
-                // It has this name, so it takes the message.
-                let _ = self.with(key, |endpoint| {
-                    endpoint.handle_topic(now, &topic, message.payload)
+                self.hear(now, key, |endpoint| {
+                    // It has this name, so it takes the message.
+                    let _ = endpoint.handle_topic(now, &topic, message.payload);
                 });
             }
             None if topic.suffix().is_none() => self.statistics.echoes += 1,
@@ -73,7 +75,21 @@ impl Connection {
         if let Ticket::Message(key, message) = ticket {
             self.schedule.left_window(key);
             self.handle_window_moved(now);
-            self.with(key, |endpoint| endpoint.handle_acknowledged(now, message));
+            self.hear(now, key, |endpoint| {
+                endpoint.handle_acknowledged(now, message);
+            });
+        }
+    }
+
+    /// Tells an endpoint what the server said, and takes note if that confirmed something.
+    fn hear(&mut self, now: Instant, key: EndpointKey, tell: impl FnOnce(&mut Endpoint)) {
+        let confirmed = self.with(key, |endpoint| {
+            let before = endpoint.statistics().confirmed;
+            tell(endpoint);
+            endpoint.statistics().confirmed != before
+        });
+        if confirmed == Some(true) {
+            self.statistics.last_confirmed = Some(now);
         }
     }
 

@@ -189,11 +189,16 @@ impl Connection {
                     });
                     break;
                 }
-                // Requests are measured at submit, so this is one of the endpoint's own. It must
-                // not come again and again; as nobody answers it, it ends in time.
+                // Requests are measured at submit, so this one was restored, or is the
+                // endpoint's own. It must not come again and again: the former ends at once, the
+                // latter as nobody answers it.
                 Err(PublishError::TooLarge { .. } | PublishError::BadTopic(_)) => {
                     self.statistics.unsendable += 1;
-                    self.with(key, |endpoint| endpoint.handle_sent(now, outgoing.key));
+                    self.with(key, |endpoint| {
+                        if !endpoint.cancel(now, outgoing.key.request()) {
+                            endpoint.handle_sent(now, outgoing.key);
+                        }
+                    });
                 }
             }
             self.touch(key);

@@ -33,7 +33,8 @@ pub struct Statistics {
     pub oversize: u64,
     /// MQTT acknowledgements that nobody waited for.
     pub unexpected_packets: u64,
-    /// Messages that no packet can hold; their requests end as unanswered.
+    /// Messages that no packet can hold: restored requests, which end as cancelled, and an
+    /// endpoint's own ones.
     pub unsendable: u64,
     /// Subscriptions that the server did not answer in time.
     pub subscriptions_unanswered: u64,
@@ -41,7 +42,8 @@ pub struct Statistics {
     pub suspensions: u64,
     /// Events that were lost because nobody polled.
     pub events_lost: u64,
-    /// When a request was last confirmed: for watchdogs.
+    /// When the server last confirmed a request, by PUBACK or by an answer: for watchdogs. A
+    /// request that asks for no confirmation does not count.
     pub last_confirmed: Option<Instant>,
 }
 

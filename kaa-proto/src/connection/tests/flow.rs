@@ -1,7 +1,8 @@
 //! What goes out, in which order, and how much of it.
 
 use super::*;
-use crate::endpoint::Observation;
+use crate::commands::CommandResult;
+use crate::endpoint::{CommandKey, Observation};
 use crate::names::CommandType;
 use crate::request::SubmitError;
 
@@ -263,6 +264,84 @@ fn a_request_that_no_packet_can_hold_is_refused_at_submit() {
             .submit(wire.now, key, &Sample::new("x"))
             .is_ok()
     );
+}
+
+#[test]
+fn a_result_that_no_packet_can_hold_is_refused_and_a_smaller_one_taken() {
+    let mut wire = Wire::new(options().max_packet_out(300));
+    let key = wire.add("tok");
+    let reboot = CommandType::new("reboot").unwrap();
+    let observed = Observation::Commands(reboot);
+    wire.connection.observe(wire.now, key, &observed).unwrap();
+    wire.connect();
+    let commands = message("kp1/v/cex/tok/command/reboot/1/status", "[{\"id\":1}]");
+    wire.receive(&commands);
+    let command = wire.connection.poll_command(key, |_| true).unwrap();
+    let command = CommandKey::from(&command);
+    let large = CommandResult::ok().with_payload(&"x".repeat(300)).unwrap();
+    let refused = wire.connection.respond(wire.now, key, &command, large);
+    assert!(matches!(
+        refused,
+        Err(SubmitError::TooLarge { limit: 300, .. })
+    ));
+    let small = CommandResult::ok();
+    let taken = wire.connection.respond(wire.now, key, &command, small);
+    assert!(taken.is_ok());
+    wire.take_written();
+    wire.turn();
+    assert!(contains(&wire.take_written(), "/cex/tok/result/reboot/2"));
+}
+
+#[test]
+fn a_restored_request_that_no_packet_can_hold_ends_and_the_next_one_goes() {
+    let durable = silent().durable(true);
+    let name = EndpointName::parse("v", "tok").unwrap();
+    let mut before = Wire::new(options());
+    let add = |wire: &mut Wire| {
+        let (connection, now) = (&mut wire.connection, wire.now);
+        connection
+            .add_endpoint_with(now, name.clone(), durable.clone())
+            .unwrap()
+    };
+    let key = add(&mut before);
+    for sample in ["x".repeat(300), "y".into()] {
+        let sample = Sample::new(sample).durable();
+        before.connection.submit(before.now, key, &sample).unwrap();
+    }
+    let records = std::iter::from_fn(|| before.connection.poll_record());
+    let records: Vec<_> = records.map(|(_, record)| record).collect();
+    let mut wire = Wire::new(options().max_packet_out(128));
+    let key = add(&mut wire);
+    assert!(wire.connection.restore(wire.now, key, records));
+    wire.connect();
+    for _ in 0..4 {
+        while wire.connection.poll_record().is_some() {}
+        wire.turn();
+    }
+    let endpoint = wire.connection.endpoint(key).unwrap();
+    assert_eq!(endpoint.statistics().cancelled, 1);
+    assert_eq!(wire.connection.statistics().unsendable, 1);
+    assert!(contains(&wire.take_written(), "\"y\""));
+}
+
+#[test]
+fn only_what_the_server_confirms_moves_the_watchdog() {
+    let (mut wire, key) = Wire::with_one();
+    wire.connect();
+    let nothing = Sample::new("x").confirm(crate::request::Confirm::Nothing);
+    wire.connection.submit(wire.now, key, &nothing).unwrap();
+    wire.turn();
+    assert!(matches!(wire.take_outcomes()[..], [(_, Ok(_))]));
+    assert_eq!(wire.connection.statistics().last_confirmed, None);
+    let acknowledged = Sample::new("y").confirm(crate::request::Confirm::Acknowledged);
+    wire.connection
+        .submit(wire.now, key, &acknowledged)
+        .unwrap();
+    wire.turn();
+    wire.pass(secs(1));
+    wire.receive(b"\x40\x02\x00\x01");
+    let statistics = wire.connection.statistics();
+    assert_eq!(statistics.last_confirmed, Some(wire.now));
 }
 
 #[test]
