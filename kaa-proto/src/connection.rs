@@ -336,7 +336,9 @@ impl Connection {
         self.link.dial_now(now);
     }
 
-    /// Changes user name and password for the next link, and cuts the wait before it.
+    /// Changes user name and password for the next link, and cuts the wait before it: also that
+    /// after a link that still waits for CONNACK, if it fails. No endpoint stays suspended from
+    /// the next link on. A link that is up stays.
     ///
     /// # Errors
     /// [`InvalidOptions::Session`] if one of them is too long; nothing is changed then.
@@ -346,7 +348,10 @@ impl Connection {
             self.options.session.login = before;
             return Err(error);
         }
-        self.dial_now(now);
+        let now = self.advance(now);
+        self.link.handle_new_login(now);
+        self.suspects.forgive();
+        self.follow_up(now);
         Ok(())
     }
 

@@ -57,7 +57,8 @@ pub enum Event {
         /// Its name, which is shown with the token shortened.
         name: EndpointName,
     },
-    /// This endpoint was suspended, and does not get the link dropped any more.
+    /// This endpoint was suspended, and does not get the link dropped any more, or may try with a
+    /// new login ([`Connection::set_login`](super::Connection::set_login)).
     Resumed {
         /// Which.
         key: EndpointKey,

@@ -125,6 +125,9 @@ pub(crate) struct Link {
     rng: Rng,
     /// Whether a refusal ends everything.
     give_up_on_refusal: bool,
+    /// Whether the login was changed after the CONNECT of this link: what becomes of the old one
+    /// says nothing about the new one.
+    is_outdated: bool,
 }
 
 /// Each variant names its exits. `finish` leads to `Finished`, by way of `HangingUp` or
@@ -184,6 +187,7 @@ impl Link {
             backoff,
             rng,
             give_up_on_refusal,
+            is_outdated: false,
         };
         link.dial(now);
         link
@@ -204,6 +208,13 @@ impl Link {
             | State::Abandoning { .. }
             | State::Finished => {}
         }
+    }
+
+    /// The next link has another login: it comes at once, also if this one turns out to be
+    /// refused.
+    pub(crate) fn handle_new_login(&mut self, now: Instant) {
+        self.is_outdated = matches!(self.state, State::Greeting);
+        self.dial_now(now);
     }
 
     /// Ends it for good, through a hang-up where there is a transport.
@@ -349,6 +360,7 @@ impl Link {
 
     fn dial(&mut self, now: Instant) {
         self.id = LinkId(self.id.0 + 1);
+        self.is_outdated = false;
         let deadline = now + self.times.dial_within;
         self.state = State::Dialing { deadline };
     }
@@ -389,6 +401,7 @@ impl Link {
             | State::Finished => return None,
         }
         let next_dial = match error.needs_operator() {
+            _ if self.is_outdated && matches!(self.state, State::Greeting) => Some(now),
             true if self.give_up_on_refusal => None,
             true => Some(now + self.backoff.after_refusal(&mut self.rng)),
             false => Some(now + self.backoff.after_failure(&mut self.rng)),

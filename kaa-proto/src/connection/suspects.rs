@@ -56,6 +56,8 @@ pub(crate) struct Suspects<K> {
     suspended: BTreeSet<K>,
     /// When the suspended ones are tried again.
     retries: Timers<K>,
+    /// Whether they are all let speak on the next link.
+    is_forgiving: bool,
     /// Searches in a row that found the link at fault.
     false_alarms: u32,
     /// Who may speak again; see `poll_released`.
@@ -115,7 +117,7 @@ pub(crate) enum Verdict<K> {
     SearchEnded,
     /// This one gets the link dropped.
     Suspended(K),
-    /// This suspended one does not get the link dropped any more.
+    /// This suspended one does not get the link dropped any more, or is forgiven.
     Resumed(K),
 }
 
@@ -138,6 +140,7 @@ impl<K: Copy + Ord> Suspects<K> {
             muted: BTreeSet::new(),
             suspended: BTreeSet::new(),
             retries: Timers::default(),
+            is_forgiving: false,
             false_alarms: 0,
             released: VecDeque::new(),
             verdicts: VecDeque::new(),
@@ -174,6 +177,14 @@ impl<K: Copy + Ord> Suspects<K> {
         }
     }
 
+    /// The next link is unlike the ones before: nobody stays suspended on it.
+    pub(crate) fn forgive(&mut self) {
+        self.is_forgiving = true;
+        if !self.is_up {
+            self.resume_all();
+        }
+    }
+
     /// Something of this endpoint was sent.
     pub(crate) fn handle_spoke(&mut self, key: K) {
         if self.proved_at.is_some() {
@@ -195,6 +206,13 @@ impl<K: Copy + Ord> Suspects<K> {
         kicked: bool,
         all: impl Iterator<Item = K>,
     ) {
+        self.judge_death(now, kicked, all);
+        if self.is_forgiving {
+            self.resume_all();
+        }
+    }
+
+    fn judge_death(&mut self, now: Instant, kicked: bool, all: impl Iterator<Item = K>) {
         self.handle_timeout(now);
         let was_proved = self.proved_at.is_none();
         let was_up = std::mem::replace(&mut self.is_up, false);
@@ -261,6 +279,15 @@ impl<K: Copy + Ord> Suspects<K> {
     fn prove(&mut self, now: Instant) {
         self.proved_at = self.is_up.then(|| now + self.stable_after);
         self.spoke.clear();
+    }
+
+    /// Without a link nobody is on probation.
+    fn resume_all(&mut self) {
+        self.is_forgiving = false;
+        for key in std::mem::take(&mut self.suspended) {
+            self.retries.clear(key);
+            self.verdicts.push_back(Verdict::Resumed(key));
+        }
     }
 
     fn survive(&mut self, now: Instant) {

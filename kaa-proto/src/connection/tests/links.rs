@@ -88,6 +88,33 @@ fn a_refusal_is_told_by_its_name_and_new_credentials_cut_the_wait() {
 }
 
 #[test]
+fn a_login_that_was_changed_before_the_old_one_is_refused_is_tried_at_once() {
+    for give_up in [false, true] {
+        let mut wire = Wire::new(options().give_up_on_refusal(give_up));
+        wire.dial();
+        let login = |name| Some(Login::new(name));
+        let now = wire.now;
+        wire.connection.set_login(now, login("other")).unwrap();
+        wire.receive(b"\x20\x02\x00\x04");
+        wire.cut();
+        let Demand::Dial(link) = wire.connection.demand() else {
+            panic!("{:?}", wire.connection.demand());
+        };
+        wire.connection.handle_connected(now, link);
+        wire.turn();
+        assert!(contains(&wire.take_written(), "other"));
+        // Nothing is known against the second one before it is refused, too.
+        wire.receive(b"\x20\x02\x00\x04");
+        wire.cut();
+        let expected = match give_up {
+            true => Demand::Finished,
+            false => Demand::Rest,
+        };
+        assert_eq!(wire.connection.demand(), expected);
+    }
+}
+
+#[test]
 fn giving_up_on_a_refusal_ends_every_request() {
     let mut wire = Wire::new(options().give_up_on_refusal(true));
     let key = wire.add("tok");

@@ -83,6 +83,30 @@ fn a_suspended_endpoint_says_nothing_until_it_is_tried_alone() {
 }
 
 #[test]
+fn a_new_login_lets_the_suspended_speak_from_the_next_link_on() {
+    let mut wire = Wire::new(without_pings());
+    let keys = [wire.add("good"), wire.add("evil")];
+    for key in keys {
+        let sample = Sample::new("x").resend(Resend::AfterLinkLoss);
+        wire.connection.submit(wire.now, key, &sample).unwrap();
+    }
+    run(&mut wire, "/evil/", secs(600));
+    wire.take_written();
+    let login = Some(crate::mqtt::Login::new("other"));
+    wire.connection.set_login(wire.now, login).unwrap();
+    wire.turn();
+    // The link that is up was made with the old login.
+    assert_eq!(wire.connection.link_state(), LinkState::Up);
+    assert!(wire.connection.is_muted(keys[1]));
+    wire.events.clear();
+    wire.cut();
+    let resumed = |event: &Event| matches!(event, Event::Resumed { key, .. } if *key == keys[1]);
+    assert!(wire.events.iter().any(resumed));
+    wire.connect();
+    assert!(contains(&wire.take_written(), "/evil/"));
+}
+
+#[test]
 fn one_endpoint_alone_is_never_muted() {
     let mut wire = Wire::new(without_pings());
     let key = wire.add("tok");
