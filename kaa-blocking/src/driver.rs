@@ -80,6 +80,10 @@ impl Loop {
                     None
                 }
                 Demand::HangUp(link) => self.hang_up(link),
+                Demand::Abandon(link) => {
+                    self.lose(link, LinkError::Closed);
+                    None
+                }
                 Demand::Rest => {
                     self.drop_transport();
                     None

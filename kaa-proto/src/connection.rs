@@ -161,6 +161,8 @@ pub struct Connection {
     refill: Refill,
     /// How the requests of removed endpoints ended.
     retired: Outcomes,
+    /// Whether an endpoint was ever removed: later ones spread their request IDs.
+    has_removed: bool,
     /// There from `close` on.
     closing: Option<Closing>,
     /// Whether the last event was told.
@@ -255,6 +257,7 @@ impl Connection {
             totals: Totals::default(),
             refill: Refill::new(window),
             retired: Outcomes::default(),
+            has_removed: false,
             closing: None,
             is_finished: false,
             account: None,

@@ -12,6 +12,7 @@ use crate::connection::{Connection, Demand, LinkError, LinkId};
 /// ```text
 /// loop {
 ///   1  demand  Dial → start dialing; HangUp → write the rest briefly, flush, close;
+///              Abandon → close, write nothing more;
 ///              Finished → return
 ///   2  wait    for the first of: readable (if wants_input) · writable (if unsent bytes) ·
 ///              poll_timeout · woken by a handle

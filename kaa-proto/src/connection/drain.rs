@@ -54,13 +54,20 @@ impl Connection {
     /// Closes for good: takes nothing more, goes on until every request has ended (also off-line:
     /// it keeps dialing), says DISCONNECT and hangs up. What has not ended after `timeout` ends as
     /// [`Closed`](crate::request::Failure::Closed); a command result is not lost by a goodbye that
-    /// comes too early.
+    /// comes too early. Nothing is observed any more, so that new commands stay with the platform;
+    /// those that the application has can still be answered until all requests have ended.
     ///
     /// The account is there as soon as all requests have ended; the demand becomes
     /// [`Demand::Finished`] a little later. Closing again shortens the time. More than ten years
     /// count as ten.
     pub fn close(&mut self, now: Instant, timeout: Duration) {
         let now = self.advance(now);
+        if self.closing.is_none() {
+            let keys: Vec<_> = self.slots.iter().map(|(key, _)| key).collect();
+            for key in keys {
+                self.with(key, |endpoint| endpoint.wind_down(now));
+            }
+        }
         let closing = self.closing.take().unwrap_or_else(|| Closing {
             before: self.outcomes(),
             deadline: later(now, timeout),

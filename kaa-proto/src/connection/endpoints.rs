@@ -84,6 +84,10 @@ impl std::error::Error for AddError {}
 impl Connection {
     /// Adds an endpoint with the options of [`Options::endpoint`](super::Options::endpoint).
     ///
+    /// Once an endpoint was removed, the request IDs of all that are added begin anywhere, as with
+    /// [`EndpointOptions::spread_request_ids`]: a late answer to one that was removed would
+    /// otherwise confirm the first request of its successor (FACTS trap 13).
+    ///
     /// # Errors
     /// [`AddError`].
     pub fn add_endpoint(
@@ -107,6 +111,9 @@ impl Connection {
     ) -> Result<EndpointKey, AddError> {
         // This session never sends a message again by itself, so QoS 1 does no harm.
         options.default_qos(QoS::AtLeastOnce);
+        if self.has_removed {
+            options = options.spread_request_ids(true);
+        }
         self.add(now, name, Arc::new(options))
     }
 
@@ -124,7 +131,7 @@ impl Connection {
             Removal::Flush(time) if time.is_zero() => self.discard(now, key),
             Removal::Flush(time) => {
                 self.timers.set(Deadline::Removal(key), later(now, time));
-                self.touch(key);
+                self.with(key, |endpoint| endpoint.wind_down(now));
             }
         }
         self.follow_up(now);
@@ -219,7 +226,12 @@ impl Connection {
     ) -> Result<RequestId, SubmitError> {
         let (command_type, id) = (command.command_type().clone(), command.id().clone());
         let request = Prepared::new(&Report::new(command_type, id, result))?;
-        self.measure(self.check_open(key)?, &request)?;
+        // Also while closing: without its result the command would be run again by the next run.
+        if self.account.is_some() {
+            return Err(SubmitError::Closed);
+        }
+        let slot = self.slots.get(key).ok_or(SubmitError::UnknownEndpoint)?;
+        self.measure(slot, &request)?;
         self.ask(now, key, |endpoint, now| {
             endpoint.submit_prepared(now, request)
         })?
@@ -369,6 +381,9 @@ impl Connection {
         let Some(mut slot) = self.slots.remove(key) else {
             return;
         };
+        if !std::mem::replace(&mut self.has_removed, true) {
+            self.options.spread_request_ids();
+        }
         let name = slot.endpoint.name().clone();
         let unfinished = slot.endpoint.close(now);
         self.directory.remove(&name);

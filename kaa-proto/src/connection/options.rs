@@ -225,6 +225,11 @@ impl Options {
         self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).for_handles());
     }
 
+    /// Request IDs that begin anywhere, for endpoints without options of their own.
+    pub(crate) fn spread_request_ids(&mut self) {
+        self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).spread_request_ids(true));
+    }
+
     /// QoS 1 for endpoints that do not say: this session never sends a message again by itself,
     /// so it does no harm.
     pub(super) fn default_endpoint_qos(&mut self) {

@@ -264,6 +264,31 @@ fn a_key_is_not_valid_for_a_later_endpoint_of_the_same_name() {
     assert!(wire.connection.endpoint(second).is_some());
 }
 
+/// FACTS trap 13.
+#[test]
+fn trap_13_a_late_answer_to_a_removed_endpoint_ends_nothing_of_its_successor() {
+    let (mut wire, key) = Wire::with_one();
+    wire.connect();
+    wire.submit(key, "x");
+    let name = EndpointName::parse("v", "tok").unwrap();
+    for options in [None, Some(silent())] {
+        let key = wire.connection.find(&name).unwrap();
+        wire.connection
+            .remove_endpoint(wire.now, key, Removal::Discard);
+        let added = match options {
+            None => wire.connection.add_endpoint(wire.now, name.clone()),
+            Some(options) => {
+                let connection = &mut wire.connection;
+                connection.add_endpoint_with(wire.now, name.clone(), options)
+            }
+        };
+        wire.submit(added.unwrap(), "y");
+        wire.take_outcomes();
+        wire.receive(&message("kp1/v/dcx/tok/json/1/status", ""));
+        assert!(wire.take_outcomes().is_empty());
+    }
+}
+
 #[test]
 fn there_are_at_most_as_many_endpoints_as_was_said() {
     let mut wire = Wire::new(options().max_endpoints(1));

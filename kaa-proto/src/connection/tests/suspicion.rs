@@ -92,7 +92,7 @@ fn a_new_login_lets_the_suspended_speak_from_the_next_link_on() {
     }
     run(&mut wire, "/evil/", secs(600));
     wire.take_written();
-    let login = Some(crate::mqtt::Login::new("other"));
+    let login = Some(Login::new("other"));
     wire.connection.set_login(wire.now, login).unwrap();
     wire.turn();
     // The link that is up was made with the old login.
