@@ -186,8 +186,10 @@ impl State {
 
     /// A ticket is gone.
     pub(super) fn forget(&mut self, now: Instant, key: EndpointKey, id: RequestId) {
-        if let Some(Slot::Ended(outcome)) = self.slots.remove(&(key, id)) {
-            self.discard(now, key, &outcome);
+        match self.slots.remove(&(key, id)) {
+            Some(Slot::Ended(outcome)) => self.discard(now, key, &outcome),
+            Some(Slot::Waiting(waker)) => self.replaced.extend(waker),
+            None => {}
         }
     }
 
