@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   ┌──────────► Dialing ──connected──► Greeting ──greeted──► Up (Draining)
-//!   │              │ failed, too late     ├─given up by us────────┴──► HangingUp, Abandoning
+//!   │              │ failed, too late     ├─given up, finish──────┴──► Abandoning, HangingUp
 //!   │              ▼                      ▼ lost                             │ closed, too late
 //!   └─delay over─ Waiting ◄───────────────┴──────────────────────────────────┤
 //!                  │ finish                                                  ▼
