@@ -154,7 +154,7 @@ impl LocalPlatform {
     /// # Errors
     /// [`io::ErrorKind::TimedOut`] with the latest reason why it is not attached.
     pub fn ready(&self, timeout: Duration) -> io::Result<()> {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         let ready = self
             .shared
             .wait(deadline, |core| core.is_ready.then_some(()));
@@ -168,7 +168,7 @@ impl LocalPlatform {
     /// The next event, waiting for it at most that long. News that is no event is dropped: to read
     /// that too, use [`LocalPlatform::news`] alone.
     pub fn next_event(&self, timeout: Duration) -> Option<Event> {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         self.shared.wait(deadline, |core| {
             loop {
                 if let News::Event(event) = core.pop_news()? {
@@ -188,7 +188,7 @@ impl LocalPlatform {
 
     /// The next news, waiting for it at most that long; `None` sooner if the platform has stopped.
     pub fn news(&self, timeout: Duration) -> Option<News> {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         self.shared.wait(deadline, shared::Core::pop_news)
     }
 
@@ -361,4 +361,10 @@ fn invalid(problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::
 
 fn random() -> io::Result<u64> {
     getrandom::u64().map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// When `timeout` is over; more than a century counts as one, because clocks end.
+fn after(timeout: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+    Instant::now() + timeout.min(CENTURY)
 }

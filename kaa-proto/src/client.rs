@@ -39,7 +39,7 @@ use crate::endpoint::EndpointOptions;
 use crate::mqtt::Login;
 use crate::names::EndpointName;
 
-use self::shared::{Handle, Shared, at_most_a_century};
+use self::shared::{Handle, Shared};
 
 /// A connection to the platform, for any number of endpoints.
 ///
@@ -104,10 +104,6 @@ impl Client {
     /// Removes an endpoint. With [`Removal::Flush`] what it has queued is sent first; its handles
     /// refuse new requests either way. `false` if it was not there.
     pub fn remove_endpoint(&self, name: &EndpointName, removal: Removal) -> bool {
-        let removal = match removal {
-            Removal::Flush(time) => Removal::Flush(at_most_a_century(time)),
-            Removal::Discard => Removal::Discard,
-        };
         self.shared()
             .act(|connection, now| match connection.find(name) {
                 Some(key) => connection.remove_endpoint(now, key, removal),
@@ -165,7 +161,7 @@ impl Client {
     /// `timeout`; then closes the link and gives the account.
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
         self.shared()
-            .act(|connection, now| connection.close(now, at_most_a_century(timeout)));
+            .act(|connection, now| connection.close(now, timeout));
         Shutdown::new(Arc::clone(&self.handle))
     }
 

@@ -210,11 +210,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// What no clock overflows on: `Duration::MAX` is a way to say "for ever".
-pub(super) fn at_most_a_century(time: Duration) -> Duration {
-    time.min(Duration::from_secs(100 * 365 * 24 * 3_600))
-}
-
 /// What every handle holds. When the last one goes, the client closes gracefully.
 pub(super) struct Handle {
     shared: Arc<Shared>,
@@ -224,7 +219,6 @@ pub(super) struct Handle {
 
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>, linger: Duration) -> Self {
-        let linger = at_most_a_century(linger);
         Self { shared, linger }
     }
 
