@@ -285,7 +285,7 @@ impl Endpoint {
         let own: Vec<_> = own.iter().map(|entry| entry.id).collect();
         for id in own {
             if let Some(entry) = self.take_out(id, ours) {
-                let rest = ids_rest(entry.was_sent);
+                let rest = Rest::after(&entry);
                 self.end(now, &entry, Err(Failure::Closed), rest);
             }
         }
@@ -298,7 +298,7 @@ impl Endpoint {
         let Some(entry) = self.take_out(id, |entry| entry.owner == Owner::Caller) else {
             return false;
         };
-        let rest = ids_rest(entry.was_sent);
+        let rest = Rest::after(&entry);
         self.end(now, &entry, Err(Failure::Cancelled), rest);
         true
     }
@@ -357,7 +357,7 @@ impl Endpoint {
         let callers = entries.iter().filter(|entry| entry.owner == Owner::Caller);
         let unfinished = callers.map(unfinished).collect();
         for entry in &entries {
-            self.end(now, entry, Err(Failure::Closed), ids_rest(false));
+            self.end(now, entry, Err(Failure::Closed), Rest::None);
         }
         self.timers = Timers::default();
         unfinished
@@ -538,13 +538,23 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Whether a freed ID rests before it is used again.
+/// When the ID of a request that ended may be used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rest(bool);
+enum Rest {
+    /// At once: no answer can come any more.
+    None,
+    /// After a while: an answer may still come.
+    ForLateAnswer,
+}
 
-/// IDs rest where an answer may still come.
-const fn ids_rest(answer_may_come: bool) -> Rest {
-    Rest(answer_may_come)
+impl Rest {
+    /// For a request that nobody waits for any more.
+    const fn after(entry: &Entry) -> Self {
+        match entry.was_sent {
+            true => Self::ForLateAnswer,
+            false => Self::None,
+        }
+    }
 }
 
 fn group(entry: &Entry) -> filters::GroupKey {

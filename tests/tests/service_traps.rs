@@ -7,51 +7,16 @@
     reason = "a helper that cannot go on fails its test"
 )]
 
-use std::time::Duration;
+mod trap;
 
 use kaa_proto::commands::{CommandId, CommandResult};
 use kaa_proto::config::{self, Answer};
-use kaa_proto::endpoint::{
-    CommandKey, Disposition, EndpointOptions, Event, Observation, Subscriptions,
-};
-use kaa_proto::names::CommandType;
+use kaa_proto::endpoint::{CommandKey, Disposition, Event};
 use kaa_proto::raw::Call;
-use kaa_proto::request::{Failure, RequestExt, RequestId, Resend, Service, SubmitError};
+use kaa_proto::request::{Failure, RequestExt, Resend, Service, SubmitError};
 use kaa_proto::telemetry::Sample;
-use kaa_tests::endpoint_host::EndpointHost;
 
-const SECOND: Duration = Duration::from_secs(1);
-const CONFIGURATION: Observation = Observation::Configuration(None);
-
-fn options() -> EndpointOptions {
-    EndpointOptions::default().subscriptions(Subscriptions::None)
-}
-
-fn online() -> EndpointHost {
-    EndpointHost::online(options(), 1).unwrap()
-}
-
-fn reboot() -> CommandType {
-    CommandType::new("reboot").unwrap()
-}
-
-fn commands() -> Observation {
-    Observation::Commands(reboot())
-}
-
-fn failure(host: &EndpointHost, id: RequestId) -> Option<Failure> {
-    host.outcome(id)?.clone().err()
-}
-
-fn is_ok(host: &EndpointHost, id: RequestId) -> bool {
-    host.outcome(id).is_some_and(Result::is_ok)
-}
-
-fn read(host: &mut EndpointHost) -> Option<i64> {
-    let command = host.endpoint.poll_command(|_| true)?;
-    host.drain();
-    command.id().as_i64()
-}
+use trap::{CONFIGURATION, SECOND, commands, failure, is_ok, online, read, reboot};
 
 #[test]
 fn trap_24_that_none_is_assigned_is_no_configuration_and_is_not_applied() {

@@ -39,54 +39,21 @@
     reason = "a helper that cannot go on fails its test"
 )]
 
-use std::time::Duration;
+mod trap;
 
 use kaa_proto::commands::Pending;
 use kaa_proto::config::{self, Answer};
-use kaa_proto::endpoint::{
-    Disposition, Endpoint, EndpointOptions, Event, Observation, Subscriptions,
-};
-use kaa_proto::names::{CommandType, ConfigName, EndpointName, Extension};
+use kaa_proto::endpoint::{Disposition, Endpoint, EndpointOptions, Event, Observation};
+use kaa_proto::names::{ConfigName, EndpointName, Extension};
 use kaa_proto::raw::Call;
-use kaa_proto::request::{Confirm, Failure, RequestExt, RequestId, Service, SubmitError};
+use kaa_proto::request::{Confirm, Failure, RequestExt, Service, SubmitError};
 use kaa_proto::telemetry::Sample;
 use kaa_proto::{metadata, upload};
 use kaa_tests::clock::Clock;
 use kaa_tests::endpoint_host::{EndpointHost, Subscribing};
 use serde_json::json;
 
-const SECOND: Duration = Duration::from_secs(1);
-const CONFIGURATION: Observation = Observation::Configuration(None);
-
-fn options() -> EndpointOptions {
-    EndpointOptions::default().subscriptions(Subscriptions::None)
-}
-
-fn online() -> EndpointHost {
-    EndpointHost::online(options(), 1).unwrap()
-}
-
-fn reboot() -> CommandType {
-    CommandType::new("reboot").unwrap()
-}
-
-fn commands() -> Observation {
-    Observation::Commands(reboot())
-}
-
-fn failure(host: &EndpointHost, id: RequestId) -> Option<Failure> {
-    host.outcome(id)?.clone().err()
-}
-
-fn is_ok(host: &EndpointHost, id: RequestId) -> bool {
-    host.outcome(id).is_some_and(Result::is_ok)
-}
-
-fn read(host: &mut EndpointHost) -> Option<i64> {
-    let command = host.endpoint.poll_command(|_| true)?;
-    host.drain();
-    command.id().as_i64()
-}
+use trap::{CONFIGURATION, SECOND, commands, failure, is_ok, online, options, read, reboot};
 
 #[test]
 fn trap_02_a_numeric_token_is_the_token_even_without_a_resource() {

@@ -13,7 +13,7 @@ use super::flight::{Flight, Owner, Stage};
 use super::ids::Holder;
 use super::ledger::Offer;
 use super::observe::{Reading, Unread};
-use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Timer, ids_rest};
+use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, Timer};
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Confirm, Effect, Failure, Prepared, Reply, RequestId, Service, StoredResult};
@@ -108,7 +108,7 @@ impl Endpoint {
                 })
             }
         };
-        self.end(now, &entry, outcome, ids_rest(false));
+        self.end(now, &entry, outcome, Rest::None);
     }
 
     /// The platform's word on something that was acknowledged before.
@@ -117,7 +117,7 @@ impl Endpoint {
             return;
         };
         self.timers.clear(Timer::Answer(id));
-        self.free_id(now, &flight.entry, ids_rest(false));
+        self.free_id(now, &flight.entry, Rest::None);
         if let (Suffix::Error, Effect::Results(command_type, results)) =
             (suffix, &flight.entry.request.effect)
         {
@@ -149,7 +149,7 @@ impl Endpoint {
         let is_answer = flight.is_some() && !was_live;
         if let Some(Flight { entry, .. }) = flight {
             self.timers.clear(Timer::Answer(entry.id));
-            self.free_id(now, &entry, ids_rest(false));
+            self.free_id(now, &entry, Rest::None);
             self.handle_observed(now, observation, verdict.as_ref().err().cloned());
         } else if let (Err(failure), None) = (&verdict, asked) {
             self.handle_observed(now, observation, Some(failure.clone()));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::flight::{Entry, Owner};
-use super::{Endpoint, Event, Record, Timer, ids_rest, rest_time};
+use super::{Endpoint, Event, Record, Rest, Timer, rest_time};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Failure, Prepared, RequestId, SubmitError};
 use crate::{commands, config, software};
@@ -136,7 +136,7 @@ impl Endpoint {
         if let Some(entry) = standing.request.and_then(|id| self.take_out(id, |_| true)) {
             was_asked |= entry.was_sent;
             self.timers.clear(Timer::Answer(entry.id));
-            self.free_id(now, &entry, ids_rest(true));
+            self.free_id(now, &entry, Rest::ForLateAnswer);
         } else if let Some(wire_id) = standing.wire_id {
             let entry = self.entry(request.clone(), Owner::Nobody);
             if let Some(space) = self.spaces.get_mut(&entry.extension) {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::flight::{Entry, Flight, MessageKey, Owner, Stage};
 use super::ids::Holder;
 use super::options::RESERVED_IN_FLIGHT;
-use super::{Endpoint, Message, Record, Timer, group, ids_rest};
+use super::{Endpoint, Message, Record, Rest, Timer, group};
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{Class, Confirm, Failure, Reply, RequestId, Resend};
@@ -156,7 +156,9 @@ impl Endpoint {
         };
         match flight.entry.request.policy.resend {
             Resend::AfterLinkLoss => self.put_back(id),
-            Resend::Never => self.end_flight(now, id, Err(Failure::OutcomeUnknown), ids_rest(true)),
+            Resend::Never => {
+                self.end_flight(now, id, Err(Failure::OutcomeUnknown), Rest::ForLateAnswer);
+            }
         }
     }
 
@@ -177,7 +179,7 @@ impl Endpoint {
             self.conclude(now, id, &owner, &effect, Ok(reply));
             return;
         }
-        self.end_flight(now, id, Ok(reply), ids_rest(false));
+        self.end_flight(now, id, Ok(reply), Rest::None);
     }
 
     fn allocate(&mut self, entry: &Entry) -> Option<u32> {

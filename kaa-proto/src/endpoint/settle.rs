@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use super::flight::{Entry, Flight, Owner, Stage};
 use super::ledger::CommandKey;
-use super::{Endpoint, Event, Observation, Record, Rest, Timer, ids_rest, rest_time};
+use super::{Endpoint, Event, Observation, Record, Rest, Timer, rest_time};
 use crate::request::{Effect, Failure, Outcome, RequestId};
 
 impl Endpoint {
     /// Ends a request that waits in the queue.
     pub(super) fn end_queued(&mut self, now: Instant, id: RequestId, failure: Failure) {
         if let Some(entry) = self.queue.remove(id) {
-            let rest = ids_rest(entry.was_sent);
+            let rest = Rest::after(&entry);
             self.end(now, &entry, Err(failure), rest);
         }
     }
@@ -29,9 +29,9 @@ impl Endpoint {
             return;
         };
         match stage {
-            Stage::Listening => self.free_id(now, &entry, ids_rest(true)),
+            Stage::Listening => self.free_id(now, &entry, Rest::ForLateAnswer),
             Stage::Emitted | Stage::Sent => {
-                self.end(now, &entry, Err(Failure::Unanswered), ids_rest(true));
+                self.end(now, &entry, Err(Failure::Unanswered), Rest::ForLateAnswer);
             }
         }
     }
@@ -126,7 +126,7 @@ impl Endpoint {
             }
         }
         if let Some(space) = self.spaces.get_mut(&entry.extension) {
-            let until = (rest == ids_rest(true)).then(|| now + rest_time(entry));
+            let until = (rest == Rest::ForLateAnswer).then(|| now + rest_time(entry));
             space.release(wire_id, &entry.request.resource, until);
         }
     }

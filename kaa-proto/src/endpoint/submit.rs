@@ -6,9 +6,7 @@ use super::flight::{Entry, Owner};
 use super::ids::{Holder, IdSpace};
 use super::options::WhenFull;
 use super::queue::Admission;
-use super::{
-    CommandKey, Endpoint, MAX_UNPOLLED_EVENTS, Record, ResultRecord, Timer, group, ids_rest,
-};
+use super::{CommandKey, Endpoint, MAX_UNPOLLED_EVENTS, Record, Rest, ResultRecord, Timer, group};
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{
@@ -77,7 +75,7 @@ impl Endpoint {
             }
         }
         if unwanted {
-            self.end(now, &entry, Err(Failure::Dropped), ids_rest(false));
+            self.end(now, &entry, Err(Failure::Dropped), Rest::None);
             return Ok(id);
         }
         let expires_at = entry.request.policy.expires_after.map(|time| now + time);
