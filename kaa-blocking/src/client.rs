@@ -1,20 +1,18 @@
 //! The client: a thread, and the handles that talk to it.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kaa_proto::client::{self, NotReady, Options};
+use kaa_proto::client::{self, ConnectError, NotReady, Options, Target};
 use kaa_proto::connection::{Account, AddError, InvalidOptions, LinkState, Removal, Statistics};
 use kaa_proto::endpoint::EndpointOptions;
 use kaa_proto::mqtt::Login;
 use kaa_proto::names::EndpointName;
-use mio::{Poll, Waker};
 
-use crate::driver::{Loop, WAKER};
-use crate::{Endpoint, LinkEvents, wait};
+use crate::driver::Loop;
+use crate::{Endpoint, LinkEvents, Stream, dial, wait};
 
 /// A connection to the platform, for any number of endpoints, on a thread of its own.
 ///
@@ -25,25 +23,48 @@ pub struct Client(client::Client);
 
 impl Client {
     /// Starts the client. Returns before any network is reached; [`ready`](Self::ready) waits
-    /// for the link.
+    /// for the link. Certificates that the options name are read here.
     ///
     /// # Errors
     /// [`ConnectError`] if an option cannot be kept, or the operating system gives no thread,
     /// selector or entropy.
     pub fn connect(options: Options) -> Result<Self, ConnectError> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        Self::connect_with(options, dial::tcp)
+    }
+
+    /// As [`connect`](Self::connect), with a connector that makes the transport of each link: for
+    /// proxies, Unix sockets, tests. It runs on a thread of its own and may block; its error is
+    /// the link's, and it is called again after a while. If the URL begins with `mqtts://`, TLS
+    /// goes over what it gives.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// use kaa_blocking::{Client, Options};
+    ///
+    /// let options = Options::new("mqtt://localhost")?;
+    /// let client = Client::connect_with(options, |_target| {
+    ///     Ok(UnixStream::connect("/run/kaa-gateway.socket")?.into())
+    /// })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_with(
+        options: Options,
+        connector: impl Fn(&Target) -> io::Result<Stream> + Send + Sync + 'static,
+    ) -> Result<Self, ConnectError> {
+        let options = with_files(options)?;
         let target = options.target().clone();
         let entropy = || getrandom::u64().map_err(io::Error::other);
-        let wake = {
-            let waker = Arc::clone(&waker);
-            // A loop that has ended needs no waking.
-            move || drop(waker.wake())
-        };
-        let (client, driver) =
-            client::Client::new(options, entropy()?, entropy()?, Instant::now, wake)?;
-        let run = move || Loop::new(driver, target, poll, waker).run();
-        thread::Builder::new().name("kaa".into()).spawn(run)?;
+        let (client, driver) = client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
+        let work = Loop::new(driver, target, Arc::new(connector))?;
+        thread::Builder::new()
+            .name("kaa".into())
+            .spawn(|| work.run())?;
         Ok(Self(client))
     }
 
@@ -123,42 +144,16 @@ impl Client {
     }
 }
 
-/// Why a client could not be started.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// An option cannot be kept.
-    Options(InvalidOptions),
-    /// The operating system gave no thread, selector or entropy.
-    System(io::Error),
+/// Reads what the options need of the system.
+#[cfg(feature = "tls")]
+fn with_files(mut options: Options) -> Result<Options, ConnectError> {
+    let roots = || rustls_native_certs::load_native_certs().certs;
+    options.load_tls(|path| std::fs::read(path), roots)?;
+    Ok(options)
 }
 
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Options(error) => error.fmt(f),
-            Self::System(error) => write!(f, "the client could not be started: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Options(error) => Some(error),
-            Self::System(error) => Some(error),
-        }
-    }
-}
-
-impl From<InvalidOptions> for ConnectError {
-    fn from(error: InvalidOptions) -> Self {
-        Self::Options(error)
-    }
-}
-
-impl From<io::Error> for ConnectError {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
+#[cfg(not(feature = "tls"))]
+#[allow(clippy::unnecessary_wraps, reason = "it can fail with TLS")]
+const fn with_files(options: Options) -> Result<Options, ConnectError> {
+    Ok(options)
 }

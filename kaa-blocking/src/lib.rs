@@ -39,12 +39,13 @@
 //! and the link closed; [`Client::shutdown`] does it with an account.
 //!
 //! The requests and their defaults are those of [`kaa_proto`], reexported here. There is one
-//! thread for each client, and a short-lived one for each name that is resolved.
+//! thread for each client, and a short-lived one for each dial.
 //!
 //! # Features
 //!
 //! | feature | brings |
 //! |---|---|
+//! | `tls` (default) | `mqtts://`: TLS 1.2 and 1.3 by rustls, with the system's roots or one's own |
 //! | `platform` | the local platform in the process (`platform::LocalPlatform`); exempt from semver |
 //! | `cli` | the program `kaa` |
 
@@ -54,20 +55,27 @@ mod driver;
 mod handles;
 #[cfg(feature = "platform")]
 pub mod platform;
+mod stream;
 mod wait;
 
-pub use client::{Client, ConnectError};
+pub use client::Client;
 pub use handles::{
     Command, Commands, Configurations, Endpoint, EndpointEvents, LinkEvents, SoftwareUpdates,
     Ticket,
 };
 #[doc(no_inline)]
-pub use kaa_proto::client::{InvalidTarget, NotReady, NotResponded, Options, Target};
+pub use kaa_proto::client::{
+    ConnectError, InvalidEnvironment, InvalidTarget, NotReady, NotResponded, Options, Target,
+};
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use kaa_proto::tls;
 #[doc(no_inline)]
 pub use kaa_proto::{
     commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software,
     telemetry, topic, upload,
 };
+pub use stream::Stream;
 
 /// The program in the project's README compiles.
 #[cfg(doctest)]

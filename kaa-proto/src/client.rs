@@ -10,24 +10,34 @@
 //! when the driver is dropped, everything that waits ends as
 //! [`Failure::Closed`](crate::request::Failure::Closed).
 
+mod channel;
 mod command;
+mod connect_error;
 mod driver;
 mod endpoint;
+mod environment;
 mod events;
+mod layer;
 mod options;
 mod readers;
 mod shared;
 mod streams;
+mod target;
 mod ticket;
+mod transport;
 mod waits;
 
 pub use command::{Command, NotResponded};
-pub use driver::Driver;
+pub use connect_error::ConnectError;
+pub use driver::{Driver, Turn};
 pub use endpoint::Endpoint;
+pub use environment::{EnvironmentProblem, InvalidEnvironment};
 pub use events::{EndpointEvents, LinkEvents};
-pub use options::{InvalidTarget, Options, Target};
+pub use options::Options;
 pub use streams::{Commands, Configurations, SoftwareUpdates};
+pub use target::{InvalidTarget, Target};
 pub use ticket::Ticket;
+pub use transport::Transport;
 pub use waits::{NotReady, Ready, Shutdown};
 
 use std::fmt;
@@ -39,6 +49,7 @@ use crate::endpoint::EndpointOptions;
 use crate::mqtt::Login;
 use crate::names::EndpointName;
 
+use self::layer::Security;
 use self::shared::{Handle, Shared};
 
 /// A connection to the platform, for any number of endpoints.
@@ -51,30 +62,30 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client and the driver that moves its bytes. For bindings.
+    /// A client and the driver that does its work. For bindings, which have loaded the options
+    /// for TLS (`Options::load_tls`).
     ///
     /// `entropy` names the client where the options do not, and `seed` spreads its retries in
-    /// time; both are from the operating system. `clock` gives the time, `wake` makes the driver
-    /// look at the connection again.
+    /// time; both are from the operating system. `clock` gives the time.
     ///
     /// # Errors
-    /// [`InvalidOptions`] says which option cannot be kept.
+    /// [`ConnectError`] says which option cannot be kept.
     pub fn new(
         options: Options,
         entropy: u64,
         seed: u64,
         clock: impl Fn() -> Instant + Send + Sync + 'static,
-        wake: impl Fn() + Send + Sync + 'static,
-    ) -> Result<(Self, Driver), InvalidOptions> {
+    ) -> Result<(Self, Driver), ConnectError> {
+        let security = Security::new(&options)?;
         let (connection, linger) = options.complete(entropy);
         let connection = Connection::new(connection, clock(), seed)?;
-        let shared = Arc::new(Shared::new(connection, Box::new(clock), Box::new(wake)));
+        let shared = Arc::new(Shared::new(connection, Box::new(clock)));
         let handle = Handle::new(Arc::clone(&shared), linger);
         Ok((
             Self {
                 handle: Arc::new(handle),
             },
-            Driver::new(shared),
+            Driver::new(shared, security),
         ))
     }
 

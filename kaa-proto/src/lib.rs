@@ -42,6 +42,7 @@
 //! | `mqtt` | yes | MQTT 3.1.1: codec and session |
 //! | `connection` | yes | level B |
 //! | `client` | | the handles that bindings hand out |
+//! | `tls` | | links of these handles over TLS, by rustls |
 //! | `platform` | | a local platform to test against; exempt from semver |
 //! | `http` | | an upload as an `http::Request` |
 //!
@@ -72,6 +73,8 @@ mod rng;
 pub mod software;
 pub mod telemetry;
 mod timers;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod topic;
 pub mod upload;
 

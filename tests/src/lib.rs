@@ -13,6 +13,7 @@ pub mod pair;
 pub mod pair_a;
 pub mod pipe;
 pub mod ports;
+pub mod rig;
 pub mod scratch;
 pub mod sniffer;
 pub mod wire_ids;

@@ -10,18 +10,18 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kaa_proto::client::{Client, Driver, Endpoint, NotReady, Options};
-use kaa_proto::connection::{Demand, LinkError, LinkId, Removal};
+use kaa_proto::client::{Client, Endpoint, NotReady, Options, Turn};
+use kaa_proto::connection::Removal;
 use kaa_proto::names::{CommandType, EndpointName};
-use kaa_proto::platform::{self, EventKind, Fault, PlatformOptions, PlatformServer};
+use kaa_proto::platform::{EventKind, Fault, Platform};
 use kaa_proto::request::{Failure, RequestError, SubmitError};
 use kaa_proto::telemetry::Sample;
-use kaa_tests::clock::Clock;
+use kaa_tests::rig::Rig;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,115 +33,19 @@ fn reboot() -> CommandType {
     CommandType::new("reboot").unwrap()
 }
 
-/// The driver of a client, and a platform at the other end of its link.
-struct Rig {
-    driver: Driver,
-    server: PlatformServer,
-    clock: Arc<Mutex<Clock>>,
-    link: Option<(LinkId, platform::LinkId)>,
-    /// While set, dials come to nothing.
-    is_away: bool,
+fn offline() -> (Client, Rig) {
+    Rig::new(Options::new("mqtt://here").unwrap())
 }
 
-impl Rig {
-    fn new() -> (Client, Self) {
-        let clock = Arc::new(Mutex::new(Clock::new()));
-        let options = Options::new("mqtt://here").unwrap();
-        let time = Arc::clone(&clock);
-        let now = move || time.lock().unwrap().now();
-        let (client, driver) = Client::new(options, 1, 2, now, || {}).unwrap();
-        let rig = Self {
-            driver,
-            server: PlatformServer::new(PlatformOptions::default(), 3),
-            clock,
-            link: None,
-            is_away: false,
-        };
-        (client, rig)
-    }
-
-    fn now(&self) -> Instant {
-        self.clock.lock().unwrap().now()
-    }
-
-    /// Lets both sides do what they can do now.
-    fn run(&mut self) {
-        while self.step() {}
-    }
-
-    fn step(&mut self) -> bool {
-        let now = self.now();
-        match (self.driver.demand(), self.link) {
-            (Demand::Dial(link), _) if !self.is_away => {
-                self.link = Some((link, self.server.handle_accepted(now)));
-                self.driver.handle_connected(link);
-                true
-            }
-            (demand @ (Demand::Exchange(_) | Demand::HangUp(_)), Some((link, peer))) => {
-                let (mut out, mut back) = (Vec::new(), Vec::new());
-                let written = self.driver.poll_transmit(&mut out);
-                if written > 0 {
-                    self.driver.handle_written(link, written);
-                    self.server.handle_input(now, peer, &out);
-                }
-                let answered = self.server.poll_transmit(peer, &mut back);
-                if answered > 0 {
-                    self.server.handle_written(now, peer, answered);
-                    self.driver.handle_input(link, &back);
-                }
-                let is_idle = written == 0 && answered == 0;
-                if is_idle && demand == Demand::HangUp(link) {
-                    self.cut(LinkError::Closed);
-                    return true;
-                }
-                !is_idle
-            }
-            _ => false,
-        }
-    }
-
-    fn cut(&mut self, cause: LinkError) {
-        let (link, peer) = self.link.take().unwrap();
-        self.server.handle_closed(self.now(), peer);
-        self.driver.handle_disconnected(link, cause);
-    }
-
-    /// Lets time pass, from one deadline to the next.
-    fn pass(&mut self, time: Duration) {
-        let end = self.now() + time;
-        self.run();
-        while self.now() < end {
-            let next = [self.driver.poll_timeout(), self.server.poll_timeout()];
-            let next = next
-                .into_iter()
-                .flatten()
-                .chain([end])
-                .min()
-                .unwrap()
-                .min(end);
-            self.clock.lock().unwrap().advance_to(next);
-            self.driver.handle_timeout();
-            self.server.handle_timeout(next);
-            self.run();
-        }
-    }
-
-    /// Whether something of this kind has happened on the platform since it was asked last.
-    fn saw(&mut self, is_it: impl Fn(&EventKind) -> bool) -> bool {
-        let events: Vec<_> = std::iter::from_fn(|| self.server.poll_event()).collect();
-        events.iter().any(|event| is_it(&event.kind))
-    }
-
-    fn command(&mut self) -> i64 {
-        let now = self.now();
-        let send =
-            |platform: &mut platform::Platform| platform.command(now, &name(), &reboot(), None);
-        self.server.operate(now, send).unwrap()
-    }
+/// An operator sends a command; its ID.
+fn command(rig: &mut Rig) -> i64 {
+    let now = rig.now();
+    let send = |platform: &mut Platform| platform.command(now, &name(), &reboot(), None);
+    rig.server.operate(now, send).unwrap()
 }
 
 fn online() -> (Client, Endpoint, Rig) {
-    let (client, mut rig) = Rig::new();
+    let (client, mut rig) = offline();
     let device = client.endpoint(&name()).unwrap();
     rig.run();
     (client, device, rig)
@@ -256,7 +160,7 @@ fn two_readers_of_one_type_share_its_commands_and_the_last_one_stops_observing()
     rig.run();
     let (bell, waker) = bell();
     assert!(poll_next(&mut two, &waker).is_pending());
-    let ids = [rig.command(), rig.command()];
+    let ids = [command(&mut rig), command(&mut rig)];
     rig.run();
     assert!(bell.rung() > 0);
     let commands = [one.try_next().unwrap(), two.try_next().unwrap()];
@@ -281,13 +185,13 @@ fn a_command_dropped_unanswered_is_surfaced_by_the_next_delivery_and_an_answered
     let (_client, device, mut rig) = online();
     let mut commands = device.commands([reboot()]).unwrap();
     rig.run();
-    let (given_back, answered) = (rig.command(), rig.command());
+    let (given_back, answered) = (command(&mut rig), command(&mut rig));
     rig.run();
     drop(commands.try_next().unwrap());
     let mut ticket = commands.try_next().unwrap().done().unwrap();
     rig.run();
     assert_eq!(ticket.try_outcome(), Some(Ok(())));
-    rig.cut(LinkError::Eof);
+    rig.cut();
     rig.pass(10 * SECOND);
     let again = commands.try_next().unwrap();
     assert_eq!(again.id().as_i64(), Some(given_back));
@@ -297,7 +201,7 @@ fn a_command_dropped_unanswered_is_surfaced_by_the_next_delivery_and_an_answered
 
 #[test]
 fn ready_ends_when_the_link_is_up_or_its_time_is_over() {
-    let (client, mut rig) = Rig::new();
+    let (client, mut rig) = offline();
     rig.is_away = true;
     let (bell, waker) = bell();
     let mut ready = client.ready(5 * SECOND);
@@ -346,7 +250,7 @@ fn a_shutdown_gives_the_same_account_to_everyone_who_waits() {
     assert_eq!(account.unfinished[0].1.id, unanswered);
     assert_eq!(poll(&mut two, &waker), Poll::Ready(account));
     assert_eq!(device.send(&Sample::new(3)), Err(SubmitError::Closed));
-    assert_eq!(rig.driver.demand(), Demand::Finished);
+    assert_eq!(rig.turn, Turn::Finished);
 }
 
 #[test]
@@ -381,13 +285,10 @@ fn the_last_handle_of_any_kind_closes_when_it_is_dropped() {
     let ticket = device.submit(&Sample::new(1)).unwrap();
     drop((client, device));
     rig.run();
-    assert!(
-        matches!(rig.driver.demand(), Demand::Exchange(_)),
-        "the ticket is one"
-    );
+    assert!(matches!(rig.turn, Turn::Wait { .. }), "the ticket is one");
     drop(ticket);
     rig.run();
-    assert_eq!(rig.driver.demand(), Demand::Finished);
+    assert_eq!(rig.turn, Turn::Finished);
     assert!(rig.saw(|kind| matches!(kind, EventKind::Telemetry { .. })));
 }
 

@@ -1,97 +1,163 @@
 //! The side of the client that a binding's I/O loop holds.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::Transport;
+use super::channel::{Channel, Exchanged};
+use super::layer::Security;
 use super::shared::Shared;
-use crate::connection::{Connection, Demand, LinkError, LinkId};
+use crate::connection::{Connection, Demand, LinkError, LinkId, TransportError};
 
-/// Moves the bytes of one client. A binding owns it and runs this loop:
+/// Does the work of one client: all of it but opening transports and sleeping, which is the
+/// binding's. A binding owns it, has room for one transport, and runs this loop:
 ///
 /// ```text
 /// loop {
-///   1  demand  Dial → start dialing; HangUp → write the rest briefly, flush, close;
-///              Abandon → close, write nothing more;
-///              Finished → return
-///   2  wait    for the first of: readable (if wants_input) · writable (if unsent bytes) ·
-///              poll_timeout · woken by a handle
-///   3  feed    exactly that one thing
+///   match driver.turn(waker, &mut transport) {
+///     Dial { link, until } → go on dialing for `link`, or begin; when there is a transport, store
+///                            it and say handle_connected, else say handle_failed;
+///                            wait for that, for the waker, and until `until`
+///     Wait { until }       → give up any dial; wait for what the transport said would block, for
+///                            the waker, and until `until`
+///     Again                → let others run, and go on
+///     Finished             → return
+///   }
 /// }
 /// ```
 ///
-/// Read and write at the same time; feed at most 16 KiB before looking at timers again; a failed
-/// write ends the link. The clock decides what is over, not the timer that woke the loop.
-///
-/// Dropping it ends everything that waits as closed.
+/// It looks at the clock itself: a wait that ends early or late does no harm. Dropping it ends
+/// everything that waits as closed.
 pub struct Driver {
     shared: Arc<Shared>,
+    security: Security,
+    /// What stands between the connection and the transport, while there is one.
+    channel: Option<Channel>,
+}
+
+/// What a binding does next; see [`Driver`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A transport is wanted.
+    Dial {
+        /// For this link. A dial or a transport of any other is given up.
+        link: LinkId,
+        /// Turn again at this instant at the latest.
+        until: Option<Instant>,
+    },
+    /// Nothing can be done now. No dial is wanted.
+    Wait {
+        /// Turn again at this instant at the latest.
+        until: Option<Instant>,
+    },
+    /// There is more to do, after others had their turn.
+    Again,
+    /// The client is closed. There is no transport, and there will be none.
+    Finished,
 }
 
 impl Driver {
-    pub(super) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(super) const fn new(shared: Arc<Shared>, security: Security) -> Self {
+        Self {
+            shared,
+            security,
+            channel: None,
+        }
     }
 
-    /// What the transport should be. A level, not an edge: asking twice is harmless.
-    #[must_use]
-    pub fn demand(&self) -> Demand {
-        self.shared.look(Connection::demand)
+    /// Moves what can be moved: at most 16 KiB from the transport, and to it what it takes, up to
+    /// 256 KiB. Then looks at the clock. Drops the transport when it is not wanted any more.
+    ///
+    /// `waker` is woken once when one of the handles made work, or time is shorter than it was.
+    pub fn turn<T: Transport>(&mut self, waker: &Waker, transport: &mut Option<T>) -> Turn {
+        self.shared.register(waker);
+        loop {
+            let demand = self.shared.look(Connection::demand);
+            if !self.channel.as_ref().is_some_and(|c| c.serves(demand)) {
+                self.channel = None;
+                *transport = None;
+            }
+            let exchanged = self.work(demand, transport);
+            let until = self.deadline();
+            if until.is_some_and(|until| until <= self.shared.now()) {
+                self.shared
+                    .update(|state, now| state.connection.handle_timeout(now));
+                continue;
+            }
+            if self.shared.look(Connection::demand) != demand {
+                // What was done asks for something else at once.
+                continue;
+            }
+            return match (demand, exchanged) {
+                (Demand::Finished, _) => Turn::Finished,
+                (Demand::Dial(link), _) if self.channel.is_none() => Turn::Dial { link, until },
+                (_, Exchanged::Some) => Turn::Again,
+                (_, Exchanged::All) => Turn::Wait { until },
+            };
+        }
     }
 
-    /// Whether input is to be read now.
-    #[must_use]
-    pub fn wants_input(&self) -> bool {
-        self.shared.look(Connection::wants_input)
+    /// The transport of `link` is there; the next [`turn`](Self::turn) finds it in its place.
+    pub fn handle_connected(&mut self, link: LinkId) {
+        if self.shared.look(Connection::demand) != Demand::Dial(link) {
+            // It came too late. The next turn drops it.
+            return;
+        }
+        match self.security.layer() {
+            Ok(layer) => {
+                let channel = self.channel.insert(Channel::new(link, layer));
+                channel.announce(&self.shared);
+            }
+            Err(error) => self.lose(link, error),
+        }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.shared.update(|state, _| {
-            state
-                .connection
-                .poll_timeout()
-                .into_iter()
-                .chain(state.waits.poll_timeout())
-                .min()
+    /// No transport could be made for `link`.
+    pub fn handle_failed(&mut self, link: LinkId, error: &io::Error) {
+        self.lose(link, LinkError::Dial(TransportError::from(error)));
+    }
+
+    /// Does what is demanded, with the transport there is.
+    fn work<T: Transport>(&mut self, demand: Demand, transport: &mut Option<T>) -> Exchanged {
+        let (link, done) = match (demand, &mut self.channel, transport.as_mut()) {
+            (Demand::Dial(link) | Demand::Exchange(link), Some(channel), Some(transport)) => {
+                (link, channel.exchange(&self.shared, transport))
+            }
+            (Demand::HangUp(link), Some(channel), Some(transport)) => {
+                (link, channel.hang_up(&self.shared, transport))
+            }
+            // The binding has lost it.
+            (Demand::Exchange(link), ..) => (link, Err(LinkError::Eof)),
+            (Demand::HangUp(link) | Demand::Abandon(link), ..) => (link, Err(LinkError::Closed)),
+            (Demand::Dial(_) | Demand::Rest | Demand::Finished, ..) => return Exchanged::All,
+        };
+        done.unwrap_or_else(|cause| {
+            *transport = None;
+            self.lose(link, cause);
+            Exchanged::All
         })
     }
 
-    /// The time has come that [`poll_timeout`](Self::poll_timeout) named.
-    pub fn handle_timeout(&self) {
-        self.shared
-            .update(|state, now| state.connection.handle_timeout(now));
-    }
-
-    /// The transport is connected.
-    pub fn handle_connected(&self, link: LinkId) {
-        self.shared
-            .update(|state, now| state.connection.handle_connected(now, link));
-    }
-
-    /// The transport is gone, or could not be had.
-    pub fn handle_disconnected(&self, link: LinkId, cause: LinkError) {
+    fn lose(&mut self, link: LinkId, cause: LinkError) {
+        self.channel = None;
         self.shared
             .update(|state, now| state.connection.handle_disconnected(now, link, cause));
     }
 
-    /// Bytes came.
-    pub fn handle_input(&self, link: LinkId, input: &[u8]) {
-        self.shared
-            .update(|state, now| state.connection.handle_input(now, link, input));
-    }
-
-    /// Appends what is to be written to `out`; how many bytes that is.
-    pub fn poll_transmit(&self, out: &mut Vec<u8>) -> usize {
-        self.shared
-            .update(|state, now| state.connection.poll_transmit(now, out))
-    }
-
-    /// `n` more bytes of what was to be written are with the transport.
-    pub fn handle_written(&self, link: LinkId, n: usize) {
-        self.shared
-            .update(|state, now| state.connection.handle_written(now, link, n));
+    /// When to look at the clock again.
+    fn deadline(&self) -> Option<Instant> {
+        let of_core = self.shared.update(|state, _| {
+            let connection = state.connection.poll_timeout();
+            connection
+                .into_iter()
+                .chain(state.waits.poll_timeout())
+                .min()
+        });
+        let of_channel = self.channel.as_ref().and_then(Channel::poll_timeout);
+        of_core.into_iter().chain(of_channel).min()
     }
 }
 
@@ -102,14 +168,14 @@ impl Drop for Driver {
             state.connection.close(now, Duration::ZERO);
             state.end(&mut woken);
         });
-        woken.into_iter().for_each(std::task::Waker::wake);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
 impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
-            .field("demand", &self.demand())
+            .field("demand", &self.shared.look(Connection::demand))
             .finish_non_exhaustive()
     }
 }

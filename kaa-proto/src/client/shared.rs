@@ -17,7 +17,6 @@ use crate::request::{Failure, Outcome, Reply, RequestId};
 pub(super) struct Shared {
     state: Mutex<State>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
-    wake: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Behind the lock.
@@ -31,6 +30,8 @@ pub(super) struct State {
     pub(super) subscribers: Subscribers,
     /// Who waits for the link, or for the end.
     pub(super) waits: Waits,
+    /// Who turns the driver. Taken when it is woken, so that much work wakes it once.
+    driver: Option<Waker>,
     /// Nothing will happen any more.
     pub(super) is_over: bool,
     /// Wakers that were replaced. They are dropped outside the lock: that may run code of the
@@ -54,7 +55,6 @@ impl Shared {
     pub(super) fn new(
         connection: Connection,
         clock: Box<dyn Fn() -> Instant + Send + Sync>,
-        wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         let state = State {
             connection,
@@ -62,13 +62,13 @@ impl Shared {
             readers: Readers::default(),
             subscribers: Subscribers::default(),
             waits: Waits::default(),
+            driver: None,
             is_over: false,
             replaced: Vec::new(),
         };
         Self {
             state: Mutex::new(state),
             clock,
-            wake,
         }
     }
 
@@ -88,32 +88,49 @@ impl Shared {
 
     /// As [`act`](Self::act), with all that is behind the lock.
     pub(super) fn act_on_state<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
-        let result = self.update(f);
-        (self.wake)();
-        result
+        self.change(f, |_| true)
     }
 
     /// Changes something, then wakes whom it concerns; the driver knows already.
     pub(super) fn update<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
+        self.change(f, |_| false)
+    }
+
+    /// Reads something for the application; the driver is woken only if that made work for it.
+    pub(super) fn read<T>(&self, f: impl FnOnce(&mut State, Instant) -> Option<T>) -> Option<T> {
+        self.change(f, Option::is_some)
+    }
+
+    /// Who turns the driver.
+    pub(super) fn register(&self, waker: &Waker) {
+        let mut state = self.lock();
+        let before = match &state.driver {
+            Some(known) if known.will_wake(waker) => None,
+            _ => state.driver.replace(waker.clone()),
+        };
+        drop(state);
+        // Outside the lock: it may run code of the application.
+        drop(before);
+    }
+
+    fn change<T>(
+        &self,
+        f: impl FnOnce(&mut State, Instant) -> T,
+        makes_work: impl FnOnce(&T) -> bool,
+    ) -> T {
         let now = self.now();
         let mut woken = Vec::new();
         let mut state = self.lock();
         let result = f(&mut state, now);
         state.settle(now, &mut woken);
+        if makes_work(&result) {
+            woken.extend(state.driver.take());
+        }
         let replaced = std::mem::take(&mut state.replaced);
         drop(state);
         // Outside the lock: a waker may run code of the application.
         drop(replaced);
         woken.into_iter().for_each(Waker::wake);
-        result
-    }
-
-    /// Reads something for the application; the driver is woken only if that made work for it.
-    pub(super) fn read<T>(&self, f: impl FnOnce(&mut State, Instant) -> Option<T>) -> Option<T> {
-        let result = self.update(f);
-        if result.is_some() {
-            (self.wake)();
-        }
         result
     }
 

@@ -3,6 +3,8 @@
 use std::{error, fmt, io};
 
 use crate::mqtt::{ConnectRefusal, LinkFailure, Violation};
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
 
 /// The fate of one link. No request fails by it alone: what becomes of requests is told by
 /// their own outcomes.
@@ -13,8 +15,12 @@ pub enum LinkError {
     Dial(TransportError),
     /// There was no transport in time.
     DialTimeout,
-    /// TLS failed, most often over a certificate. Needs an operator.
-    Tls(TransportError),
+    /// TLS failed, most often over a certificate; see [`TlsError`] for what needs an operator.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
+    /// The server speaks TLS, and we do not: the URL has to begin with `mqtts://`. Needs an
+    /// operator.
+    TlsWanted,
     /// The transport failed.
     Transport(TransportError),
     /// The peer closed the transport. MQTT 3.1.1 has no words for why: a restart, missing
@@ -41,7 +47,9 @@ impl LinkError {
     #[must_use]
     pub const fn needs_operator(&self) -> bool {
         match self {
-            Self::Tls(_) => true,
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.needs_operator(),
+            Self::TlsWanted => true,
             Self::Refused(refusal) => !matches!(refusal, ConnectRefusal::ServerUnavailable),
             Self::Dial(_)
             | Self::DialTimeout
@@ -73,7 +81,9 @@ impl fmt::Display for LinkError {
         match self {
             Self::Dial(error) => write!(f, "the dial failed: {error}"),
             Self::DialTimeout => f.write_str("the dial took too long"),
+            #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "TLS failed: {error}"),
+            Self::TlsWanted => f.write_str("the server wants TLS at this port"),
             Self::Transport(error) => write!(f, "the transport failed: {error}"),
             Self::Eof => f.write_str("closed by the server"),
             Self::Refused(refusal) => write!(f, "refused: {refusal}"),
@@ -89,10 +99,13 @@ impl fmt::Display for LinkError {
 impl error::Error for LinkError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Dial(error) | Self::Tls(error) | Self::Transport(error) => Some(error),
+            Self::Dial(error) | Self::Transport(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
             Self::Refused(refusal) => Some(refusal),
             Self::Violation(violation) => Some(violation),
             Self::DialTimeout
+            | Self::TlsWanted
             | Self::Eof
             | Self::NoConnAck
             | Self::KeepAliveTimeout
@@ -102,7 +115,7 @@ impl error::Error for LinkError {
     }
 }
 
-/// What the operating system or the TLS stack said, in a form that can be kept and compared.
+/// What the operating system said, in a form that can be kept and compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportError {
     kind: io::ErrorKind,
@@ -144,9 +157,9 @@ mod tests {
     #[test]
     fn only_what_a_person_must_mend_needs_an_operator() {
         use ConnectRefusal as R;
-        let text = || TransportError::new(io::ErrorKind::InvalidData, "certificate expired");
+        let text = || TransportError::new(io::ErrorKind::InvalidData, "no route");
         let needing = [
-            LinkError::Tls(text()),
+            LinkError::TlsWanted,
             LinkError::Refused(R::ProtocolVersion),
             LinkError::Refused(R::ClientId),
             LinkError::Refused(R::BadLogin),

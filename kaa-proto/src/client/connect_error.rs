@@ -1,0 +1,62 @@
+//! Why a client could not be started.
+
+use std::fmt;
+use std::io;
+
+use crate::connection::InvalidOptions;
+#[cfg(feature = "tls")]
+use crate::tls::InvalidTls;
+
+/// Why a client could not be started. No network was reached, and nothing was begun.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// An option cannot be kept.
+    Options(InvalidOptions),
+    /// The TLS options cannot be used.
+    #[cfg(feature = "tls")]
+    Tls(InvalidTls),
+    /// The operating system gave no thread, selector or entropy.
+    System(io::Error),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Options(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the client could not be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Options(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
+            Self::System(error) => Some(error),
+        }
+    }
+}
+
+impl From<InvalidOptions> for ConnectError {
+    fn from(error: InvalidOptions) -> Self {
+        Self::Options(error)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<InvalidTls> for ConnectError {
+    fn from(error: InvalidTls) -> Self {
+        Self::Tls(error)
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}

@@ -1,0 +1,191 @@
+//! Why TLS failed, in words that say what to do.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, Error, OtherError};
+
+use super::verifier::SelfSigned;
+
+/// Why a link could not be secured, or is not any more. No request fails by it.
+///
+/// Most need an operator, and are tried again slowly; see [`needs_operator`](Self::needs_operator).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The server's certificate is of an authority that is not trusted.
+    UnknownAuthority,
+    /// The server's certificate is its own authority, and not trusted.
+    SelfSigned,
+    /// The server's certificate is over, by the local clock.
+    Expired(Option<CertificateTime>),
+    /// The server's certificate begins later, by the local clock. A clock that was never set is
+    /// the likely cause (a gateway without a battery boots in 1970), so this is retried as any
+    /// failure of the network.
+    NotYetValid(Option<CertificateTime>),
+    /// The server's certificate is for another host.
+    WrongName,
+    /// The server's certificate was revoked.
+    Revoked,
+    /// The server's certificate cannot be used, for another reason.
+    BadCertificate(String),
+    /// The server wants a certificate of the client, and there is none.
+    ClientCertificateMissing,
+    /// The server does not take the client's certificate.
+    ClientCertificateRefused(String),
+    /// The server does not speak TLS at this port.
+    NotTls,
+    /// There is no version, cipher or signature that both sides have.
+    Incompatible(String),
+    /// The connection ended in the middle of the handshake: the network, a server that is
+    /// starting, or one that does not speak TLS at this port.
+    Cut,
+    /// The server gave up for a reason of its own.
+    Alert(String),
+    /// Anything else.
+    Other(String),
+}
+
+/// What a certificate says, and the local clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateTime {
+    /// When the certificate begins or ends.
+    pub limit: SystemTime,
+    /// The local time when it was looked at.
+    pub local: SystemTime,
+}
+
+#[allow(clippy::wildcard_enum_match_arm, reason = "rustls may add to it")]
+impl TlsError {
+    /// `lacked`: the server asked for a certificate, and there was none.
+    pub(super) fn new(error: &Error, lacked: bool) -> Self {
+        match error {
+            Error::InvalidCertificate(error) => Self::of_certificate(error),
+            Error::AlertReceived(alert) => Self::of_alert(*alert, lacked),
+            Error::InvalidMessage(_) => Self::NotTls,
+            Error::PeerIncompatible(reason) => Self::Incompatible(format!("{reason:?}")),
+            error => Self::Other(error.to_string()),
+        }
+    }
+
+    /// Whether a person has to act before the next dial can do better.
+    #[must_use]
+    pub const fn needs_operator(&self) -> bool {
+        match self {
+            Self::UnknownAuthority
+            | Self::SelfSigned
+            | Self::Expired(_)
+            | Self::WrongName
+            | Self::Revoked
+            | Self::BadCertificate(_)
+            | Self::ClientCertificateMissing
+            | Self::ClientCertificateRefused(_)
+            | Self::NotTls
+            | Self::Incompatible(_) => true,
+            Self::NotYetValid(_) | Self::Cut | Self::Alert(_) | Self::Other(_) => false,
+        }
+    }
+
+    fn of_certificate(error: &CertificateError) -> Self {
+        match error {
+            CertificateError::Expired => Self::Expired(None),
+            CertificateError::ExpiredContext { time, not_after } => {
+                Self::Expired(Some(CertificateTime::new(*not_after, *time)))
+            }
+            CertificateError::NotValidYet => Self::NotYetValid(None),
+            CertificateError::NotValidYetContext { time, not_before } => {
+                Self::NotYetValid(Some(CertificateTime::new(*not_before, *time)))
+            }
+            CertificateError::UnknownIssuer => Self::UnknownAuthority,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::WrongName
+            }
+            CertificateError::Revoked => Self::Revoked,
+            CertificateError::Other(OtherError(error)) if error.is::<SelfSigned>() => {
+                Self::SelfSigned
+            }
+            error => Self::BadCertificate(error.to_string()),
+        }
+    }
+
+    fn of_alert(alert: AlertDescription, lacked: bool) -> Self {
+        use AlertDescription as A;
+        match alert {
+            A::CertificateRequired | A::NoCertificate => Self::ClientCertificateMissing,
+            // TLS 1.2 has no alert of its own for it.
+            A::HandshakeFailure | A::BadCertificate | A::AccessDenied if lacked => {
+                Self::ClientCertificateMissing
+            }
+            A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            | A::DecryptError => Self::ClientCertificateRefused(format!("{alert:?}")),
+            A::HandshakeFailure | A::ProtocolVersion | A::InsufficientSecurity => {
+                Self::Incompatible(format!("{alert:?}"))
+            }
+            alert => Self::Alert(format!("{alert:?}")),
+        }
+    }
+}
+
+impl CertificateTime {
+    fn new(limit: UnixTime, local: UnixTime) -> Self {
+        let time = |unix: UnixTime| SystemTime::UNIX_EPOCH + Duration::from_secs(unix.as_secs());
+        Self {
+            limit: time(limit),
+            local: time(local),
+        }
+    }
+}
+
+impl fmt::Display for CertificateTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let date = humantime::format_rfc3339_seconds;
+        write!(
+            f,
+            "{}; the local time is {}",
+            date(self.limit),
+            date(self.local)
+        )
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownAuthority => "the server's certificate is of an unknown authority",
+            Self::SelfSigned => "the server's certificate is self-signed, and not trusted",
+            Self::Expired(Some(time)) => {
+                return write!(f, "the server's certificate expired at {time}");
+            }
+            Self::Expired(None) => "the server's certificate expired",
+            Self::NotYetValid(Some(time)) => {
+                return write!(f, "the server's certificate is not valid before {time}");
+            }
+            Self::NotYetValid(None) => "the server's certificate is not valid yet",
+            Self::WrongName => "the server's certificate is for another host",
+            Self::Revoked => "the server's certificate was revoked",
+            Self::BadCertificate(reason) => {
+                return write!(f, "the server's certificate cannot be used: {reason}");
+            }
+            Self::ClientCertificateMissing => "the server wants a client certificate",
+            Self::ClientCertificateRefused(alert) => {
+                return write!(f, "the server refused the client certificate: {alert}");
+            }
+            Self::NotTls => "the server does not speak TLS at this port",
+            Self::Incompatible(reason) => {
+                return write!(f, "there is no version or cipher in common: {reason}");
+            }
+            Self::Cut => "the connection ended during the handshake",
+            Self::Alert(alert) => return write!(f, "the server gave up: {alert}"),
+            Self::Other(reason) => reason,
+        })
+    }
+}
+
+impl std::error::Error for TlsError {}
