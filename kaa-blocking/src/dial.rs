@@ -1,19 +1,18 @@
 //! One dial, on a short-lived thread: names are resolved and addresses tried without blocking
 //! the loop.
 
+use std::future::ready;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::task::Waker;
 use std::thread;
-use std::time::Duration;
 
-use kaa_proto::client::Target;
+use kaa_proto::client::{ADDRESS_WITHIN, Target, connect_any};
 
-use crate::Stream;
-
-/// How long one address may take before the next one is tried.
-const ADDRESS_WITHIN: Duration = Duration::from_secs(5);
+use crate::{Stream, wait};
 
 /// Makes the transport of a link. Called for each dial, on a thread of its own.
 pub(crate) type Connector = dyn Fn(&Target) -> io::Result<Stream> + Send + Sync;
@@ -23,13 +22,9 @@ pub(crate) struct Dial(Receiver<io::Result<Stream>>);
 
 impl Dial {
     /// Begins. `waker` is woken when it is over.
-    pub(crate) fn start(
-        connector: &std::sync::Arc<Connector>,
-        target: &Target,
-        waker: &Waker,
-    ) -> Self {
+    pub(crate) fn start(connector: &Arc<Connector>, target: &Target, waker: &Waker) -> Self {
         let (sender, receiver) = mpsc::channel();
-        let (connector, target, waker) = (connector.clone(), target.clone(), waker.clone());
+        let (connector, target, waker) = (Arc::clone(connector), target.clone(), waker.clone());
         let work = move || {
             // Nobody listens if the dial was given up.
             let _ = sender.send(connector(&target));
@@ -55,16 +50,10 @@ impl Dial {
 
 /// Connects over TCP: every address of the name is tried.
 pub(crate) fn tcp(target: &Target) -> io::Result<Stream> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (target.host(), target.port()).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, ADDRESS_WITHIN) {
-            Ok(stream) => {
-                // Without it each small message waits for the answer to the one before.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream.into());
-            }
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
+    let addresses = (target.host(), target.port()).to_socket_addrs()?;
+    let connect = |address| ready(TcpStream::connect_timeout(&address, ADDRESS_WITHIN));
+    let stream = wait::for_end(pin!(connect_any(addresses, connect)))?;
+    // Without it each small message waits for the answer to the one before.
+    let _ = stream.set_nodelay(true);
+    Ok(stream.into())
 }

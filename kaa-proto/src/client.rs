@@ -5,11 +5,12 @@
 //! task in between, and the lock is never held across I/O, an `await` or code of the application.
 //! All changes happen in these synchronous calls, so a dropped future loses only the wait.
 //!
-//! A binding makes the pair with [`Client::new`], moves bytes with the [`Driver`], and documents
-//! how its own waiting works. When the last handle is dropped, the client closes gracefully;
+//! A binding makes the pair with [`Client::new`], gives the [`Driver`] transports and sleep (on an
+//! asynchronous runtime by a [`Task`]), and documents how its own waiting works. When the last handle is dropped, the client closes gracefully;
 //! when the driver is dropped, everything that waits ends as
 //! [`Failure::Closed`](crate::request::Failure::Closed).
 
+mod addresses;
 mod channel;
 mod command;
 mod connect_error;
@@ -23,10 +24,12 @@ mod readers;
 mod shared;
 mod streams;
 mod target;
+mod task;
 mod ticket;
 mod transport;
 mod waits;
 
+pub use addresses::{ADDRESS_WITHIN, connect_any};
 pub use command::{Command, NotResponded};
 pub use connect_error::ConnectError;
 pub use driver::{Driver, Turn};
@@ -36,6 +39,7 @@ pub use events::{EndpointEvents, LinkEvents};
 pub use options::Options;
 pub use streams::{Commands, Configurations, SoftwareUpdates};
 pub use target::{InvalidTarget, Target};
+pub use task::{Runtime, Task};
 pub use ticket::Ticket;
 pub use transport::Transport;
 pub use waits::{NotReady, Ready, Shutdown};

@@ -1,17 +1,18 @@
 //! What the platform pushes, as streams. Each observes while it exists.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::Command;
 use super::readers::Reader;
 use super::shared::Handle;
-use crate::connection::{Connection, EndpointKey};
-use crate::endpoint::Observation;
+use super::{Command, EndpointEvents, LinkEvents};
+use crate::connection::{Connection, EndpointKey, Event};
+use crate::endpoint::{self, Observation};
 use crate::names::{CommandType, ConfigName};
 use crate::request::SubmitError;
 use crate::{config, software};
@@ -161,3 +162,24 @@ macro_rules! debug {
 }
 
 debug! { Commands Configurations SoftwareUpdates }
+
+/// What each stream has beside [`Stream`], so that nobody needs an extension trait to read it.
+macro_rules! next {
+    ($($stream:ty => $item:ty;)*) => {$(
+        impl $stream {
+            /// Waits for the next one; `None` when there will be none any more. Dropping the future
+            /// loses only the wait.
+            pub async fn next(&mut self) -> Option<$item> {
+                poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+            }
+        }
+    )*};
+}
+
+next! {
+    Commands => Command;
+    Configurations => config::Answer;
+    SoftwareUpdates => software::Answer;
+    LinkEvents => Event;
+    EndpointEvents => endpoint::Event;
+}

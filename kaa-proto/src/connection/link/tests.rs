@@ -1,9 +1,7 @@
 //! Links that come and go.
 
 use super::*;
-use crate::connection::cause::TransportError;
 use crate::mqtt::ConnectRefusal;
-use std::io;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -140,7 +138,7 @@ fn trap_32_the_delay_grows_while_links_die_before_they_are_stable() {
 fn what_needs_an_operator_is_retried_slowly_and_for_ever() {
     let mut now = start();
     let mut link = link(now);
-    let tls = LinkError::Tls(TransportError::new(io::ErrorKind::InvalidData, "expired"));
+    let tls = LinkError::TlsWanted;
     for error in [refused(), tls, refused()] {
         assert!(link.handle_connected(link.id()));
         let loss = link.hang_up(now, error).unwrap();

@@ -1,0 +1,181 @@
+//! The I/O loop of every asynchronous runtime, as a future.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::{Driver, Transport, Turn};
+use crate::connection::LinkId;
+
+/// What an asynchronous runtime gives: streams and sleep. Implemented by bindings.
+pub trait Runtime {
+    /// A connected stream.
+    type Stream;
+
+    /// Makes the stream of a link. It is dropped when it is not wanted any more, also while it
+    /// is pending.
+    fn dial(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
+
+    /// Ready at `until`, or soon after; wakes `context` then.
+    fn poll_sleep(&mut self, context: &mut Context<'_>, until: Instant) -> Poll<()>;
+
+    /// Reads from a stream; 0 when the peer will send no more.
+    ///
+    /// # Errors
+    /// Any error ends the link.
+    fn poll_read(
+        stream: &mut Self::Stream,
+        context: &mut Context<'_>,
+        block: &mut [u8],
+    ) -> Poll<io::Result<usize>>;
+
+    /// Writes some of `bytes` to a stream; how many.
+    ///
+    /// # Errors
+    /// As above.
+    fn poll_write(
+        stream: &mut Self::Stream,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>>;
+
+    /// Hands on what a stream has taken.
+    ///
+    /// # Errors
+    /// As above.
+    fn poll_flush(stream: &mut Self::Stream, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Closes our direction of a stream.
+    ///
+    /// # Errors
+    /// As above.
+    fn poll_close(stream: &mut Self::Stream, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// The work of one client on a runtime. Ends when the client is closed; when it is dropped
+/// before, everything that waits ends as closed.
+pub struct Task<R: Runtime> {
+    driver: Driver,
+    runtime: R,
+    stream: Option<R::Stream>,
+    dial: Option<Dial<R::Stream>>,
+}
+
+/// A dial under way.
+struct Dial<S> {
+    link: LinkId,
+    future: Pin<Box<dyn Future<Output = io::Result<S>> + Send>>,
+}
+
+impl<R: Runtime> Task<R> {
+    /// The work of `driver`, not begun.
+    pub const fn new(driver: Driver, runtime: R) -> Self {
+        Self {
+            driver,
+            runtime,
+            stream: None,
+            dial: None,
+        }
+    }
+
+    /// Goes on dialing for `link`, or begins; whether that has come to something.
+    fn dial(&mut self, context: &mut Context<'_>, link: LinkId) -> bool {
+        let under_way = self.dial.take().filter(|dial| dial.link == link);
+        let dial = self.dial.insert(under_way.unwrap_or_else(|| Dial {
+            link,
+            future: Box::pin(self.runtime.dial()),
+        }));
+        let Poll::Ready(result) = dial.future.as_mut().poll(context) else {
+            return false;
+        };
+        self.dial = None;
+        match result {
+            Ok(stream) => {
+                self.stream = Some(stream);
+                self.driver.handle_connected(link);
+            }
+            Err(error) => self.driver.handle_failed(link, &error),
+        }
+        true
+    }
+}
+
+impl<R: Runtime + Unpin> Future for Task<R>
+where
+    R::Stream: Unpin,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        loop {
+            let mut io = this.stream.take().map(|stream| Io::<R> {
+                stream,
+                waker: context.waker(),
+            });
+            let turn = this.driver.turn(context.waker(), &mut io);
+            this.stream = io.map(|io| io.stream);
+            let until = match turn {
+                Turn::Finished => return Poll::Ready(()),
+                Turn::Again => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Turn::Wait { until } => {
+                    this.dial = None;
+                    until
+                }
+                Turn::Dial { link, .. } if this.dial(context, link) => continue,
+                Turn::Dial { until, .. } => until,
+            };
+            match until.map(|until| this.runtime.poll_sleep(context, until)) {
+                Some(Poll::Ready(())) => {}
+                Some(Poll::Pending) | None => return Poll::Pending,
+            }
+        }
+    }
+}
+
+/// A stream during one turn: what is pending would block.
+struct Io<'a, R: Runtime> {
+    stream: R::Stream,
+    waker: &'a Waker,
+}
+
+impl<R: Runtime> Transport for Io<'_, R> {
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        let context = &mut Context::from_waker(self.waker);
+        at_once(R::poll_read(&mut self.stream, context, block))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let context = &mut Context::from_waker(self.waker);
+        at_once(R::poll_write(&mut self.stream, context, bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let context = &mut Context::from_waker(self.waker);
+        at_once(R::poll_flush(&mut self.stream, context))
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        let context = &mut Context::from_waker(self.waker);
+        at_once(R::poll_close(&mut self.stream, context))
+    }
+}
+
+fn at_once<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Task<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Task").field(&self.driver).finish()
+    }
+}

@@ -1,0 +1,88 @@
+//! Kaa IoT device client for smol, async-std, and any executor with futures-io streams.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use kaa_smol::names::EndpointName;
+//! use kaa_smol::telemetry::Sample;
+//! use kaa_smol::{Client, Options};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     smol::block_on(async {
+//!         let client = Client::connect(Options::new("mqtts://mqtt.cloud.kaaiot.com")?).await?;
+//!         let device = client.endpoint(&EndpointName::parse("demo-v1", "JTjdbENzHh")?)?;
+//!
+//!         // Waits until the platform says that it has processed the sample.
+//!         device.request(&Sample::new(serde_json::json!({"temperature": 21}))).await?;
+//!
+//!         // Each command comes once, however often the platform repeats it.
+//!         let mut commands = device.commands_of("reboot")?;
+//!         while let Some(command) = commands.next().await {
+//!             println!("asked to reboot: {:?}", command.value());
+//!             command.done()?;
+//!         }
+//!
+//!         client.shutdown(Duration::from_secs(5)).await;
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! `Client::connect` reaches no network: the client dials in a task of smol's executor, for as long as
+//! it lives, and tells about it through `ready`, `link_state` and `link_events` of
+//! [`kaa_proto::client::Client`], to which [`Client`] dereferences. Requests are taken with or
+//! without a link:
+//!
+//! * [`Endpoint::request`] waits for the platform's answer.
+//! * [`Endpoint::submit`] gives a [`Ticket`], a future of the outcome.
+//! * [`Endpoint::send`] waits for nothing; the request is confirmed, resent and counted as any
+//!   other.
+//!
+//! What the platform pushes is read from [`Commands`], [`Configurations`] and [`SoftwareUpdates`]:
+//! streams, with a `next` of their own. All handles may be cloned or sent to other tasks and
+//! executors.
+//!
+//! # Cancellation, and the end
+//!
+//! Every future here is safe to drop at any time, as `or` and `race` do: only the wait is
+//! lost. A request goes on; [`Ticket::cancel`] takes it back.
+//!
+//! When the last handle is dropped, what is queued is flushed and the link closed;
+//! [`shutdown`](kaa_proto::client::Client::shutdown) does it with an account. When the driver
+//! is dropped before, everything that waits ends as [`Failure::Closed`](request::Failure::Closed).
+//!
+//! # Other executors
+//!
+//! [`Client::with_driver`] gives the client and its driver, a future to be spawned on any executor.
+//! Timers are those of async-io, which has a thread of its own; streams are anything with the
+//! traits of futures-io. The module `async_std` has the same client on async-std.
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `smol` (default) | `Client::connect`, which spawns the driver on smol's executor |
+//! | `async-std` | the module `async_std` |
+//! | `tls` (default) | `mqtts://`: TLS 1.2 and 1.3 by rustls, with the system's roots or one's own |
+//! | `tracing` | events and spans of the core, see [`kaa_proto`] |
+
+#[cfg(feature = "async-std")]
+pub mod async_std;
+mod client;
+mod runtime;
+
+pub use client::{Client, Driver};
+#[doc(no_inline)]
+pub use kaa_proto::client::{
+    Command, Commands, Configurations, ConnectError, Endpoint, EndpointEvents, InvalidEnvironment,
+    InvalidTarget, LinkEvents, NotReady, NotResponded, Options, Ready, Shutdown, SoftwareUpdates,
+    Target, Ticket,
+};
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use kaa_proto::tls;
+#[doc(no_inline)]
+pub use kaa_proto::{
+    commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software,
+    telemetry, topic, upload,
+};

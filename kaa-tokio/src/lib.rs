@@ -1,0 +1,84 @@
+//! Kaa IoT device client for tokio.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use kaa_tokio::names::EndpointName;
+//! use kaa_tokio::telemetry::Sample;
+//! use kaa_tokio::{Client, Options};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = Client::connect(Options::new("mqtts://mqtt.cloud.kaaiot.com")?).await?;
+//!     let device = client.endpoint(&EndpointName::parse("demo-v1", "JTjdbENzHh")?)?;
+//!
+//!     // Waits until the platform says that it has processed the sample.
+//!     device.request(&Sample::new(serde_json::json!({"temperature": 21}))).await?;
+//!
+//!     // Each command comes once, however often the platform repeats it.
+//!     let mut commands = device.commands_of("reboot")?;
+//!     while let Some(command) = commands.next().await {
+//!         println!("asked to reboot: {:?}", command.value());
+//!         command.done()?;
+//!     }
+//!
+//!     client.shutdown(Duration::from_secs(5)).await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Client::connect`] reaches no network: the client dials in a task of its own, for as long as
+//! it lives, and tells about it through `ready`, `link_state` and `link_events` of
+//! [`kaa_proto::client::Client`], to which [`Client`] dereferences. Requests are taken with or
+//! without a link:
+//!
+//! * [`Endpoint::request`] waits for the platform's answer.
+//! * [`Endpoint::submit`] gives a [`Ticket`], a future of the outcome.
+//! * [`Endpoint::send`] waits for nothing; the request is confirmed, resent and counted as any
+//!   other.
+//!
+//! What the platform pushes is read from [`Commands`], [`Configurations`] and [`SoftwareUpdates`]:
+//! streams, with a `next` of their own. All handles may be cloned or sent to other tasks, and used
+//! outside of tokio too.
+//!
+//! # Cancellation, and the end
+//!
+//! Every future here is safe to drop at any time, as `select!` and `timeout` do: only the wait is
+//! lost. A request goes on; [`Ticket::cancel`] takes it back.
+//!
+//! When the last handle is dropped, what is queued is flushed and the link closed;
+//! [`shutdown`](kaa_proto::client::Client::shutdown) does it with an account. When the runtime
+//! ends before, everything that waits ends as [`Failure::Closed`](request::Failure::Closed).
+//!
+//! # Runtime
+//!
+//! Current-thread and multi-thread runtimes, with I/O and time enabled. There is one task for
+//! each client. On a current-thread runtime it makes progress only while the runtime is driven,
+//! as everything does: a task that blocks the thread for more than the keep-alive interval loses
+//! the link.
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `tls` (default) | `mqtts://`: TLS 1.2 and 1.3 by rustls, with the system's roots or one's own |
+//! | `tracing` | events and spans of the core, see [`kaa_proto`] |
+
+mod client;
+mod runtime;
+
+pub use client::Client;
+#[doc(no_inline)]
+pub use kaa_proto::client::{
+    Command, Commands, Configurations, ConnectError, Endpoint, EndpointEvents, InvalidEnvironment,
+    InvalidTarget, LinkEvents, NotReady, NotResponded, Options, Ready, Shutdown, SoftwareUpdates,
+    Target, Ticket,
+};
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use kaa_proto::tls;
+#[doc(no_inline)]
+pub use kaa_proto::{
+    commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software,
+    telemetry, topic, upload,
+};
