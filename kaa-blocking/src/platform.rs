@@ -17,6 +17,7 @@
 //! ```
 
 mod broker;
+mod channel;
 mod dial;
 mod door;
 mod engine;
@@ -29,6 +30,13 @@ mod shared;
 mod socket;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls_socket;
+#[cfg(test)]
+#[cfg(feature = "tls")]
+mod tls_tests;
 mod tokens;
 mod uploads;
 
@@ -48,6 +56,8 @@ use serde_json::Value;
 
 pub use self::news::News;
 pub use self::options::LocalOptions;
+#[cfg(feature = "tls")]
+pub use self::tls::{LocalTls, LocalTlsError};
 use broker::Broker;
 use dial::Target;
 use engine::{Engine, Front};
@@ -80,9 +90,16 @@ impl LocalPlatform {
     /// An address cannot be listened on, or the system has no thread or descriptor left.
     pub fn start(options: LocalOptions) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let links = Links::bind(options.listen, poll.registry(), options.max_links)?;
+        let acceptor = options.acceptor();
+        let registry = poll.registry();
+        let links = Links::bind(
+            options.listen,
+            acceptor.clone(),
+            registry,
+            options.max_links,
+        )?;
         let addr = links.addr();
-        let url = format!("mqtt://{addr}");
+        let url = acceptor.url(addr);
         let seed = options.seed.map_or_else(random, Ok)?;
         let server = PlatformServer::new(options.platform, seed);
         let host = Host::Listening(Box::new(server));
@@ -136,7 +153,8 @@ impl LocalPlatform {
         self.http_addr
     }
 
-    /// Where devices connect, as `mqtt://HOST:PORT`: here, or the broker it is attached to.
+    /// Where devices connect, as `mqtt://HOST:PORT`: here, or the broker it is attached to. With
+    /// TLS it is `mqtts://HOST:PORT`, and this machine is called `localhost`, as in certificates.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url

@@ -3,6 +3,7 @@
 
 #![allow(clippy::panic, reason = "the harness fails the test that it serves")]
 
+pub mod certificates;
 pub mod clock;
 pub mod device;
 pub mod dice;

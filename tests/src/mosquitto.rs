@@ -5,18 +5,109 @@
 use std::io::{self, BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::{env, fs, thread};
+use std::{env, fmt, fs, thread};
 
+use crate::certificates::{Authority, Identity, IdentityFiles};
 use crate::ports::free_port;
 use crate::scratch::Scratch;
 
 /// How often another port is tried when somebody else took the one that was free.
 const ATTEMPTS: usize = 5;
 
+/// OpenSSL's configuration for one version of TLS.
+const ONLY_TLS12: &str = "\
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = default
+[default]
+MinProtocol = TLSv1.2
+MaxProtocol = TLSv1.2
+";
+
+/// Whom a broker lets in, and how. The default lets everybody in, without TLS.
+#[derive(Clone, Default)]
+pub struct Setup {
+    /// Name and password.
+    user: Option<(String, String)>,
+    /// The server's own certificate.
+    identity: Option<Identity>,
+    /// The certificate of the authority that a client's has to come from, as PEM.
+    client_ca: Option<String>,
+    /// Whether TLS 1.3 is switched off.
+    is_tls12: bool,
+}
+
+impl Setup {
+    /// Lets everybody in, without TLS.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only those who know this password.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.user = Some((name.into(), password.into()));
+        self
+    }
+
+    /// Over TLS, with this certificate.
+    #[must_use]
+    pub fn tls(mut self, server: &Identity) -> Self {
+        self.identity = Some(server.clone());
+        self
+    }
+
+    /// With [`tls`](Self::tls): only those who have a certificate of this authority.
+    #[must_use]
+    pub fn clients_of(mut self, authority: &Authority) -> Self {
+        self.client_ca = Some(authority.certificate_pem());
+        self
+    }
+
+    /// With [`tls`](Self::tls): TLS 1.2 and no other.
+    #[must_use]
+    pub const fn tls12(mut self) -> Self {
+        self.is_tls12 = true;
+        self
+    }
+
+    /// Writes what it needs, and the lines of its configuration that say so.
+    fn write(&self, files: &Scratch) -> io::Result<String> {
+        let mut lines = String::from("allow_anonymous true\n");
+        if let Some((name, password)) = &self.user {
+            let path = write_password(files, name, password)?;
+            let path = path.display();
+            lines = format!("allow_anonymous false\npassword_file {path}\n");
+        }
+        if let Some(identity) = &self.identity {
+            let IdentityFiles { chain, key } = identity.write(files, "server")?;
+            let (chain, key) = (chain.display(), key.display());
+            lines += &format!("certfile {chain}\nkeyfile {key}\n");
+        }
+        if let Some(pem) = &self.client_ca {
+            let path = files.path().join("clients.pem");
+            fs::write(&path, pem)?;
+            lines += &format!("require_certificate true\ncafile {}\n", path.display());
+        }
+        Ok(lines)
+    }
+}
+
+/// Passwords are not shown.
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").finish_non_exhaustive()
+    }
+}
+
 /// A running broker, stopped when this is dropped.
 #[derive(Debug)]
 pub struct Mosquitto {
     port: u16,
+    setup: Setup,
     files: Scratch,
     /// `None` while it is stopped.
     process: Option<Child>,
@@ -29,7 +120,7 @@ impl Mosquitto {
     /// # Errors
     /// It is not installed, or does not start; then the error has what it said.
     pub fn start() -> io::Result<Self> {
-        Self::launch(Scratch::new()?, "allow_anonymous true\n")
+        Self::start_with(Setup::new())
     }
 
     /// As [`start`](Self::start), but only for those who know the password.
@@ -37,19 +128,29 @@ impl Mosquitto {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn with_user(user: &str, password: &str) -> io::Result<Self> {
-        let files = Scratch::new()?;
-        let path = files.path().join("passwords");
-        let made = Command::new(program("mosquitto_passwd")?)
-            .args(["-b", "-c"])
-            .arg(&path)
-            .args([user, password])
-            .output()?;
-        if !made.status.success() {
-            let said = String::from_utf8_lossy(&made.stderr).into_owned();
-            return Err(io::Error::other(format!("mosquitto_passwd failed: {said}")));
+        Self::start_with(Setup::new().user(user, password))
+    }
+
+    /// As [`start`](Self::start), set up so.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(setup: Setup) -> io::Result<Self> {
+        let mut broker = Self {
+            port: 0,
+            setup,
+            files: Scratch::new()?,
+            process: None,
+        };
+        let mut result = Ok(());
+        for _ in 0..ATTEMPTS {
+            broker.port = free_port()?;
+            result = broker.run();
+            if result.is_ok() {
+                break;
+            }
         }
-        let access = format!("allow_anonymous false\npassword_file {}\n", path.display());
-        Self::launch(files, &access)
+        result.map(|()| broker)
     }
 
     /// Where it listens.
@@ -58,10 +159,13 @@ impl Mosquitto {
         self.port
     }
 
-    /// Where it listens, for a client.
+    /// Where it listens, for a client: `mqtt://127.0.0.1:PORT`, or `mqtts://localhost:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
+        match self.setup.identity {
+            None => format!("mqtt://127.0.0.1:{}", self.port),
+            Some(_) => format!("mqtts://localhost:{}", self.port),
+        }
     }
 
     /// Stops it at once, as a crash would: nobody is told.
@@ -85,33 +189,34 @@ impl Mosquitto {
         self.run()
     }
 
-    fn launch(files: Scratch, access: &str) -> io::Result<Self> {
-        let mut broker = Self {
-            port: 0,
-            files,
-            process: None,
-        };
-        let mut result = Ok(());
-        for _ in 0..ATTEMPTS {
-            broker.port = free_port()?;
-            // Started by root it would become a user who may not read our files.
-            let config = format!(
-                "listener {} 127.0.0.1\nuser root\nlog_dest stderr\nlog_type all\n{access}",
-                broker.port
-            );
-            fs::write(broker.files.path().join("mosquitto.conf"), config)?;
-            result = broker.run();
-            if result.is_ok() {
-                break;
-            }
-        }
-        result.map(|()| broker)
+    /// As [`restart`](Self::restart), set up otherwise.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn restart_with(&mut self, setup: Setup) -> io::Result<()> {
+        self.setup = setup;
+        self.restart()
     }
 
     fn run(&mut self) -> io::Result<()> {
-        let mut process = Command::new(program("mosquitto")?)
+        let config = self.files.path().join("mosquitto.conf");
+        // Started by root it would become a user who may not read our files.
+        let mut lines = format!(
+            "listener {} 127.0.0.1\nuser root\nlog_dest stderr\nlog_type all\n",
+            self.port
+        );
+        lines += &self.setup.write(&self.files)?;
+        fs::write(&config, lines)?;
+        let mut command = Command::new(program("mosquitto")?);
+        if self.setup.is_tls12 {
+            // Its own `tls_version` says the lowest; only OpenSSL can be told the highest.
+            let path = self.files.path().join("openssl.conf");
+            fs::write(&path, ONLY_TLS12)?;
+            command.env("OPENSSL_CONF", path);
+        }
+        let mut process = command
             .arg("-c")
-            .arg(self.files.path().join("mosquitto.conf"))
+            .arg(config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -130,6 +235,21 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         let _ = self.stop();
     }
+}
+
+/// Writes a file of passwords as the broker reads it.
+fn write_password(files: &Scratch, name: &str, password: &str) -> io::Result<PathBuf> {
+    let path = files.path().join("passwords");
+    let made = Command::new(program("mosquitto_passwd")?)
+        .args(["-b", "-c"])
+        .arg(&path)
+        .args([name, password])
+        .output()?;
+    if made.status.success() {
+        return Ok(path);
+    }
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    Err(io::Error::other(format!("mosquitto_passwd failed: {said}")))
 }
 
 /// Where a program of Mosquitto is: servers may be in folders that not everybody's `PATH` has.

@@ -14,8 +14,9 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Registry, Waker};
 
+use super::channel::{Channel as _, Input};
 use super::dial::{Dial, Target};
-use super::socket::{Input, Socket};
+use super::socket::Socket;
 use super::tokens;
 
 /// Everything of 1/KP.
@@ -143,7 +144,7 @@ impl Broker {
         if let Stage::Open(open) = &mut self.stage {
             open.session.disconnect();
             let _ = open.flush(now);
-            open.socket.finish();
+            open.socket.shut();
         }
     }
 

@@ -68,8 +68,9 @@ impl Engine {
                 shared.notify();
             }
             if is_stopping {
-                if let Front::Broker(broker) = &mut self.front {
-                    broker.finish(now);
+                match &mut self.front {
+                    Front::Links(links) => links.finish(),
+                    Front::Broker(broker) => broker.finish(now),
                 }
                 return Ok(());
             }
@@ -106,6 +107,11 @@ impl Engine {
                 let trouble = links.take_in(now, server, registry);
                 server.handle_timeout(now);
                 links.send_out(now, server);
+                // Behind the events of its link.
+                core.collect();
+                while let Some((link, cause)) = links.poll_failure() {
+                    core.report(News::TlsFailed { link, cause });
+                }
                 if let Some(trouble) = trouble {
                     core.report(News::Trouble(trouble));
                 }

@@ -1,7 +1,8 @@
-//! The platform's own listener: TCP connections on one side, [`PlatformServer`] on the other.
+//! The platform's own listener: connections on one side, [`PlatformServer`] on the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,9 @@ use kaa_proto::platform::{LinkId, PlatformServer};
 use mio::Registry;
 use mio::event::Event;
 
+use super::channel::{Acceptor, Channel, Input};
 use super::door::Door;
-use super::socket::{Input, Socket};
+use super::socket::Socket;
 use super::tokens;
 
 /// How long a connection that ends may take to write what is left, and then to be closed by its
@@ -23,6 +25,7 @@ const CHUNK: usize = 16 * 1_024;
 #[derive(Debug)]
 pub(super) struct Links {
     door: Door,
+    acceptor: Acceptor,
     /// How many connections there can be.
     max_links: usize,
     /// Connections that the platform knows.
@@ -31,12 +34,14 @@ pub(super) struct Links {
     readable: BTreeSet<LinkId>,
     /// Connections that are over for the platform, and when they are closed at the latest.
     leaving: BTreeMap<LinkId, (Socket, Instant)>,
+    /// Connections whose TLS failed, and why, until somebody asks.
+    failures: VecDeque<(LinkId, String)>,
     buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Open {
-    socket: Socket,
+    channel: Box<dyn Channel>,
     /// Set when the platform has hung up: until when what is left can be written.
     flush_by: Option<Instant>,
 }
@@ -48,15 +53,18 @@ impl Links {
     /// The address cannot be listened on.
     pub(super) fn bind(
         addr: SocketAddr,
+        acceptor: Acceptor,
         registry: &Registry,
         max_links: usize,
     ) -> io::Result<Self> {
         Ok(Self {
             door: Door::bind(addr, registry, tokens::LISTENER)?,
+            acceptor,
             max_links,
             open: BTreeMap::new(),
             readable: BTreeSet::new(),
             leaving: BTreeMap::new(),
+            failures: VecDeque::new(),
             buffer: vec![0; CHUNK],
         })
     }
@@ -74,13 +82,16 @@ impl Links {
         let Some(id) = tokens::link(event.token()) else {
             return;
         };
-        let leaving = self.leaving.get_mut(&id).map(|(socket, _)| socket);
-        let open = self.open.get_mut(&id).map(|open| &mut open.socket);
-        if let Some(socket) = open.or(leaving) {
-            socket.handle_event(event);
-            if socket.is_readable() {
-                self.readable.insert(id);
-            }
+        let channel: &mut dyn Channel = if let Some(open) = self.open.get_mut(&id) {
+            &mut *open.channel
+        } else if let Some((socket, _)) = self.leaving.get_mut(&id) {
+            socket
+        } else {
+            return;
+        };
+        channel.handle_event(event);
+        if channel.is_readable() {
+            self.readable.insert(id);
         }
     }
 
@@ -97,7 +108,7 @@ impl Links {
                 if !server.wants_input(id) && open.flush_by.is_none() {
                     continue;
                 }
-                match open.socket.read(&mut self.buffer) {
+                match open.channel.read(&mut self.buffer) {
                     Input::Bytes(n) => {
                         let input = self.buffer.get(..n).unwrap_or_default();
                         server.handle_input(now, id, input);
@@ -127,10 +138,10 @@ impl Links {
         }
         let mut ended = Vec::new();
         for (&id, open) in &mut self.open {
-            let is_broken = flush(now, server, id, &mut open.socket).is_err();
+            let is_broken = flush(now, server, id, &mut *open.channel).is_err();
             let is_done = open
                 .flush_by
-                .is_some_and(|by| open.socket.is_flushed() || by <= now);
+                .is_some_and(|by| open.channel.is_flushed() || by <= now);
             if is_broken || is_done {
                 ended.push(id);
             }
@@ -139,6 +150,18 @@ impl Links {
             self.close(now, server, id);
         }
         self.leaving.retain(|_, (_, until)| *until > now);
+    }
+
+    /// Says goodbye to everybody, as far as that goes at once.
+    pub(super) fn finish(&mut self) {
+        for (_, open) in mem::take(&mut self.open) {
+            open.channel.finish();
+        }
+    }
+
+    /// A connection whose TLS failed, and why. Each comes once.
+    pub(super) fn poll_failure(&mut self) -> Option<(LinkId, String)> {
+        self.failures.pop_front()
     }
 
     /// Whether there is something to read at once.
@@ -173,10 +196,11 @@ impl Links {
                 return Err(format!("a connection was refused: there are {max} already"));
             }
             let id = server.handle_accepted(now);
-            match Socket::register(stream, registry, tokens::of_link(id)) {
-                Ok(socket) => {
+            let socket = Socket::register(stream, registry, tokens::of_link(id));
+            match socket.and_then(|socket| self.acceptor.accept(socket)) {
+                Ok(channel) => {
                     let flush_by = None;
-                    self.open.insert(id, Open { socket, flush_by });
+                    self.open.insert(id, Open { channel, flush_by });
                     self.readable.insert(id);
                 }
                 Err(error) => {
@@ -191,10 +215,11 @@ impl Links {
     /// Ends a connection for the platform. What the client still sends is taken for a while: a
     /// reset could destroy what was written last.
     fn close(&mut self, now: Instant, server: &mut PlatformServer, id: LinkId) {
-        let Some(Open { socket, .. }) = self.open.remove(&id) else {
+        let Some(Open { channel, .. }) = self.open.remove(&id) else {
             return;
         };
-        socket.finish();
+        let (socket, failure) = channel.finish();
+        self.failures.extend(failure.map(|cause| (id, cause)));
         server.handle_closed(now, id);
         self.readable.insert(id);
         self.leaving.insert(id, (socket, now + FAREWELL));
@@ -210,19 +235,17 @@ fn flush(
     now: Instant,
     server: &mut PlatformServer,
     id: LinkId,
-    socket: &mut Socket,
+    channel: &mut dyn Channel,
 ) -> io::Result<()> {
     loop {
-        if let Some(buffer) = socket.empty_buffer() {
-            if server.poll_transmit(id, buffer) == 0 {
-                return Ok(());
-            }
+        if let Some(buffer) = channel.empty_buffer() {
+            server.poll_transmit(id, buffer);
         }
-        match socket.write()? {
+        match channel.write()? {
             0 => return Ok(()),
             written => server.handle_written(now, id, written),
         }
-        if !socket.is_flushed() {
+        if !channel.is_flushed() {
             return Ok(());
         }
     }

@@ -1,6 +1,6 @@
 //! What a local platform tells the one who started it.
 
-use kaa_proto::platform::Event;
+use kaa_proto::platform::{Event, LinkId};
 
 /// Something to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +10,14 @@ pub enum News {
     Event(Event),
     /// The broker was reached and subscribed to: devices are heard from now on.
     Attached,
+    /// A connection is closed because TLS failed, mostly in the handshake: a certificate was
+    /// refused, or the client does not speak TLS.
+    TlsFailed {
+        /// The connection.
+        link: LinkId,
+        /// Why; without secrets.
+        cause: String,
+    },
     /// Something outside is in the way, such as a broker that cannot be reached or want of
     /// descriptors. It is tried again.
     Trouble(String),

@@ -4,6 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use kaa_proto::platform::PlatformOptions;
 
+use super::channel::Acceptor;
+#[cfg(feature = "tls")]
+use super::tls::LocalTls;
+
 /// How [`LocalPlatform`](super::LocalPlatform) listens. The default takes everybody on a free port
 /// of this machine.
 #[derive(Clone, Debug)]
@@ -12,6 +16,10 @@ pub struct LocalOptions {
     /// Where MQTT clients connect; port 0 picks a free one. Not used when attached to a broker.
     /// Default: `127.0.0.1:0`.
     pub listen: SocketAddr,
+    /// TLS for the MQTT clients; `None`: plain TCP. Uploads are plain HTTP in any case. Not used when
+    /// attached to a broker. Default: `None`.
+    #[cfg(feature = "tls")]
+    pub tls: Option<LocalTls>,
     /// Where binary data and files are uploaded over HTTP; `None`: nowhere. Default: `None`.
     pub http_listen: Option<SocketAddr>,
     /// How the platform behaves.
@@ -31,11 +39,23 @@ impl Default for LocalOptions {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            #[cfg(feature = "tls")]
+            tls: None,
             http_listen: None,
             platform: PlatformOptions::default(),
             seed: None,
             max_links: 10_000,
             max_upload: 64 << 20,
         }
+    }
+}
+
+impl LocalOptions {
+    pub(super) fn acceptor(&self) -> Acceptor {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return Acceptor::Tls(tls.clone());
+        }
+        Acceptor::Plain
     }
 }

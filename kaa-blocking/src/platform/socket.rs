@@ -7,6 +7,8 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::channel::{Channel, Input};
+
 /// A registered connection. Readiness is told once per change, so it is remembered here.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -19,17 +21,6 @@ pub(super) struct Socket {
     readable: bool,
     /// Whether writing may take something.
     writable: bool,
-}
-
-/// What reading gave.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Input {
-    /// That many bytes.
-    Bytes(usize),
-    /// Nothing yet.
-    Later,
-    /// The peer has closed its side, or the connection is broken.
-    End,
 }
 
 impl Socket {
@@ -51,17 +42,32 @@ impl Socket {
         })
     }
 
-    pub(super) fn handle_event(&mut self, event: &Event) {
+    /// Where to add bytes, behind those that wait already; the caller keeps them few.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.is_flushed() {
+            self.written = 0;
+            self.out.clear();
+        }
+        &mut self.out
+    }
+
+    /// Says that nothing more comes. The peer may be gone already.
+    pub(super) fn shut(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+impl Channel for Socket {
+    fn handle_event(&mut self, event: &Event) {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
     }
 
-    pub(super) const fn is_readable(&self) -> bool {
+    fn is_readable(&self) -> bool {
         self.readable
     }
 
-    /// Reads once.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Input {
+    fn read(&mut self, buffer: &mut [u8]) -> Input {
         match self.stream.read(buffer) {
             Ok(0) => Input::End,
             Ok(n) => Input::Bytes(n),
@@ -74,30 +80,15 @@ impl Socket {
         }
     }
 
-    /// The buffer to fill, if everything before was written.
-    pub(super) fn empty_buffer(&mut self) -> Option<&mut Vec<u8>> {
-        (self.written == self.out.len()).then(|| {
-            self.written = 0;
-            self.out.clear();
-            &mut self.out
-        })
+    fn empty_buffer(&mut self) -> Option<&mut Vec<u8>> {
+        self.is_flushed().then(|| self.buffer())
     }
 
-    /// Writes these bytes after what waits already; the caller keeps them few.
-    pub(super) fn append(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
-    }
-
-    /// Whether nothing waits to be written.
-    pub(super) fn is_flushed(&self) -> bool {
+    fn is_flushed(&self) -> bool {
         self.written == self.out.len()
     }
 
-    /// Writes as much as the connection takes; returns how many bytes.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    pub(super) fn write(&mut self) -> io::Result<usize> {
+    fn write(&mut self) -> io::Result<usize> {
         let before = self.written;
         while self.writable {
             let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) else {
@@ -114,8 +105,8 @@ impl Socket {
         Ok(self.written - before)
     }
 
-    /// Says that nothing more comes. The peer may be gone already.
-    pub(super) fn finish(&self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+    fn finish(self: Box<Self>) -> (Socket, Option<String>) {
+        self.shut();
+        (*self, None)
     }
 }

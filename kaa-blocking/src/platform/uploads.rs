@@ -9,10 +9,11 @@ use kaa_proto::platform::{UploadRequest, UploadResponse};
 use mio::Registry;
 use mio::event::Event;
 
+use super::channel::{Channel as _, Input};
 use super::door::Door;
 use super::host::Host;
 use super::http::{Reader, Step, response};
-use super::socket::{Input, Socket};
+use super::socket::Socket;
 use super::tokens;
 
 /// How many uploads there can be at a time; further ones are refused.
@@ -155,7 +156,7 @@ impl Upload {
         self.deadline = now + SILENCE;
         match self.reader.handle_input(input) {
             Step::More => {}
-            Step::Continue => self.socket.append(b"HTTP/1.1 100 Continue\r\n\r\n"),
+            Step::Continue => self.say(b"HTTP/1.1 100 Continue\r\n\r\n"),
             Step::Refused(status) => self.answer(now, status, None),
             Step::Complete(request) => {
                 let own = addr.to_string();
@@ -178,7 +179,11 @@ impl Upload {
     fn answer(&mut self, now: Instant, status: u16, location: Option<&str>) {
         self.is_answered = true;
         self.deadline = now + FAREWELL;
-        self.socket.append(&response(status, location));
+        self.say(&response(status, location));
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        self.socket.buffer().extend_from_slice(bytes);
     }
 
     /// Writes, and tells whether the connection goes on.
@@ -194,7 +199,7 @@ impl Upload {
         }
         if self.is_answered && self.socket.is_flushed() && !self.is_finished {
             self.is_finished = true;
-            self.socket.finish();
+            self.socket.shut();
         }
         true
     }

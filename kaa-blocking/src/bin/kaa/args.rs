@@ -32,14 +32,20 @@ pub(crate) enum Command {
 #[command(after_long_help = MORE)]
 pub(crate) struct PlatformArgs {
     /// Where MQTT clients connect; port 0 picks a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:1883")]
-    pub(crate) listen: String,
+    ///
+    /// Default: 127.0.0.1:1883; with --tls-cert 127.0.0.1:8883.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
 
     /// Serve through a broker at mqtt://HOST:PORT, as its client on kp1/#, instead of listening
     ///
     /// A broker that cannot be reached, or is lost, is tried again every second.
     #[arg(long, value_name = "URL", conflicts_with = "listen")]
     pub(crate) attach: Option<String>,
+
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 
     /// Start from this state and refuse unknown versions and tokens as the switches say
     #[arg(long, value_name = "FILE")]
@@ -91,12 +97,39 @@ pub(crate) struct PlatformArgs {
     pub(crate) control: Option<PathBuf>,
 
     /// Take uploads of binary data and files over HTTP; port 0 picks a free one
+    ///
+    /// Always plain HTTP, also with --tls-cert.
     #[arg(long, value_name = "ADDR")]
     pub(crate) http_listen: Option<String>,
 
     /// Print endpoint tokens whole; they are secrets
     #[arg(long)]
     pub(crate) show_tokens: bool,
+}
+
+/// TLS for MQTT clients. All files are PEM.
+#[cfg(feature = "tls")]
+#[derive(Args)]
+pub(crate) struct TlsArgs {
+    /// Speak TLS 1.2 or 1.3 with MQTT clients, and show them this certificate
+    ///
+    /// A PEM file; the certificates between it and the root follow it there. Uploads stay plain
+    /// HTTP.
+    #[arg(
+        long = "tls-cert",
+        value_name = "FILE",
+        requires = "key",
+        conflicts_with = "attach"
+    )]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The key of --tls-cert, as PEM: PKCS#8, SEC1 or PKCS#1, not encrypted
+    #[arg(long = "tls-key", value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Refuse clients that have no certificate of these authorities, a PEM file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// Shown after `kaa platform --help`.
@@ -116,15 +149,19 @@ JSON lines: an object with
   link         the number of the connection, if it happened on one
   appVersion, token
                the endpoint, if it concerns one; the token is shortened without --show-tokens
-  and the fields of the event. Three are of the program itself:
+  and the fields of the event. Four are of the program itself:
   listening    address, text; and uploads, an address, with --http-listen
   attached     url, text
+  tls-failed   link, cause: the connection is closed because TLS failed
   answer       to a line of standard input: verb, ok, then result (ok) or problem (not ok), and
                lines where there is more to say
 
 Try it with Mosquitto's clients:
   mosquitto_rr -V 311 -q 1 -t kp1/demo-v1/dcx/my-token/json/1 \\
     -e kp1/demo-v1/dcx/my-token/json/1/status -m '{\"temperature\": 21}'
+and with TLS, where ca.pem is the authority that signed server.pem for localhost:
+  kaa platform --tls-cert server.pem --tls-key server.key
+  mosquitto_rr --cafile ca.pem -h localhost -p 8883 -V 311 …
 
 In the background of a terminal, run it with `< /dev/null`.";
 

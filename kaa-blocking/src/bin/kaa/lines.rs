@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use kaa_blocking::platform::LocalPlatform;
-use kaa_proto::platform::{EVENT_SCHEMA, Event, Tokens};
+use kaa_proto::platform::{EVENT_SCHEMA, Event, LinkId, Tokens};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
@@ -80,6 +80,17 @@ impl Style {
             }
             _ => format!("{at:.3} {event}"),
         }
+    }
+
+    /// A connection is closed because TLS failed.
+    pub(crate) fn tls_failed(&self, link: LinkId, cause: &str) -> String {
+        let (event, link, cause) = ("tls-failed", json!(link.number()), json!(cause));
+        if self.is_json {
+            let fields = [("link".into(), link), ("cause".into(), cause)];
+            return self.own(event, fields.into_iter().collect());
+        }
+        let at = self.start.elapsed().as_secs_f64();
+        format!("{at:.3} link {link} {event} cause={cause}")
     }
 
     pub(crate) fn answer(&self, answer: &Answer) -> String {

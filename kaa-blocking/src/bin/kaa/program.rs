@@ -150,6 +150,7 @@ impl Program<'_> {
         match news {
             News::Event(event) => self.handle_event(&event),
             News::Attached => self.announce(Style::attached)?,
+            News::TlsFailed { link, cause } => self.print(self.style.tls_failed(link, &cause)),
             News::Trouble(problem) => complain(&problem),
             // Further kinds are for those who know them.
             _ => {}

@@ -7,10 +7,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use kaa_blocking::platform::{LocalOptions, LocalPlatform};
+#[cfg(feature = "tls")]
+use kaa_blocking::platform::{LocalTls, LocalTlsError};
 use kaa_proto::mqtt::Login;
 use kaa_proto::platform::{Fixture, Secret, Switches, User, UserState};
 
 use crate::args::PlatformArgs;
+#[cfg(feature = "tls")]
+use crate::args::TlsArgs;
 
 /// Whether the switches are asked for.
 pub(crate) fn wants_switches(args: &PlatformArgs) -> bool {
@@ -51,7 +55,18 @@ pub(crate) fn start(args: &PlatformArgs) -> Result<LocalPlatform, String> {
     }
     let mut users = users(args)?;
     let Some(url) = &args.attach else {
-        options.listen = address("--listen", &args.listen)?;
+        #[cfg(feature = "tls")]
+        let is_secure = {
+            options.tls = tls(&args.tls)?;
+            options.tls.is_some()
+        };
+        #[cfg(not(feature = "tls"))]
+        let is_secure = false;
+        let usual = match is_secure {
+            true => "127.0.0.1:8883",
+            false => "127.0.0.1:1883",
+        };
+        options.listen = address("--listen", args.listen.as_deref().unwrap_or(usual))?;
         options.platform.users = users;
         let listen = options.listen;
         return LocalPlatform::start(options)
@@ -73,6 +88,24 @@ fn uploads(args: &PlatformArgs) -> String {
     let addr = args.http_listen.as_ref();
     addr.map(|addr| format!(", with uploads on {addr}"))
         .unwrap_or_default()
+}
+
+/// What the files for TLS hold, if it is asked for.
+#[cfg(feature = "tls")]
+fn tls(args: &TlsArgs) -> Result<Option<LocalTls>, String> {
+    let (Some(cert), Some(key)) = (&args.cert, &args.key) else {
+        return Ok(None);
+    };
+    let ca = args.client_ca.as_ref();
+    let client_ca = ca.map(|path| read_bytes(path)).transpose()?;
+    let tls = LocalTls::from_pem(&read_bytes(cert)?, &read_bytes(key)?, client_ca.as_deref());
+    let at_fault = |error| match error {
+        LocalTlsError::NoCertificate | LocalTlsError::BadCertificate => cert,
+        LocalTlsError::NoClientCa | LocalTlsError::BadClientCa => ca.unwrap_or(cert),
+        LocalTlsError::NoKey | LocalTlsError::BadKey | LocalTlsError::KeyMismatch | _ => key,
+    };
+    let tls = tls.map_err(|error| format!("{}: {error}", at_fault(error).display()))?;
+    Ok(Some(tls))
 }
 
 fn fixture(path: &Path) -> Result<Fixture, String> {
@@ -116,4 +149,9 @@ fn address(option: &str, text: &str) -> Result<SocketAddr, String> {
 
 fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(feature = "tls")]
+fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
