@@ -1,4 +1,4 @@
-//! The local platform in the process: a thread that serves devices over TCP, or through a broker.
+//! The local platform in the process: a thread that serves devices over TCP or TLS, or through a broker.
 //!
 //! Exempt from semantic versioning, as [`kaa_proto::platform`] is. For tests and demonstrations;
 //! the program `kaa platform` is the same for other processes.
