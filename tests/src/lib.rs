@@ -17,4 +17,5 @@ pub mod ports;
 pub mod rig;
 pub mod scratch;
 pub mod sniffer;
+pub mod tls_end;
 pub mod wire_ids;
