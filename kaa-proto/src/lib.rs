@@ -73,6 +73,7 @@ pub mod software;
 pub mod telemetry;
 mod timers;
 pub mod topic;
+mod trace;
 pub mod upload;
 
 pub use qos::QoS;
