@@ -92,7 +92,7 @@ pub(super) fn notified(now: Instant, event: &Event) {
             next_dial,
         } => {
             macro_rules! tell {
-                ($level:ident) => {
+                ($level:ident, $words:literal) => {
                     event!(
                         "link",
                         $level,
@@ -100,14 +100,14 @@ pub(super) fn notified(now: Instant, event: &Event) {
                         cause = %error,
                         was = name_of(*was),
                         next_dial_ms = next_dial.map(|at| millis(now, at)),
-                        "lost"
+                        $words
                     )
                 };
             }
             match error.needs_operator() {
-                true => tell!(ERROR),
-                false if *error == LinkError::Closed => tell!(INFO),
-                false => tell!(WARN),
+                true => tell!(ERROR, "lost, a person has to act"),
+                false if *error == LinkError::Closed => tell!(INFO, "closed"),
+                false => tell!(WARN, "lost"),
             }
         }
         // Told by themselves, with more.
