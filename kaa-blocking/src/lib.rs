@@ -46,6 +46,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `platform` | the local platform in the process (`platform::LocalPlatform`); exempt from semver |
+//! | `tracing` | spans and events of the core: see "Tracing" in `kaa_proto` |
 //! | `cli` | the program `kaa` |
 
 mod client;

@@ -54,6 +54,11 @@ pub(crate) struct Span {
     span: Option<Box<tracing::Span>>,
 }
 
+/// There is one with each request: without the feature it takes nothing.
+const _: () = assert!(size_of::<Span>() <= size_of::<usize>());
+#[cfg(not(feature = "tracing"))]
+const _: () = assert!(size_of::<Span>() == 0);
+
 /// Until this is dropped, what is told belongs to the span.
 #[must_use]
 pub(crate) struct Entered {
