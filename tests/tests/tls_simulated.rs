@@ -239,9 +239,11 @@ fn once(device: &Endpoint) -> Ticket<impl kaa_proto::request::Request<Response =
 
 fn causes(events: &mut kaa_proto::client::LinkEvents) -> Vec<LinkError> {
     std::iter::from_fn(|| events.try_next())
-        .filter_map(|event| match event {
-            Event::LinkLost { error, .. } => Some(error),
-            _ => None,
+        .filter_map(|event| {
+            let Event::LinkLost { error, .. } = event else {
+                return None;
+            };
+            Some(error)
         })
         .collect()
 }
