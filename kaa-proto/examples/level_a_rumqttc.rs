@@ -8,9 +8,8 @@ use futures_util::{StreamExt as _, stream::unfold};
 use kaa_proto::endpoint::{CommandKey, Endpoint, EndpointOptions, Event, Filter, Observation};
 use kaa_proto::names::{CommandType, EndpointName};
 use kaa_proto::{commands::CommandResult, config, metadata, telemetry::Sample};
-use rumqttc::{
-    AsyncClient, Event::Incoming, MqttOptions, Packet, QoS, SubscribeReasonCode::Failure,
-};
+use rumqttc::{AsyncClient, MqttOptions, Packet, QoS, SubscribeFilter};
+use rumqttc::{Event::Incoming, SubscribeReasonCode::Failure};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -29,8 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     endpoint.submit(now, &Sample::new(serde_json::json!({"temperature": 21})))?;
     loop {
         let (client, link) = AsyncClient::new(mqtt.clone(), 128); // holds nothing of an old link
-        // A stream, because a `poll` that is given up half-way may lose packets.
-        let mut link = pin!(unfold(link, async |mut it| Some((it.poll().await, it))));
+        let mut link = pin!(unfold(link, async |mut m| Some((m.poll().await, m)))); // cancel-safe
         let mut asked = Vec::new(); // what the SUBSCRIBE asks for that is not answered yet
         loop {
             let now = Instant::now();
@@ -49,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
             if asked.is_empty() {
                 while let Some(Filter::Subscribe(filter)) = endpoint.poll_filter(now) {
-                    asked.push(rumqttc::SubscribeFilter::new(filter, QoS::AtLeastOnce));
+                    asked.push(SubscribeFilter::new(filter, QoS::AtLeastOnce));
                 }
                 let _ = client.try_subscribe_many(asked.clone()); // there is always room for it
             }

@@ -8,21 +8,79 @@
     reason = "a helper that cannot go on fails its test"
 )]
 
-mod device;
-
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use device::{PATIENCE, name, wait_for};
-use kaa_blocking::names::CommandType;
+use kaa_blocking::names::{CommandType, EndpointName};
 use kaa_blocking::platform::{LocalOptions, LocalPlatform, News};
 use kaa_proto::platform::EventKind;
 use kaa_tests::mosquitto::Mosquitto;
 use serde_json::json;
+
+/// How long anything may take before the test has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn the_example_has_fewer_than_80_lines() {
+    let example = include_str!("../../kaa-proto/examples/level_a_rumqttc.rs");
+    assert!(example.lines().count() < 80);
+    assert!(example.lines().all(|line| line.len() <= 100));
+}
+
+#[test]
+fn the_example_is_served_in_full_and_breaks_no_rule() {
+    let broker = Mosquitto::start().unwrap();
+    let platform = attach(&broker);
+    // Larger than what rumqttc takes by default.
+    let large = json!({"key": "v".repeat(20_000)});
+    platform.set_configuration(&name(), None, large).unwrap();
+    let _example = Example::run(broker.port());
+
+    let mut seen = Seen::default();
+    wait_for(&platform, |kind| {
+        seen.note(kind);
+        seen.is_all()
+    });
+    let state = platform.state(&name()).unwrap();
+    assert_eq!(state.last_sample, Some(json!({"temperature": 21})));
+    let configuration = &state.configurations[""];
+    let reported = configuration.reported.as_ref().unwrap();
+    let assigned = configuration.assigned.as_ref().unwrap();
+    assert_eq!(reported.config_id, assigned.config_id);
+    answers_a_command(&platform);
+
+    platform.stop();
+    assert_eq!(seen.broken, Vec::<String>::new());
+    let left = platform.events(Duration::ZERO);
+    assert_eq!(left.filter(|event| is_broken(&event.kind)).count(), 0);
+}
+
+#[test]
+fn the_example_observes_again_when_its_broker_is_back() {
+    let mut broker = Mosquitto::start().unwrap();
+    let platform = attach(&broker);
+    let door = Door::to(broker.port());
+    let _example = Example::run(door.port);
+    wait_for_observations(&platform);
+
+    // The platform is to be back first: a broker alone swallows what devices publish.
+    door.set_open(false);
+    broker.stop().unwrap();
+    broker.restart().unwrap();
+    while !matches!(
+        platform.news(PATIENCE).expect("it is attached again"),
+        News::Attached
+    ) {}
+    door.set_open(true);
+
+    wait_for_observations(&platform);
+    answers_a_command(&platform);
+}
 
 /// The example as a process, ended when this is dropped.
 struct Example(Child);
@@ -95,17 +153,80 @@ fn attach(broker: &Mosquitto) -> LocalPlatform {
     platform
 }
 
-/// What the device does on its own accord comes in the order in which it submitted it.
+/// What the platform saw of the example.
+#[derive(Default)]
+struct Seen {
+    sample: bool,
+    metadata: bool,
+    commands: bool,
+    applied: bool,
+    broken: Vec<String>,
+}
+
+impl Seen {
+    fn note(&mut self, kind: &EventKind) {
+        self.sample |= matches!(kind, EventKind::Telemetry { samples: 1, .. });
+        self.metadata |= matches!(kind, EventKind::MetadataRead { .. });
+        self.commands |= observes_reboot(kind);
+        self.applied |= matches!(kind, EventKind::ConfigApplied { .. });
+        if is_broken(kind) {
+            self.broken.push(format!("{kind:?}"));
+        }
+    }
+
+    fn is_all(&self) -> bool {
+        self.sample && self.metadata && self.commands && self.applied
+    }
+}
+
+fn is_broken(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Breach { .. } | EventKind::Refused { .. })
+}
+
+fn observes_reboot(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::CommandsRequested { command_type: Some(name), observe: Some(true), .. } if name == "reboot")
+}
+
 fn wait_for_observations(platform: &LocalPlatform) {
     let (mut commands, mut configuration) = (false, false);
-    wait_for(platform, |kind| {
-        match kind {
-            EventKind::CommandsRequested { command_type: Some(name), observe: Some(true), .. } => {
-                commands |= name == "reboot";
+    let of_configuration = |kind: &EventKind| {
+        matches!(
+            kind,
+            EventKind::ConfigRequested {
+                observe: Some(true),
+                ..
             }
-            EventKind::ConfigRequested { observe: Some(true), .. } => configuration = true,
-            _ => {}
-        }
+        )
+    };
+    let both = |kind: &EventKind| {
+        commands |= observes_reboot(kind);
+        configuration |= of_configuration(kind);
         commands && configuration
-    });
+    };
+    wait_for(platform, both);
+}
+
+fn answers_a_command(platform: &LocalPlatform) {
+    let reboot = CommandType::new("reboot").unwrap();
+    let invoked = platform.command(&name(), &reboot, None).unwrap();
+    wait_for(
+        platform,
+        |kind| matches!(kind, EventKind::CommandResult { id, known: true, status_code: 200, .. } if *id == invoked),
+    );
+}
+
+fn name() -> EndpointName {
+    EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap()
+}
+
+/// Reads events until one `is_it`.
+fn wait_for(platform: &LocalPlatform, mut is_it: impl FnMut(&EventKind) -> bool) {
+    let mut seen = Vec::new();
+    for event in platform.events(PATIENCE) {
+        if is_it(&event.kind) {
+            return;
+        }
+        seen.push(event.to_string());
+    }
+    panic!("it did not happen; what did: {seen:#?}");
 }
