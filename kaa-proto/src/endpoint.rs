@@ -1,67 +1,4 @@
-//! Level A: the Kaa machine of one endpoint, over (topic, payload), for people who bring their
-//! own MQTT client.
-//!
-//! [`Endpoint`] queues requests, gives them IDs, tells what to subscribe to and what to publish,
-//! matches answers, keeps observations alive and commands from being run twice. It does no I/O
-//! and reads no clock. A [`Connection`](crate::connection) does all this for many endpoints and
-//! the MQTT session too; use an endpoint alone only to run over an MQTT client of your own.
-//!
-//! # What the host does
-//!
-//! * When its MQTT session is up: [`handle_link_up`](Endpoint::handle_link_up); when it is lost:
-//!   [`handle_link_down`](Endpoint::handle_link_down). Sessions are clean: nothing is assumed to
-//!   be subscribed on a new one.
-//! * Each received PUBLISH: [`handle_message`](Endpoint::handle_message).
-//!   [`topic::address`](crate::topic::address) tells which of many endpoints it is for.
-//! * At [`poll_timeout`](Endpoint::poll_timeout), or later:
-//!   [`handle_timeout`](Endpoint::handle_timeout).
-//! * After each of these, and after each verb: drain [`poll_record`](Endpoint::poll_record) (if
-//!   durable), [`poll_filter`](Endpoint::poll_filter), [`poll_message`](Endpoint::poll_message),
-//!   [`poll_event`](Endpoint::poll_event), until a whole round gives nothing; then read what there
-//!   is for the application.
-//! * Each [`Message`] is published once, at its QoS, not retained. If it has QoS 1, its PUBACK is
-//!   told by [`handle_acknowledged`](Endpoint::handle_acknowledged). If the MQTT client refuses
-//!   it: [`handle_not_sent`](Endpoint::handle_not_sent). The MQTT client must not send it again
-//!   on a new link by itself: the endpoint decides that.
-//! * Each [`Filter`] is subscribed to at QoS 1 (or what there is), and its SUBACK told by
-//!   [`handle_filter`](Endpoint::handle_filter).
-//!
-//! ```
-//! use std::time::{Duration, Instant};
-//! use kaa_proto::endpoint::{Endpoint, EndpointOptions, Event, Subscriptions};
-//! use kaa_proto::names::EndpointName;
-//! use kaa_proto::telemetry::Sample;
-//!
-//! let now = Instant::now();
-//! let name = EndpointName::parse("demo-v1", "JTjdbENzHh")?;
-//! let options = EndpointOptions::default().subscriptions(Subscriptions::None);
-//! let mut endpoint = Endpoint::new(name, options.into(), 1);
-//! endpoint.handle_link_up(now);
-//!
-//! let id = endpoint.submit(now, &Sample::new(serde_json::json!({"temperature": 21})))?;
-//! let message = endpoint.poll_message(now).expect("the link is up");
-//! assert_eq!(message.topic, "kp1/demo-v1/dcx/JTjdbENzHh/json/1");
-//! assert_eq!(&message.payload[..], br#"{"temperature":21}"#);
-//!
-//! endpoint.handle_message(now, "kp1/demo-v1/dcx/JTjdbENzHh/json/1/status", b"");
-//! assert!(matches!(
-//!     endpoint.poll_event(),
-//!     Some(Event::Completed { id: done, outcome: Ok(_) }) if done == id
-//! ));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! # The life of a request
-//!
-//! ```text
-//!  submit ──▶ queued ──▶ emitted ──▶ sent ──▶ Completed (confirmed, rejected, unanswered …)
-//!               ▲           │          │
-//!               └───────────┴──────────┘ link lost: back to its place, if it may be sent again
-//! ```
-//!
-//! Order: control before bulk; within the bulk class in submit order; within the control class
-//! in submit order for each extension instance, so that a write that waits for its predecessor
-//! never holds back a command result.
+#![doc = include_str!("endpoint/hosts.md")]
 
 mod answer;
 mod event;
@@ -365,7 +302,9 @@ impl Endpoint {
         unfinished
     }
 
-    /// The MQTT session is up, and nothing is subscribed on it yet.
+    /// The MQTT session is up, and nothing is subscribed on it yet. Observations are asked for
+    /// again. Ignored while the link is up already: the loss of the session before must have been
+    /// told by [`handle_link_down`](Self::handle_link_down).
     pub fn handle_link_up(&mut self, now: Instant) {
         self.advance(now);
         if std::mem::replace(&mut self.link_up, true) {
@@ -382,7 +321,8 @@ impl Endpoint {
     }
 
     /// The MQTT session is lost. What may be sent again goes back to its place in the queue,
-    /// with its ID; the rest of what was sent ends as [`Failure::OutcomeUnknown`].
+    /// with its ID; the rest of what was sent ends as [`Failure::OutcomeUnknown`]. From now on the
+    /// host's MQTT client must not send any of it by itself. Ignored while the link is down.
     pub fn handle_link_down(&mut self, now: Instant) {
         let now = self.advance(now);
         if !std::mem::replace(&mut self.link_up, false) {
@@ -418,7 +358,8 @@ impl Endpoint {
         }
     }
 
-    /// A message arrived. Anything may: what cannot be used is counted and ignored.
+    /// A message arrived. Anything may: what cannot be used is counted and ignored, echoes of own
+    /// requests and second deliveries too. The host leaves out retained ones.
     pub fn handle_message(&mut self, now: Instant, topic: &str, payload: &[u8]) -> Disposition {
         match Topic::parse(topic) {
             Ok(topic) => self.handle_topic(now, &topic, payload),
@@ -426,8 +367,9 @@ impl Endpoint {
         }
     }
 
-    /// What became of a subscription. The host's answer may come late or never: after
-    /// `answer_within` the endpoint goes on without it.
+    /// What became of a subscription: the SUBACK, or that it could not be made. The host's answer
+    /// may come late or never: after `answer_within` the endpoint goes on without it. `filter` is
+    /// the text of [`Filter::Subscribe`]; one that is not asked for is ignored.
     pub fn handle_filter(&mut self, now: Instant, filter: &str, outcome: FilterOutcome) {
         self.advance(now);
         if !self.filters.handle(filter) {
@@ -439,7 +381,8 @@ impl Endpoint {
         }
     }
 
-    /// The time has come that [`poll_timeout`](Self::poll_timeout) named.
+    /// The time has come that [`poll_timeout`](Self::poll_timeout) named. It may be called at any
+    /// time: what is not due stays.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         for space in self.spaces.values_mut() {
@@ -467,14 +410,16 @@ impl Endpoint {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next, or later. Every other
+    /// call may change it. `None`: there is nothing to wait for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let rests = self.spaces.values().filter_map(IdSpace::poll_timeout);
         rests.chain(self.timers.next()).min()
     }
 
-    /// The next subscription to make or to take back. None while the link is down.
+    /// The next subscription to make or to take back. `None` while the link is down. What is taken
+    /// back comes after [`close`](Self::close) only.
     pub fn poll_filter(&mut self, now: Instant) -> Option<Filter> {
         let now = self.advance(now);
         if !self.link_up {

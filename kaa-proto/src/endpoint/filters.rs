@@ -38,6 +38,16 @@ pub enum FilterOutcome {
     Refused,
 }
 
+/// Whether it was granted, as MQTT clients usually tell it.
+impl From<bool> for FilterOutcome {
+    fn from(is_granted: bool) -> Self {
+        match is_granted {
+            true => Self::Granted,
+            false => Self::Refused,
+        }
+    }
+}
+
 /// What a request needs: the extension and the pattern of its resource, or all of the extension.
 pub(super) type GroupKey = (Extension, Option<&'static str>);
 

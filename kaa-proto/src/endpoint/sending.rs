@@ -24,7 +24,11 @@ pub(crate) struct Outgoing {
 }
 
 impl Endpoint {
-    /// The next message to be published. Its time for an answer runs from now.
+    /// The next message to be published: at once, in this order. Its time for an answer runs from
+    /// now, so a host polls only while its MQTT client has room. `None` while the link is down, a
+    /// subscription is not answered, or [`EndpointOptions::max_in_flight`] is reached.
+    ///
+    /// [`EndpointOptions::max_in_flight`]: super::EndpointOptions::max_in_flight
     pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
         let mut topic = String::new();
         let Outgoing { key, payload, qos } = self.next_message(now, &mut topic)?;
@@ -37,7 +41,8 @@ impl Endpoint {
         })
     }
 
-    /// PUBACK came for a message.
+    /// PUBACK came for a message of QoS 1. It confirms requests with [`Confirm::Acknowledged`] and
+    /// means nothing to others. One that comes twice or too late is ignored.
     pub fn handle_acknowledged(&mut self, now: Instant, key: MessageKey) {
         let now = self.advance(now);
         let id = key.request();
