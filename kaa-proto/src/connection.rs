@@ -340,8 +340,9 @@ impl Connection {
     }
 
     /// Changes user name and password for the next link, and cuts the wait before it: also that
-    /// after a link that still waits for CONNACK, if it fails. No endpoint stays suspended from
-    /// the next link on. A link that is up stays.
+    /// after a link that still waits for CONNACK, if it fails. From the next link on no endpoint
+    /// is suspended, and a search for one that gets the link dropped is over. A link that is up
+    /// stays.
     ///
     /// # Errors
     /// [`InvalidOptions::Session`] if one of them is too long; nothing is changed then.

@@ -96,7 +96,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::filters::Filters;
-use self::flight::{Entry, Flight, Owner, Stage};
+use self::flight::{Entry, Flight, Flights, Owner, Stage};
 use self::ids::IdSpace;
 use self::ledger::Ledger;
 use self::observe::{Reading, Standing};
@@ -126,7 +126,7 @@ pub struct Endpoint {
     now: Option<Instant>,
     queue: Queue,
     /// What was given out and has not ended, by request.
-    flights: BTreeMap<RequestId, Flight>,
+    flights: Flights,
     /// The request IDs in use, for each extension instance.
     spaces: BTreeMap<Extension, IdSpace>,
     filters: Filters,
@@ -214,7 +214,7 @@ impl Endpoint {
             closed: false,
             now: None,
             queue: Queue::default(),
-            flights: BTreeMap::new(),
+            flights: Flights::default(),
             spaces: BTreeMap::new(),
             filters: Filters::default(),
             standing: BTreeMap::new(),
@@ -257,10 +257,7 @@ impl Endpoint {
     /// How many requests are sent and not yet confirmed.
     #[must_use]
     pub fn in_flight_len(&self) -> usize {
-        self.flights
-            .values()
-            .filter(|flight| flight.stage != Stage::Listening)
-            .count()
+        self.flights.open_len()
     }
 
     /// Whether nothing is queued and nothing is in flight. Observations that stand do not count.
@@ -280,7 +277,7 @@ impl Endpoint {
             .retain(|timer| !matches!(timer, Timer::Refresh(_)));
         let ours = |entry: &Entry| matches!(entry.owner, Owner::Observation(_) | Owner::Nobody);
         let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
-        let flights = self.flights.values().map(|flight| &flight.entry);
+        let flights = self.flights.iter().map(|(_, flight)| &flight.entry);
         let own: Vec<_> = queued.chain(flights).filter(|entry| ours(entry)).collect();
         let own: Vec<_> = own.iter().map(|entry| entry.id).collect();
         for id in own {
@@ -350,7 +347,7 @@ impl Endpoint {
         self.standing.clear();
         self.filters.withdraw();
         let queued: Vec<_> = self.queue.drain().collect();
-        let flights = std::mem::take(&mut self.flights).into_values();
+        let flights = self.flights.drain();
         let open = flights.filter(|flight| flight.stage != Stage::Listening);
         let mut entries: Vec<_> = open.map(Flight::into_entry).chain(queued).collect();
         entries.sort_by_key(|entry| entry.id);
@@ -389,11 +386,8 @@ impl Endpoint {
         for filter in self.filters.asked() {
             self.timers.clear(Timer::Filter(filter.clone()));
         }
-        let gone: Vec<_> = self
-            .flights
-            .iter()
-            .map(|(&id, flight)| (id, flight.stage))
-            .collect();
+        let flights = self.flights.iter();
+        let gone: Vec<_> = flights.map(|(id, flight)| (id, flight.stage)).collect();
         for (id, stage) in gone {
             match stage {
                 Stage::Emitted => self.put_back(id),
@@ -532,7 +526,7 @@ impl fmt::Debug for Endpoint {
             .field("name", &self.name)
             .field("link_up", &self.link_up)
             .field("queued", &self.queue.len())
-            .field("in_flight", &self.flights.len())
+            .field("in_flight", &self.in_flight_len())
             .field("observations", &self.standing.len())
             .finish_non_exhaustive()
     }

@@ -56,7 +56,7 @@ pub(crate) struct Suspects<K> {
     suspended: BTreeSet<K>,
     /// When the suspended ones are tried again.
     retries: Timers<K>,
-    /// Whether they are all let speak on the next link.
+    /// Whether all are let speak on the next link, whatever is known of them.
     is_forgiving: bool,
     /// Searches in a row that found the link at fault.
     false_alarms: u32,
@@ -78,7 +78,8 @@ enum Stage<K> {
     },
     /// The cleared and the tried may speak.
     ///
-    /// Exits: `Calm` when nobody waits any more, or when the link is found at fault.
+    /// Exits: `Calm` when nobody waits any more, when the link is found at fault, and when all are
+    /// forgiven.
     Search(Search<K>),
     /// All may speak but the suspended others.
     ///
@@ -177,11 +178,11 @@ impl<K: Copy + Ord> Suspects<K> {
         }
     }
 
-    /// The next link is unlike the ones before: nobody stays suspended on it.
+    /// The next link is unlike the ones before: nobody is searched for nor suspended on it.
     pub(crate) fn forgive(&mut self) {
         self.is_forgiving = true;
         if !self.is_up {
-            self.resume_all();
+            self.start_over();
         }
     }
 
@@ -206,9 +207,9 @@ impl<K: Copy + Ord> Suspects<K> {
         kicked: bool,
         all: impl Iterator<Item = K>,
     ) {
-        self.judge_death(now, kicked, all);
-        if self.is_forgiving {
-            self.resume_all();
+        match self.is_forgiving {
+            true => self.start_over(),
+            false => self.judge_death(now, kicked, all),
         }
     }
 
@@ -281,9 +282,16 @@ impl<K: Copy + Ord> Suspects<K> {
         self.spoke.clear();
     }
 
-    /// Without a link nobody is on probation.
-    fn resume_all(&mut self) {
+    /// What was learned on the links before counts for nothing. There is no link.
+    fn start_over(&mut self) {
         self.is_forgiving = false;
+        self.is_up = false;
+        self.proved_at = None;
+        self.false_alarms = 0;
+        match self.stage {
+            Stage::Search(_) => self.end_search(),
+            Stage::Calm { .. } | Stage::Probation(_) => self.stage = Stage::Calm { kicks: 0 },
+        }
         for key in std::mem::take(&mut self.suspended) {
             self.retries.clear(key);
             self.verdicts.push_back(Verdict::Resumed(key));

@@ -18,14 +18,14 @@ impl Endpoint {
 
     /// Ends a request that is in flight.
     pub(super) fn end_flight(&mut self, now: Instant, id: RequestId, outcome: Outcome, rest: Rest) {
-        if let Some(Flight { entry, .. }) = self.flights.remove(&id) {
+        if let Some(Flight { entry, .. }) = self.flights.remove(id) {
             self.end(now, &entry, outcome, rest);
         }
     }
 
     /// `answer_within` is over.
     pub(super) fn handle_no_answer(&mut self, now: Instant, id: RequestId) {
-        let Some(Flight { entry, stage, .. }) = self.flights.remove(&id) else {
+        let Some(Flight { entry, stage, .. }) = self.flights.remove(id) else {
             return;
         };
         match stage {
@@ -84,8 +84,8 @@ impl Endpoint {
             return self.queue.remove(id);
         }
         let open = |flight: &Flight| flight.stage != Stage::Listening && ours(&flight.entry);
-        match self.flights.get(&id).is_some_and(open) {
-            true => self.flights.remove(&id).map(Flight::into_entry),
+        match self.flights.get(id).is_some_and(open) {
+            true => self.flights.remove(id).map(Flight::into_entry),
             false => None,
         }
     }
