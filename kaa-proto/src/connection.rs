@@ -99,7 +99,7 @@ pub use event::{Event, Stray};
 pub use link::{Demand, LinkId, LinkState};
 pub use options::{InvalidOptions, Options};
 pub use slab::EndpointKey;
-pub use statistics::Statistics;
+pub use statistics::{Losses, Statistics};
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -115,7 +115,7 @@ use self::slab::Slab;
 use self::subscriptions::Subscribing;
 use self::suspects::Suspects;
 use crate::backoff::Backoff;
-use crate::endpoint::{Endpoint, MessageKey, Record};
+use crate::endpoint::{self, Endpoint, MessageKey, Record};
 use crate::mqtt::{Login, Session};
 use crate::names::EndpointName;
 use crate::rng::Rng;
@@ -159,8 +159,8 @@ pub struct Connection {
     /// Sums over all endpoints.
     totals: Totals,
     refill: Refill,
-    /// How the requests of removed endpoints ended.
-    retired: Outcomes,
+    /// What removed endpoints counted.
+    retired: endpoint::Statistics,
     /// Whether an endpoint was ever removed: later ones spread their request IDs.
     has_removed: bool,
     /// There from `close` on.
@@ -256,7 +256,7 @@ impl Connection {
             records: VecDeque::new(),
             totals: Totals::default(),
             refill: Refill::new(window),
-            retired: Outcomes::default(),
+            retired: endpoint::Statistics::default(),
             has_removed: false,
             closing: None,
             is_finished: false,
@@ -313,18 +313,6 @@ impl Connection {
     /// The endpoints, in the order of their keys.
     pub fn endpoints(&self) -> impl Iterator<Item = (EndpointKey, &Endpoint)> {
         self.slots.iter().map(|(key, slot)| (key, &slot.endpoint))
-    }
-
-    /// What it has seen.
-    #[must_use]
-    pub fn statistics(&self) -> Statistics {
-        let mut statistics = self.statistics.clone();
-        statistics.dials = self.link.id().number();
-        statistics.failures_in_a_row = self.link.failures();
-        if let Some(session) = &self.session {
-            statistics.traffic = statistics::sum(statistics.traffic, session.traffic());
-        }
-        statistics
     }
 
     /// The account of [`close`](Self::close), as soon as every request has ended.

@@ -154,6 +154,11 @@ impl<K: Copy + Ord> Suspects<K> {
         !self.muted.contains(&key) && (on_probation || !self.suspended.contains(&key))
     }
 
+    /// How many are suspended, those on probation included.
+    pub(crate) fn suspended_len(&self) -> usize {
+        self.suspended.len()
+    }
+
     /// A new endpoint: in a search it waits like the others.
     pub(crate) fn add(&mut self, key: K) {
         if let Stage::Search(search) = &mut self.stage {

@@ -7,7 +7,7 @@ use super::event::Event;
 use super::link::{Demand, LinkId, LinkState, Loss};
 use super::slab::EndpointKey;
 use super::suspects::Verdict;
-use super::{Connection, Deadline, statistics};
+use super::{Connection, Deadline};
 use crate::mqtt::Session;
 
 impl Connection {
@@ -53,6 +53,7 @@ impl Connection {
             mut was,
             next_dial,
         } = loss;
+        self.statistics.losses.count(&error);
         if was == LinkState::Up {
             let kicked = matches!(error, LinkError::Eof | LinkError::Transport(_));
             self.statistics.links_lost += 1;
@@ -72,6 +73,7 @@ impl Connection {
     /// We end the link.
     pub(super) fn handle_goodbye(&mut self, now: Instant) {
         self.take_down(now, false);
+        self.statistics.losses.count(&LinkError::Closed);
         self.notify(Event::LinkLost {
             link: self.link.id(),
             error: LinkError::Closed,
@@ -131,13 +133,6 @@ impl Connection {
                 slot.endpoint.handle_link_down(now);
             }
             self.touch(key);
-        }
-    }
-
-    fn drop_session(&mut self) {
-        if let Some(session) = self.session.take() {
-            let traffic = &mut self.statistics.traffic;
-            *traffic = statistics::sum(*traffic, session.traffic());
         }
     }
 
