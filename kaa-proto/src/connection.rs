@@ -145,6 +145,8 @@ pub struct Connection {
     timers: Timers<Deadline>,
     /// Endpoints to be told of the link, as fast as the output goes; none without a link.
     arrivals: VecDeque<EndpointKey>,
+    /// Endpoints that were told of the link and have to observe again; none without a link.
+    observing: VecDeque<EndpointKey>,
     /// Endpoints that may want to subscribe to something. Nobody is there twice.
     filtering: VecDeque<EndpointKey>,
     subscribing: Subscribing,
@@ -196,6 +198,8 @@ enum Deadline {
     SubAck(u64),
     /// More endpoints are told of the link.
     Arrivals,
+    /// More endpoints observe again.
+    Observing,
     /// Acknowledgements stay away; what is free of the window is used.
     Refill,
     /// Flushing is over.
@@ -248,6 +252,7 @@ impl Connection {
             suspects,
             timers: Timers::default(),
             arrivals: VecDeque::new(),
+            observing: VecDeque::new(),
             filtering: VecDeque::new(),
             subscribing: Subscribing::default(),
             eventful: VecDeque::new(),
@@ -438,7 +443,7 @@ impl Connection {
                 Deadline::Removal(key) => self.discard(now, key),
                 Deadline::SubAck(number) => self.handle_no_suback(now, number),
                 Deadline::Refill => self.refill.lapse(),
-                Deadline::Arrivals => {}
+                Deadline::Arrivals | Deadline::Observing => {}
                 Deadline::Close => self.wind_up(now),
             }
         }

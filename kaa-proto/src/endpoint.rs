@@ -360,19 +360,33 @@ impl Endpoint {
         unfinished
     }
 
-    /// The MQTT session is up, and nothing is subscribed on it yet.
+    /// The MQTT session is up, and nothing is subscribed on it yet. Everything that is observed is
+    /// asked for again.
     pub fn handle_link_up(&mut self, now: Instant) {
+        self.handle_link_up_unobserved(now);
+        self.observe_again(now);
+    }
+
+    /// As [`handle_link_up`](Self::handle_link_up); what is observed is asked for by
+    /// [`observe_again`](Self::observe_again), when its turn has come.
+    pub(crate) fn handle_link_up_unobserved(&mut self, now: Instant) {
         self.advance(now);
         if std::mem::replace(&mut self.link_up, true) {
             return;
         }
-        self.filters.reset();
-        let standing: Vec<_> = self.standing.keys().cloned().collect();
-        for observation in standing {
-            if let Some(standing) = self.standing.get_mut(&observation) {
-                standing.is_live = false;
+        // Only what is needed now is subscribed to, not what was needed once.
+        self.filters = Filters::default();
+        let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
+        let listening = self.flights.iter().map(|(_, flight)| &flight.entry);
+        for entry in queued.chain(listening) {
+            if entry.request.with_id {
+                self.filters
+                    .need(self.options.subscriptions, &self.name, &group(entry));
             }
-            self.issue(&observation);
+        }
+        for standing in self.standing.values_mut() {
+            standing.is_live = false;
+            standing.is_asked = false;
         }
     }
 

@@ -115,12 +115,14 @@ impl Connection {
     /// Endpoints learn that the link is down, and what belonged to it is forgotten.
     fn take_down(&mut self, now: Instant, kicked: bool) {
         self.arrivals.clear();
+        self.observing.clear();
         self.filtering.clear();
         self.schedule.clear();
         for number in self.subscribing.clear() {
             self.timers.clear(Deadline::SubAck(number));
         }
         self.timers.clear(Deadline::Arrivals);
+        self.timers.clear(Deadline::Observing);
         self.timers.clear(Deadline::Refill);
         let all = self.slots.iter().map(|(key, _)| key);
         self.suspects.handle_link_down(now, kicked, all);

@@ -56,11 +56,11 @@ enum State {
     Wanted,
     /// Given to the host.
     ///
-    /// Exits: `Settled` with its answer; `Wanted` on a new link.
+    /// Exits: `Settled` with its answer; gone on a new link.
     Asked,
     /// Answered.
     ///
-    /// Exits: `Wanted` on a new link.
+    /// Exits: gone on a new link.
     Settled,
     /// To be taken back.
     ///
@@ -87,14 +87,6 @@ impl Filters {
         filters
             .iter()
             .all(|filter| self.states.get(filter) == Some(&State::Settled))
-    }
-
-    /// A new link knows nothing of what was subscribed before.
-    pub(super) fn reset(&mut self) {
-        self.states.retain(|_, state| *state != State::Unwanted);
-        for state in self.states.values_mut() {
-            *state = State::Wanted;
-        }
     }
 
     /// Takes all back.
@@ -242,10 +234,6 @@ mod tests {
         assert!(filters.handle(&asked[0]) && !filters.is_settled(&key));
         assert!(filters.handle(&asked[1]) && filters.is_settled(&key));
         assert!(!filters.handle(&asked[1]), "answered twice");
-        filters.reset();
-        assert!(!filters.is_settled(&key));
-        assert_eq!(polled(&mut filters), asked);
-        assert!(filters.asked().eq(&asked));
     }
 
     #[test]
@@ -256,12 +244,6 @@ mod tests {
         filters.need(Subscriptions::PerResource, &name(), &key("adx", None));
         filters.withdraw();
         assert_eq!(polled(&mut filters), ["-kp1/v/tsx/tok/#"]);
-
-        filters.need(Subscriptions::PerResource, &name(), &key("tsx", None));
-        let _ = polled(&mut filters);
-        filters.withdraw();
-        filters.reset();
-        assert!(polled(&mut filters).is_empty(), "a new link has none");
     }
 
     #[test]
