@@ -95,12 +95,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use self::filters::Filters;
+use self::filters::{Filters, group};
 use self::flight::{Entry, Flight, Flights, Owner, Stage};
 use self::ids::IdSpace;
 use self::ledger::Ledger;
 use self::observe::{Reading, Standing};
 use self::queue::Queue;
+use self::settle::Regard;
 use crate::QoS;
 use crate::commands::{Command, CommandResult, Report};
 use crate::names::{CommandType, EndpointName, Extension};
@@ -145,6 +146,8 @@ pub struct Endpoint {
     /// Whether the drain rate holds the bulk queue back; `Timer::Drain` ends it.
     bulk_held: bool,
     statistics: Statistics,
+    /// What the platform thinks of it.
+    regard: Regard,
 }
 
 /// What a deadline is for.
@@ -227,6 +230,7 @@ impl Endpoint {
             timers: Timers::default(),
             bulk_held: false,
             statistics: Statistics::default(),
+            regard: Regard::default(),
         }
     }
 
@@ -240,6 +244,11 @@ impl Endpoint {
     #[must_use]
     pub const fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    #[cfg(feature = "connection")]
+    pub(crate) const fn regard(&self) -> Regard {
+        self.regard
     }
 
     /// How many requests wait to be sent.
@@ -563,15 +572,6 @@ impl Rest {
             false => Self::None,
         }
     }
-}
-
-fn group(entry: &Entry) -> filters::GroupKey {
-    let resource = entry.request.resource();
-    let exact = || filters::EXACT.into_iter().find(|exact| *exact == resource);
-    (
-        entry.extension.clone(),
-        entry.request.pattern.or_else(exact),
-    )
 }
 
 fn refused(filter: &str) -> Event {

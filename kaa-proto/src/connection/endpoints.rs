@@ -391,11 +391,9 @@ impl Connection {
         self.timers.clear(Deadline::Removal(key));
         self.totals.replace(slot.counted, Totals::default());
         self.retired.add(slot.endpoint.statistics());
-        if slot.is_up {
-            while let Some(filter) = slot.endpoint.poll_filter(now) {
-                if let Filter::Unsubscribe(filter) = filter {
-                    self.subscribing.say_farewell(filter);
-                }
+        while let Some(filter) = slot.endpoint.poll_filter(now) {
+            if let Filter::Unsubscribe(filter) = filter {
+                self.subscribing.say_farewell(filter);
             }
         }
         while let Some(record) = slot.endpoint.poll_record() {

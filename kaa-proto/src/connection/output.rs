@@ -175,10 +175,14 @@ impl Connection {
     fn publish(&mut self, now: Instant, session: &mut Session<Ticket>) -> bool {
         let mut any = false;
         while self.has_room(session) && self.refill.allows(session.in_flight()) {
-            let slots = &self.slots;
+            let (slots, suspects) = (&self.slots, &self.suspects);
             let has_message = |key| {
                 let slot = slots.get(key).filter(|slot| slot.is_up);
-                slot.is_some_and(|slot| slot.endpoint.next_size().is_some())
+                slot.is_some_and(|slot| {
+                    let may_wait = slot.endpoint.in_flight_len() > 0;
+                    slot.endpoint.next_size().is_some()
+                        && !(may_wait && suspects.is_on_probation(key))
+                })
             };
             let Some(key) = self.schedule.next(has_message) else {
                 break;

@@ -134,6 +134,9 @@ impl Connection {
                 continue;
             };
             slot.is_filtering = false;
+            if !slot.is_up {
+                continue;
+            }
             let mut any = false;
             while let Some(filter) = slot.endpoint.poll_filter(now) {
                 any = true;

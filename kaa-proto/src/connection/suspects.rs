@@ -20,6 +20,9 @@
 //! Who waits for a trial is muted. The first trial is silence: a link that dies although nobody
 //! speaks is no endpoint's fault, and a network that drops links by itself suspends nobody.
 //!
+//! Where the platform does have words, 401 or 403 in its answers to an endpoint, that endpoint is
+//! suspended without a search.
+//!
 //! A suspended endpoint is tried again alone about every `slow_retry`, on a link that proved good.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -83,7 +86,7 @@ enum Stage<K> {
     Search(Search<K>),
     /// All may speak but the suspended others.
     ///
-    /// Exits: `Calm` when the link dies or proves good.
+    /// Exits: `Calm` when the link dies or proves good, and when the platform serves or denies it.
     Probation(K),
 }
 
@@ -116,7 +119,7 @@ pub(crate) enum Verdict<K> {
     SearchStarted(usize),
     /// All but the suspended may speak again.
     SearchEnded,
-    /// This one gets the link dropped.
+    /// This one gets the link dropped, or is denied.
     Suspended(K),
     /// This suspended one does not get the link dropped any more, or is forgiven.
     Resumed(K),
@@ -150,8 +153,13 @@ impl<K: Copy + Ord> Suspects<K> {
 
     /// Whether it may send anything at all.
     pub(crate) fn may_speak(&self, key: K) -> bool {
-        let on_probation = matches!(self.stage, Stage::Probation(tried) if tried == key);
-        !self.muted.contains(&key) && (on_probation || !self.suspended.contains(&key))
+        let is_suspended = self.suspended.contains(&key) && !self.is_on_probation(key);
+        !self.muted.contains(&key) && !is_suspended
+    }
+
+    /// Whether it is suspended but tried again: then one message at a time is enough.
+    pub(crate) fn is_on_probation(&self, key: K) -> bool {
+        matches!(self.stage, Stage::Probation(tried) if tried == key)
     }
 
     /// How many are suspended, those on probation included.
@@ -196,6 +204,31 @@ impl<K: Copy + Ord> Suspects<K> {
         if self.proved_at.is_some() {
             self.spoke.insert(key);
         }
+    }
+
+    /// The platform served this endpoint: whoever is on probation is cleared.
+    pub(crate) fn handle_served(&mut self, key: K) {
+        if self.is_on_probation(key) {
+            self.proved_at = None;
+            self.survive_probation(key);
+        }
+    }
+
+    /// The platform denied this endpoint's right to ask, so many times in a row. Nobody has to be
+    /// searched for; it is suspended at `kick_limit`, and on probation at once.
+    pub(crate) fn handle_denied(&mut self, now: Instant, key: K, times: u32) {
+        if self.is_on_probation(key) {
+            // The link had proved good before.
+            self.proved_at = None;
+            self.stage = Stage::Calm { kicks: 0 };
+        } else if times < self.kick_limit || self.suspended.contains(&key) {
+            return;
+        }
+        if let Stage::Search(search) = &mut self.stage {
+            search.trial.remove(&key);
+        }
+        self.spoke.remove(&key);
+        self.suspend(now, key);
     }
 
     /// The link carries messages.
@@ -318,11 +351,15 @@ impl<K: Copy + Ord> Suspects<K> {
             }
             Stage::Probation(tried) => {
                 let tried = *tried;
-                self.suspended.remove(&tried);
-                self.verdicts.push_back(Verdict::Resumed(tried));
-                self.stage = Stage::Calm { kicks: 0 };
+                self.survive_probation(tried);
             }
         }
+    }
+
+    fn survive_probation(&mut self, tried: K) {
+        self.suspended.remove(&tried);
+        self.verdicts.push_back(Verdict::Resumed(tried));
+        self.stage = Stage::Calm { kicks: 0 };
     }
 
     fn start_search(&mut self, all: impl Iterator<Item = K>) {

@@ -126,9 +126,9 @@ impl Connection {
         self.timers.clear(Deadline::Refill);
         let all = self.slots.iter().map(|(key, _)| key);
         self.suspects.handle_link_down(now, kicked, all);
-        let up = self.slots.iter().filter(|(_, slot)| slot.is_up);
-        let up: Vec<EndpointKey> = up.map(|(key, _)| key).collect();
-        for key in up {
+        // Those that were suspended on this link are not up any more, but may wait for answers.
+        let all: Vec<EndpointKey> = self.slots.iter().map(|(key, _)| key).collect();
+        for key in all {
             if let Some(slot) = self.slots.get_mut(key) {
                 slot.is_up = false;
                 slot.is_filtering = false;
@@ -144,22 +144,24 @@ impl Connection {
             Verdict::SearchEnded => Event::SearchEnded,
             Verdict::Suspended(key) => {
                 self.statistics.suspensions += 1;
-                let Some(name) = self.name_of(key) else {
+                let Some(slot) = self.slots.get_mut(key) else {
                     return;
                 };
+                // The link may be up; answers on it still count.
+                slot.is_up = false;
+                let name = slot.endpoint.name().clone();
                 Event::Suspended { key, name }
             }
             Verdict::Resumed(key) => {
-                let Some(name) = self.name_of(key) else {
+                let Some(slot) = self.slots.get(key) else {
                     return;
                 };
+                let name = slot.endpoint.name().clone();
+                // On probation it had to say one thing at a time.
+                self.touch(key);
                 Event::Resumed { key, name }
             }
         };
         self.notify(event);
-    }
-
-    fn name_of(&self, key: EndpointKey) -> Option<crate::names::EndpointName> {
-        self.slots.get(key).map(|slot| slot.endpoint.name().clone())
     }
 }

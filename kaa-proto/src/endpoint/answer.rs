@@ -144,6 +144,7 @@ impl Endpoint {
         let asked = standing.and_then(|standing| standing.request);
         let was_live = standing.is_some_and(|standing| standing.is_live);
         let verdict = verdict(suffix, payload, true);
+        self.regard.handle(verdict.as_ref().err());
         let flight = asked.and_then(|id| self.flights.remove(id));
         // What comes on a live one may be a push, which does not list all that is outstanding.
         let is_answer = flight.is_some() && !was_live;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::flight::Entry;
 use super::options::Subscriptions;
 use crate::names::{EndpointName, Extension};
 
@@ -128,6 +129,16 @@ impl Filters {
         self.states.remove(&filter);
         Some(Filter::Unsubscribe(filter))
     }
+}
+
+/// What a request needs.
+pub(super) fn group(entry: &Entry) -> GroupKey {
+    let resource = entry.request.resource();
+    let exact = || EXACT.into_iter().find(|exact| *exact == resource);
+    (
+        entry.extension.clone(),
+        entry.request.pattern.or_else(exact),
+    )
 }
 
 fn filters_of(mode: Subscriptions, name: &EndpointName, key: &GroupKey) -> Vec<String> {
