@@ -33,12 +33,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use self::filters::Filters;
-use self::flight::{Entry, Flight, Owner, Stage};
+use self::filters::{Filters, group};
+use self::flight::{Entry, Flight, Flights, Owner, Stage};
 use self::ids::IdSpace;
 use self::ledger::Ledger;
 use self::observe::{Reading, Standing};
 use self::queue::Queue;
+use self::settle::Regard;
 use crate::QoS;
 use crate::commands::{Command, CommandResult, Report};
 use crate::names::{CommandType, EndpointName, Extension};
@@ -64,7 +65,7 @@ pub struct Endpoint {
     now: Option<Instant>,
     queue: Queue,
     /// What was given out and has not ended, by request.
-    flights: BTreeMap<RequestId, Flight>,
+    flights: Flights,
     /// The request IDs in use, for each extension instance.
     spaces: BTreeMap<Extension, IdSpace>,
     filters: Filters,
@@ -83,6 +84,8 @@ pub struct Endpoint {
     /// Whether the drain rate holds the bulk queue back; `Timer::Drain` ends it.
     bulk_held: bool,
     statistics: Statistics,
+    /// What the platform thinks of it.
+    regard: Regard,
 }
 
 /// What a deadline is for.
@@ -152,7 +155,7 @@ impl Endpoint {
             closed: false,
             now: None,
             queue: Queue::default(),
-            flights: BTreeMap::new(),
+            flights: Flights::default(),
             spaces: BTreeMap::new(),
             filters: Filters::default(),
             standing: BTreeMap::new(),
@@ -165,6 +168,7 @@ impl Endpoint {
             timers: Timers::default(),
             bulk_held: false,
             statistics: Statistics::default(),
+            regard: Regard::default(),
         }
     }
 
@@ -178,6 +182,11 @@ impl Endpoint {
     #[must_use]
     pub const fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    #[cfg(feature = "connection")]
+    pub(crate) const fn regard(&self) -> Regard {
+        self.regard
     }
 
     /// How many requests wait to be sent.
@@ -195,10 +204,7 @@ impl Endpoint {
     /// How many requests are sent and not yet confirmed.
     #[must_use]
     pub fn in_flight_len(&self) -> usize {
-        self.flights
-            .values()
-            .filter(|flight| flight.stage != Stage::Listening)
-            .count()
+        self.flights.open_len()
     }
 
     /// Whether nothing is queued and nothing is in flight. Observations that stand do not count.
@@ -218,7 +224,7 @@ impl Endpoint {
             .retain(|timer| !matches!(timer, Timer::Refresh(_)));
         let ours = |entry: &Entry| matches!(entry.owner, Owner::Observation(_) | Owner::Nobody);
         let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
-        let flights = self.flights.values().map(|flight| &flight.entry);
+        let flights = self.flights.iter().map(|(_, flight)| &flight.entry);
         let own: Vec<_> = queued.chain(flights).filter(|entry| ours(entry)).collect();
         let own: Vec<_> = own.iter().map(|entry| entry.id).collect();
         for id in own {
@@ -289,7 +295,7 @@ impl Endpoint {
         self.standing.clear();
         self.filters.withdraw();
         let queued: Vec<_> = self.queue.drain().collect();
-        let flights = std::mem::take(&mut self.flights).into_values();
+        let flights = self.flights.drain();
         let open = flights.filter(|flight| flight.stage != Stage::Listening);
         let mut entries: Vec<_> = open.map(Flight::into_entry).chain(queued).collect();
         entries.sort_by_key(|entry| entry.id);
@@ -302,21 +308,34 @@ impl Endpoint {
         unfinished
     }
 
-    /// The MQTT session is up, and nothing is subscribed on it yet. Observations are asked for
-    /// again. Ignored while the link is up already: the loss of the session before must have been
-    /// told by [`handle_link_down`](Self::handle_link_down).
+    /// The MQTT session is up, and nothing is subscribed on it yet. Everything that is observed is
+    /// asked for again. Ignored while the link is up already: the loss of the session before must
+    /// have been told by [`handle_link_down`](Self::handle_link_down).
     pub fn handle_link_up(&mut self, now: Instant) {
+        self.handle_link_up_unobserved(now);
+        self.observe_again(now);
+    }
+
+    /// As [`handle_link_up`](Self::handle_link_up); what is observed is asked for by
+    /// [`observe_again`](Self::observe_again), when its turn has come.
+    pub(crate) fn handle_link_up_unobserved(&mut self, now: Instant) {
         self.advance(now);
         if std::mem::replace(&mut self.link_up, true) {
             return;
         }
-        self.filters.reset();
-        let standing: Vec<_> = self.standing.keys().cloned().collect();
-        for observation in standing {
-            if let Some(standing) = self.standing.get_mut(&observation) {
-                standing.is_live = false;
+        // Only what is needed now is subscribed to, not what was needed once.
+        self.filters = Filters::default();
+        let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
+        let listening = self.flights.iter().map(|(_, flight)| &flight.entry);
+        for entry in queued.chain(listening) {
+            if entry.request.with_id {
+                self.filters
+                    .need(self.options.subscriptions, &self.name, &group(entry));
             }
-            self.issue(&observation);
+        }
+        for standing in self.standing.values_mut() {
+            standing.is_live = false;
+            standing.is_asked = false;
         }
     }
 
@@ -331,11 +350,8 @@ impl Endpoint {
         for filter in self.filters.asked() {
             self.timers.clear(Timer::Filter(filter.clone()));
         }
-        let gone: Vec<_> = self
-            .flights
-            .iter()
-            .map(|(&id, flight)| (id, flight.stage))
-            .collect();
+        let flights = self.flights.iter();
+        let gone: Vec<_> = flights.map(|(id, flight)| (id, flight.stage)).collect();
         for (id, stage) in gone {
             match stage {
                 Stage::Emitted => self.put_back(id),
@@ -480,7 +496,7 @@ impl fmt::Debug for Endpoint {
             .field("name", &self.name)
             .field("link_up", &self.link_up)
             .field("queued", &self.queue.len())
-            .field("in_flight", &self.flights.len())
+            .field("in_flight", &self.in_flight_len())
             .field("observations", &self.standing.len())
             .finish_non_exhaustive()
     }
@@ -503,15 +519,6 @@ impl Rest {
             false => Self::None,
         }
     }
-}
-
-fn group(entry: &Entry) -> filters::GroupKey {
-    let resource = entry.request.resource();
-    let exact = || filters::EXACT.into_iter().find(|exact| *exact == resource);
-    (
-        entry.extension.clone(),
-        entry.request.pattern.or_else(exact),
-    )
 }
 
 fn refused(filter: &str) -> Event {
