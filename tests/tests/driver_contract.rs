@@ -12,14 +12,17 @@
 
 mod storm;
 
+use std::io;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use kaa_proto::client::{Client, Endpoint, Options, Ticket};
+use kaa_proto::client::{Client, Endpoint, Options, Ticket, Turn};
+use kaa_proto::connection::LinkState;
 use kaa_proto::endpoint::EndpointOptions;
 use kaa_proto::names::EndpointName;
 use kaa_proto::request::{Adjusted, Failure, RequestExt as _, Resend};
 use kaa_proto::telemetry::Sample;
+use kaa_tests::rig::Rig;
 use serde_json::{Value, json};
 use storm::{Storm, Weather};
 
@@ -51,6 +54,18 @@ fn submit(device: &Endpoint, n: u64) -> Ticket<Adjusted<Sample<Value>>> {
     device.submit(&sample.resend(again)).unwrap()
 }
 
+/// Slow, but nothing is lost.
+const ROUGH: Weather = Weather {
+    block: 300,
+    interrupt: 100,
+    fail: 0,
+    eof: 0,
+    garbage: 0,
+    dial: 0,
+    late: 0,
+    piece: 40,
+};
+
 /// How often each outcome came.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -67,7 +82,9 @@ fn weather(seed: u64, weather: Weather) {
     let mut tickets = Vec::new();
     for n in 0..60 {
         tickets.push((n, submit(&device, n)));
-        storm.pass(Duration::from_millis(storm.below(300)));
+        // Often several at once, so that some wait for the transport.
+        let pause = [0, 0, 0, 600][storm.below(4) as usize];
+        storm.pass(Duration::from_millis(storm.below(1 + pause)));
     }
     storm.set(Weather::default());
     storm.pass(180 * SECOND);
@@ -102,21 +119,17 @@ fn weather(seed: u64, weather: Weather) {
     };
     assert_eq!((tally, statistics.submitted), (account, 60), "seed {seed}");
 
-    drop(client.shutdown(SECOND));
+    storm.set(ROUGH);
+    device.send(&Sample::new(json!({"n": 60}))).unwrap();
+    drop(client.shutdown(5 * SECOND));
     storm.pass(10 * SECOND);
     assert!(storm.is_finished(), "seed {seed}");
 }
 
 #[test]
 fn nothing_is_lost_or_sent_twice_by_a_transport_that_blocks_and_splits() {
-    let rough = Weather {
-        block: 300,
-        interrupt: 100,
-        piece: 3,
-        ..Weather::default()
-    };
     for seed in 0..SEEDS {
-        weather(seed, rough);
+        weather(seed, ROUGH);
     }
 }
 
@@ -137,6 +150,20 @@ fn nothing_is_lost_or_sent_twice_when_links_end_anywhere_and_dials_come_late() {
     }
 }
 
+/// What waits for the transport when the server says something wrong goes out on the next link,
+/// and not on this one too.
+#[test]
+fn nothing_is_sent_twice_when_a_link_fails_while_its_output_is_blocked() {
+    let wrong = Weather {
+        garbage: 300,
+        block: 100,
+        ..ROUGH
+    };
+    for seed in 0..SEEDS {
+        weather(seed, wrong);
+    }
+}
+
 /// One byte at a time is slow, not wrong.
 #[test]
 fn a_transport_of_single_bytes_is_enough() {
@@ -145,4 +172,25 @@ fn a_transport_of_single_bytes_is_enough() {
         ..Weather::default()
     };
     weather(1, drops);
+}
+
+/// A binding may learn how an old dial ended when the next link is up already.
+#[test]
+fn what_becomes_of_an_old_dial_says_nothing_about_the_link_that_is_up() {
+    let (client, mut rig) = Rig::new(options());
+    let _device = device(&client);
+    rig.is_away = true;
+    rig.run();
+    let Turn::Dial { link: old, .. } = rig.turn else {
+        panic!("it dials at once");
+    };
+    rig.pass(5 * SECOND);
+    rig.is_away = false;
+    rig.run();
+    rig.driver
+        .handle_failed(old, &io::ErrorKind::ConnectionRefused.into());
+    rig.driver.handle_connected(old);
+    rig.pass(SECOND);
+    assert_eq!(client.link_state(), LinkState::Up);
+    assert_eq!(client.statistics().links_lost, 0);
 }
