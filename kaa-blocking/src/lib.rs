@@ -47,6 +47,7 @@
 //! |---|---|
 //! | `tls` (default) | `mqtts://`: TLS 1.2 and 1.3 by rustls, with the system's roots or one's own |
 //! | `platform` | the local platform in the process (`platform::LocalPlatform`); exempt from semver |
+//! | `tracing` | spans and events of the core: see "Tracing" in `kaa_proto` |
 //! | `cli` | the program `kaa` |
 
 mod client;

@@ -87,6 +87,7 @@ mod slab;
 mod statistics;
 mod subscriptions;
 mod suspects;
+mod trace;
 mod transitions;
 
 #[cfg(test)]
@@ -352,6 +353,7 @@ impl Connection {
             return Err(error);
         }
         let now = self.advance(now);
+        trace::login_changed();
         self.link.handle_new_login(now);
         self.suspects.forgive();
         self.follow_up(now);
@@ -360,6 +362,7 @@ impl Connection {
 
     /// The time has come that [`poll_timeout`](Self::poll_timeout) named.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let _link = self.link.enter();
         let now = self.advance(now);
         if let Some(loss) = self.link.handle_timeout(now) {
             self.handle_loss(now, loss);
@@ -468,6 +471,7 @@ impl Connection {
 
     /// Tells something of our own.
     fn notify(&mut self, event: Event) {
+        trace::notified(self.now, &event);
         if self.events.len() >= MAX_EVENTS {
             let ours = |event: &Event| {
                 !matches!(

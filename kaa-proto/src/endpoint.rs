@@ -78,6 +78,7 @@ mod restore;
 mod sending;
 mod settle;
 mod submit;
+mod trace;
 
 pub use event::{Event, Statistics, Unfinished};
 pub use filters::{Filter, FilterOutcome};
@@ -326,6 +327,7 @@ impl Endpoint {
     pub fn release(&mut self, now: Instant, command: &CommandKey) {
         self.advance(now);
         if self.ledger.release(command) {
+            trace::released(&self.name, command);
             self.record(|| Record::Forgotten(command.clone()));
             self.ask_for_held();
         }
@@ -519,6 +521,7 @@ impl Endpoint {
 
     /// Tells something that is no completion.
     fn notify(&mut self, event: Event) {
+        trace::notified(&self.name, &event);
         match self.events.len() < MAX_UNPOLLED_EVENTS {
             true => self.events.push_back(event),
             false => self.statistics.events_lost += 1,

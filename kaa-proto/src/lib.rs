@@ -45,6 +45,34 @@
 //! | `tls` | | links of these handles over TLS, by rustls |
 //! | `platform` | | a local platform to test against; exempt from semver |
 //! | `http` | | an upload as an `http::Request` |
+//! | `tracing` | | spans and events, see below |
+//!
+//! # Tracing
+//!
+//! With the feature `tracing` the machines tell the crate of that name what they do; without it
+//! the code for that is not there. `RUST_LOG=kaa_proto=info` shows how the links of a device fare,
+//! `kaa_proto=debug,kaa_proto::packet=trace` all there is. The targets:
+//!
+//! | target `kaa_proto::…` | tells |
+//! |---|---|
+//! | `link` | info: dialing (`attempt`: since a link was good), up, closing, flushed, closed, finished; warn: lost (`cause`, `was`, `next_dial_ms`); error: lost in a way that a person has to mend; debug: connected, stable |
+//! | `search` | warn: search started, suspended; info: search ended, resumed |
+//! | `request` | debug: submitted, sent (`again`), queued again, ended (`outcome`, `status`, `elapsed_ms`); ended otherwise than the application wanted: warn (closed: info); all with `request` and `topic` |
+//! | `subscription` | debug: asked for, answered, taken back; warn: refused, or not answered |
+//! | `observation` | info: confirmed, something new; warn: failed |
+//! | `command` | info: surfaced, answered, given back, offered again and its result sent again; warn: left with the platform, results rejected; debug: offered again while in progress, not observed |
+//! | `endpoint` | info: added, removed; warn: a message that cannot be read; debug: messages that are ignored, and why |
+//! | `packet` | trace: each packet `in` and `out` (`packet`, `bytes`, `id`, `qos`, `topic`) |
+//!
+//! The span `link` (info, field `link`: the number of the dial) lasts as long as the link, and what
+//! happens on it belongs to it. It is a child of the span in which the connection was made, so
+//! that two connections can be told apart. The span `request` (debug, fields `request` and
+//! `endpoint`) lasts from submit to the end, over all links; it is a child of the span in which
+//! the request was submitted. Durations are of the core's clock.
+//!
+//! Nothing secret is told at any level: tokens are shortened; payloads, logins, client identifiers
+//! and the platform's reason phrases, which may quote a payload, are left out. The texts of
+//! `connection::TransportError` are told as they are: whoever makes one keeps secrets out.
 //!
 //! Names such as "FACTS trap 9" in the docs count the known traps of the protocol; the suite
 //! `tests/tests/traps.rs` of the repository lists them all.
@@ -76,6 +104,7 @@ mod timers;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod topic;
+mod trace;
 pub mod upload;
 
 pub use qos::QoS;

@@ -68,6 +68,7 @@ mod refusal;
 #[cfg(feature = "platform")]
 pub mod server;
 mod stall;
+mod trace;
 mod violation;
 
 pub use client::{Session, Traffic};

@@ -201,7 +201,10 @@ impl Rig {
         };
         let sent = std::mem::take(&mut lock(&far.wire.0).to_server);
         let (plain, is_broken) = match &mut far.tls {
-            Some(tls) => tls.receive(&sent),
+            Some(tls) => match tls.open(&sent) {
+                Some(plain) => (plain, false),
+                None => (Vec::new(), true),
+            },
             None => (sent.clone(), false),
         };
         if !plain.is_empty() {
@@ -211,7 +214,7 @@ impl Rig {
         let answered = self.server.poll_transmit(far.link, &mut answers);
         self.server.handle_written(now, far.link, answered);
         let mut answers = match &mut far.tls {
-            Some(tls) => tls.send(&answers),
+            Some(tls) => tls.seal(&answers),
             None => answers,
         };
         if let Some(left) = &mut far.left {

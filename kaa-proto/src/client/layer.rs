@@ -139,7 +139,8 @@ impl Layer {
     /// The transport ended like this; what that means for the link.
     pub(super) fn cut(&self, error: LinkError) -> LinkError {
         match self {
-            Self::Plain { .. } => error,
+            Self::Plain { is_fed: false } => LinkError::Unwelcome,
+            Self::Plain { is_fed: true } => error,
             #[cfg(feature = "tls")]
             Self::Tls(session) if !session.is_ready() => LinkError::Tls(TlsError::Cut),
             #[cfg(feature = "tls")]

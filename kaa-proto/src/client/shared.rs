@@ -213,6 +213,7 @@ impl State {
     /// Nothing more will happen: everything that waits ends.
     pub(super) fn end(&mut self, woken: &mut Vec<Waker>) {
         self.is_over = true;
+        self.replaced.extend(self.driver.take());
         let closed = |slot: &mut Slot| slot.end(Err(Failure::Closed));
         woken.extend(self.slots.values_mut().filter_map(closed));
         self.readers.wake_all(woken);

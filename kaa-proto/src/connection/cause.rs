@@ -13,11 +13,15 @@ use crate::tls::TlsError;
 pub enum LinkError {
     /// The dial failed: no address, nobody listens, no route.
     Dial(TransportError),
-    /// There was no transport in time.
+    /// There was no transport in time, or no end of the TLS handshake.
     DialTimeout,
     /// TLS failed, most often over a certificate; see [`TlsError`] for what needs an operator.
     #[cfg(feature = "tls")]
     Tls(TlsError),
+    /// The peer ended the transport before it sent anything. Some servers meet a client without
+    /// TLS so at a port where they want it, and all do while they start; so it is retried as any
+    /// failure of the network.
+    Unwelcome,
     /// The server speaks TLS, and we do not: the URL has to begin with `mqtts://`. Needs an
     /// operator.
     TlsWanted,
@@ -53,6 +57,7 @@ impl LinkError {
             Self::Refused(refusal) => !matches!(refusal, ConnectRefusal::ServerUnavailable),
             Self::Dial(_)
             | Self::DialTimeout
+            | Self::Unwelcome
             | Self::Transport(_)
             | Self::Eof
             | Self::NoConnAck
@@ -83,6 +88,9 @@ impl fmt::Display for LinkError {
             Self::DialTimeout => f.write_str("the dial took too long"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "TLS failed: {error}"),
+            Self::Unwelcome => f.write_str(
+                "closed by the server before it said anything; it may want TLS at this port",
+            ),
             Self::TlsWanted => f.write_str("the server wants TLS at this port"),
             Self::Transport(error) => write!(f, "the transport failed: {error}"),
             Self::Eof => f.write_str("closed by the server"),
@@ -105,6 +113,7 @@ impl error::Error for LinkError {
             Self::Refused(refusal) => Some(refusal),
             Self::Violation(violation) => Some(violation),
             Self::DialTimeout
+            | Self::Unwelcome
             | Self::TlsWanted
             | Self::Eof
             | Self::NoConnAck

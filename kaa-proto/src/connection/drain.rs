@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::link::Demand;
 use super::slab::EndpointKey;
-use super::{Connection, Deadline, later};
+use super::{Connection, Deadline, later, trace};
 use crate::endpoint::{Statistics, Unfinished};
 use crate::mqtt::Session;
 use crate::names::EndpointName;
@@ -63,6 +63,7 @@ impl Connection {
     pub fn close(&mut self, now: Instant, timeout: Duration) {
         let now = self.advance(now);
         if self.closing.is_none() {
+            trace::closing(timeout);
             let keys: Vec<_> = self.slots.iter().map(|(key, _)| key).collect();
             for key in keys {
                 self.with(key, |endpoint| endpoint.wind_down(now));
@@ -109,6 +110,7 @@ impl Connection {
 
     /// Ends what has not ended, and the link.
     pub(super) fn wind_up(&mut self, now: Instant) {
+        let _link = self.link.enter();
         if self.account.is_some() {
             return;
         }
@@ -143,6 +145,7 @@ impl Connection {
             }
         }
         let outcomes = self.outcomes().since(&before);
+        trace::accounted(&outcomes, unfinished.len());
         self.account = Some(Account {
             outcomes,
             unfinished,

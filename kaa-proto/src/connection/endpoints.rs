@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::drain::Outcomes;
 use super::event::Event;
 use super::slab::EndpointKey;
-use super::{Connection, Deadline, later};
+use super::{Connection, Deadline, later, trace};
 use crate::QoS;
 use crate::commands::{Command, CommandResult, Report};
 use crate::endpoint::{CommandKey, Endpoint, EndpointOptions, Filter, Observation, Record};
@@ -308,6 +308,7 @@ impl Connection {
         let key = self.slots.insert(slot).ok_or(AddError::TooMany)?;
         if let Some(slot) = self.slots.get(key) {
             self.directory.insert(slot.endpoint.name(), key);
+            trace::added(slot.endpoint.name());
         }
         self.suspects.add(key);
         if self.is_up() {
@@ -386,6 +387,7 @@ impl Connection {
         }
         let name = slot.endpoint.name().clone();
         let unfinished = slot.endpoint.close(now);
+        trace::removed(&name, unfinished.len());
         self.directory.remove(&name);
         self.suspects.remove(key);
         self.timers.clear(Deadline::Endpoint(key));

@@ -18,6 +18,7 @@ impl Connection {
     ///
     /// All of `input` is used up. Malformed MQTT ends the link; see [`Connection::demand`].
     pub fn handle_input(&mut self, now: Instant, link: LinkId, mut input: &[u8]) {
+        let _link = self.link.enter();
         let now = self.advance(now);
         if link != self.link.id() {
             return;

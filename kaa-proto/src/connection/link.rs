@@ -22,8 +22,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::cause::LinkError;
+use super::trace::{self, LinkSpan};
 use crate::backoff::Backoff;
 use crate::rng::Rng;
+use crate::trace::Entered;
 
 /// One link of a connection. Rises with each dial, so that what belongs to an old link is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,6 +130,8 @@ pub(crate) struct Link {
     /// Whether the login was changed after the CONNECT of this link: what becomes of the old one
     /// says nothing about the new one.
     is_outdated: bool,
+    /// To tell of it.
+    span: LinkSpan,
 }
 
 /// Each variant names its exits. `finish` leads to `Finished`, by way of `HangingUp` or
@@ -188,6 +192,7 @@ impl Link {
             rng,
             give_up_on_refusal,
             is_outdated: false,
+            span: LinkSpan::new(),
         };
         link.dial(now);
         link
@@ -290,6 +295,7 @@ impl Link {
             State::Up {
                 stable_at: Some(at),
             } if at <= now => {
+                trace::stable();
                 self.backoff.reset();
                 self.state = State::Up { stable_at: None };
                 None
@@ -353,6 +359,11 @@ impl Link {
         self.id
     }
 
+    /// What is told belongs to this link, until the answer is dropped.
+    pub(crate) fn enter(&self) -> Entered {
+        self.span.enter()
+    }
+
     /// Failed links and dials in a row, since one was good.
     pub(crate) fn failures(&self) -> u32 {
         self.backoff.failures()
@@ -361,6 +372,7 @@ impl Link {
     fn dial(&mut self, now: Instant) {
         self.id = LinkId(self.id.0 + 1);
         self.is_outdated = false;
+        self.span.begin(self.id, self.backoff.failures());
         let deadline = now + self.times.dial_within;
         self.state = State::Dialing { deadline };
     }

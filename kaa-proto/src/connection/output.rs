@@ -65,6 +65,7 @@ impl Connection {
     ///
     /// `out` belongs to the link in the demand: empty it when that changes.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> usize {
+        let _link = self.link.enter();
         let now = self.advance(now);
         let Some(mut session) = self.session.take() else {
             return 0;
@@ -80,6 +81,7 @@ impl Connection {
     /// `n` more bytes of `link`, of those that [`poll_transmit`](Self::poll_transmit) gave, were
     /// handed to the transport.
     pub fn handle_written(&mut self, now: Instant, link: LinkId, n: usize) {
+        let _link = self.link.enter();
         let now = self.advance(now);
         if link != self.link.id() {
             return;

@@ -7,17 +7,19 @@ use super::event::Event;
 use super::link::{Demand, LinkId, LinkState, Loss};
 use super::slab::EndpointKey;
 use super::suspects::Verdict;
-use super::{Connection, Deadline, statistics};
+use super::{Connection, Deadline, statistics, trace};
 use crate::mqtt::Session;
 
 impl Connection {
     /// The transport of `link` is there, TLS included. If the link is not wanted any more, the
     /// demand says so.
     pub fn handle_connected(&mut self, now: Instant, link: LinkId) {
+        let _link = self.link.enter();
         let now = self.advance(now);
         if !self.link.handle_connected(link) {
             return;
         }
+        trace::connected();
         match Session::new(now, &self.options.session) {
             Ok(session) => self.session = Some(session),
             // The options were checked, so this cannot be; if it is, it is not tried for ever.
@@ -29,6 +31,7 @@ impl Connection {
     /// The transport of `link` is gone, could not be made, or was closed as demanded. Ignored for
     /// any other link than the one in the demand.
     pub fn handle_disconnected(&mut self, now: Instant, link: LinkId, cause: LinkError) {
+        let _link = self.link.enter();
         let now = self.advance(now);
         if let Some(loss) = self.link.handle_disconnected(now, link, cause) {
             self.handle_loss(now, loss);

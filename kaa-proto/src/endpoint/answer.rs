@@ -13,6 +13,7 @@ use super::flight::{Flight, Owner, Stage};
 use super::ids::Holder;
 use super::ledger::Offer;
 use super::observe::{Reading, Unread};
+use super::trace;
 use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, Timer};
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
@@ -36,7 +37,10 @@ impl Endpoint {
         }
         match (topic.suffix(), topic.id()) {
             // A request, ours or another client's, that a broker echoed (FACTS trap 16).
-            (None, _) => self.statistics.echoes += 1,
+            (None, _) => {
+                trace::ignored(topic, "an echo");
+                self.statistics.echoes += 1;
+            }
             (Some(suffix), Some(id)) => self.handle_numbered(now, topic, suffix, id, payload),
             (Some(Suffix::Status), None) => self.handle_push(topic, payload),
             (Some(Suffix::Error), None) => {
@@ -61,6 +65,7 @@ impl Endpoint {
             .iter()
             .find(|(name, _)| name.as_str() == topic.extension());
         let Some((_, space)) = space else {
+            trace::ignored(topic, "nobody waits for it");
             self.statistics.foreign_answers += 1;
             return;
         };
@@ -75,9 +80,13 @@ impl Endpoint {
                 self.handle_observation(now, topic, &observation, suffix, payload);
             }
             _ if space.is_tombstone(wire_id, topic.resource()) => {
+                trace::ignored(topic, "late");
                 self.statistics.late_answers += 1;
             }
-            _ => self.statistics.foreign_answers += 1,
+            _ => {
+                trace::ignored(topic, "nobody waits for it");
+                self.statistics.foreign_answers += 1;
+            }
         }
     }
 
@@ -148,6 +157,7 @@ impl Endpoint {
         // What comes on a live one may be a push, which does not list all that is outstanding.
         let is_answer = flight.is_some() && !was_live;
         if let Some(Flight { entry, .. }) = flight {
+            trace::observed(now, &self.name, &entry, verdict.as_ref().err());
             self.timers.clear(Timer::Answer(entry.id));
             self.free_id(now, &entry, Rest::None);
             self.handle_observed(now, observation, verdict.as_ref().err().cloned());
@@ -179,7 +189,10 @@ impl Endpoint {
                     }
                 }
             }
-            Some(Subject::One(_)) | None => self.statistics.unsolicited += 1,
+            Some(Subject::One(_)) | None => {
+                trace::ignored(topic, "not observed");
+                self.statistics.unsolicited += 1;
+            }
         }
     }
 
@@ -252,6 +265,7 @@ impl Endpoint {
         let (observed, others): (Vec<_>, Vec<_>) = list.commands.into_iter().partition(|command| {
             is_observed(Observation::Commands(command.command_type().clone()))
         });
+        trace::not_observed(&self.name, &others);
         self.statistics.commands_unobserved += others.len() as u64;
         for command in self.pass_ledger(observed, true) {
             let observation = Observation::Commands(command.command_type().clone());
@@ -289,7 +303,9 @@ impl Endpoint {
             if is_new {
                 self.make_room();
             }
-            match self.ledger.offer(&key, self.options.max_commands) {
+            let offer = self.ledger.offer(&key, self.options.max_commands);
+            trace::offered(&self.name, &key, &offer);
+            match offer {
                 Offer::Surface { interrupted } => {
                     self.record(|| Record::Surfaced(key));
                     self.statistics.commands_surfaced += 1;

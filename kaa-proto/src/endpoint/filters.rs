@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::options::Subscriptions;
+use super::trace;
 use crate::names::{EndpointName, Extension};
 
 /// A subscription that the host is to make or to take back.
@@ -111,6 +112,7 @@ impl Filters {
         match self.states.get_mut(filter) {
             Some(state @ State::Asked) => {
                 *state = State::Settled;
+                trace::settled(filter);
                 true
             }
             _ => false,
@@ -131,9 +133,11 @@ impl Filters {
         let filter = filter.clone();
         if *state == State::Wanted {
             *state = State::Asked;
+            trace::subscribed(&filter);
             return Some(Filter::Subscribe(filter));
         }
         self.states.remove(&filter);
+        trace::unsubscribed(&filter);
         Some(Filter::Unsubscribe(filter))
     }
 }

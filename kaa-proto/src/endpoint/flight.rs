@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Observation;
+use super::trace::Life;
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{Prepared, RequestId};
@@ -26,6 +27,8 @@ pub(super) struct Entry {
     pub(super) expires_at: Option<Instant>,
     /// Whether a record says that it was given out.
     pub(super) sent_recorded: bool,
+    /// To tell of it.
+    pub(super) life: Life,
 }
 
 impl Entry {

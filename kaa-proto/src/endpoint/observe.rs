@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::flight::{Entry, Owner};
+use super::trace;
 use super::{Endpoint, Event, Record, Rest, Timer, rest_time};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Failure, Prepared, RequestId, SubmitError};
@@ -260,11 +261,12 @@ impl Endpoint {
         owner: Owner,
         wire_id: Option<u32>,
     ) -> RequestId {
-        let entry = Entry {
+        let mut entry = Entry {
             wire_id,
             ..self.entry(request, owner)
         };
         let id = entry.id;
+        trace::submitted(self.now, &self.name, &mut entry);
         self.next_id = id.next();
         self.enqueue(entry);
         id

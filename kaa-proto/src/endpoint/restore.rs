@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::flight::Owner;
 use super::ids::Holder;
+use super::trace;
 use super::{CommandKey, Endpoint, Event, Observation, Record, ResultRecord, Timer};
 use crate::request::{Failure, Prepared, RequestId, Resend};
 
@@ -83,6 +84,7 @@ impl Endpoint {
         let id = entry.id;
         self.next_id = id.next();
         self.restored.insert(id, old);
+        trace::submitted(self.now, &self.name, &mut entry);
         self.record_accepted(&entry);
         if let Some(wire_id) = entry.wire_id {
             let space = self.space(&entry.extension);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::flight::{Entry, Flight, MessageKey, Owner, Stage};
 use super::ids::Holder;
 use super::options::RESERVED_IN_FLIGHT;
+use super::trace;
 use super::{Endpoint, Message, Record, Rest, Timer, group};
 use crate::QoS;
 use crate::names::Extension;
@@ -78,6 +79,7 @@ impl Endpoint {
         }
         flight.stage = Stage::Sent;
         flight.entry.was_sent = true;
+        trace::sent(&self.name, flight);
         let (confirm, within) = (
             flight.entry.request.policy.confirm,
             flight.entry.answer_within,
@@ -144,6 +146,7 @@ impl Endpoint {
         let Some(Flight { entry, .. }) = self.flights.remove(&id) else {
             return;
         };
+        trace::put_back(&self.name, &entry);
         self.timers.clear(Timer::Answer(id));
         self.timers.set(Timer::Expiry(id), entry.expires_at);
         self.queue.lane(entry.request.policy.class).put_back(entry);
@@ -172,6 +175,7 @@ impl Endpoint {
         // answer is over.
         if by == Confirm::Acknowledged && flight.entry.wire_id.is_some() {
             flight.stage = Stage::Listening;
+            trace::acknowledged(now, &self.name, &mut flight.entry);
             let (owner, effect) = (
                 flight.entry.owner.clone(),
                 flight.entry.request.effect.clone(),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::flight::{Entry, Flight, Owner, Stage};
 use super::ledger::CommandKey;
+use super::trace;
 use super::{Endpoint, Event, Observation, Record, Rest, Timer, rest_time};
 use crate::request::{Effect, Failure, Outcome, RequestId};
 
@@ -38,6 +39,7 @@ impl Endpoint {
 
     /// Ends a request that was taken out of where it was.
     pub(super) fn end(&mut self, now: Instant, entry: &Entry, outcome: Outcome, rest: Rest) {
+        trace::ended(now, &self.name, entry, &outcome);
         self.timers.clear(Timer::Expiry(entry.id));
         self.timers.clear(Timer::Answer(entry.id));
         self.free_id(now, entry, rest);

@@ -6,6 +6,7 @@ use super::flight::{Entry, Owner};
 use super::ids::{Holder, IdSpace};
 use super::options::WhenFull;
 use super::queue::Admission;
+use super::trace::{self, Life};
 use super::{CommandKey, Endpoint, MAX_UNPOLLED_EVENTS, Record, Rest, ResultRecord, Timer, group};
 use crate::QoS;
 use crate::names::Extension;
@@ -50,7 +51,7 @@ impl Endpoint {
         let unwanted = !self.link_up && request.policy.offline == Offline::Drop;
         let dropped = self.admit(&request, unwanted)?;
         let id = self.next_id;
-        let entry = self.entry(request, Owner::Caller);
+        let mut entry = self.entry(request, Owner::Caller);
         if let Some(wire_id) = entry.wire_id {
             let space = self.space(&entry.extension);
             if !space.take(wire_id, Holder::Request(id)) {
@@ -59,6 +60,7 @@ impl Endpoint {
         }
         self.next_id = id.next();
         self.statistics.submitted += 1;
+        trace::submitted(self.now, &self.name, &mut entry);
         for oldest in dropped {
             self.end_queued(now, oldest, Failure::Dropped);
         }
@@ -69,6 +71,7 @@ impl Endpoint {
                 if !self.ledger.is_known(&key) {
                     self.make_room();
                 }
+                trace::answered(&self.name, &key);
                 self.ledger
                     .finish(command_type, result, self.options.max_commands);
                 self.record(|| Record::Finished(key, ResultRecord(result.clone())));
@@ -169,6 +172,7 @@ impl Endpoint {
             was_sent: false,
             expires_at: None,
             sent_recorded: false,
+            life: Life::default(),
             request,
         }
     }

@@ -27,6 +27,7 @@ use super::options::{SessionError, SessionOptions};
 use super::packet::{Accepts, Delivery, PacketType};
 use super::publish::{publish_size, read_publish};
 use super::reader::{Frame, Reader};
+use super::trace;
 use crate::QoS;
 
 mod state;
@@ -54,6 +55,7 @@ impl<K: Copy> Session<K> {
         options.check()?;
         let mut state = State::new(now, options);
         write_connect(state.output.buffer(), options);
+        trace::appended(PacketType::Connect, state.output.unwritten(), None);
         Ok(Self {
             reader: Reader::new(Accepts::CONNACK, options.max_packet_in),
             state,
@@ -87,6 +89,7 @@ impl<K: Copy> Session<K> {
                 Err(violation) => return Some(self.state.violated(violation)),
             };
             self.state.traffic.packets_in += 1;
+            trace::received(&frame.head, self.reader.content(&frame));
             let packet = frame.head.packet;
             if packet == PacketType::Publish {
                 return Some(self.receive_publish(&frame));

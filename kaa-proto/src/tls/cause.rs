@@ -39,7 +39,8 @@ pub enum TlsError {
     /// There is no version, cipher or signature that both sides have.
     Incompatible(String),
     /// The connection ended in the middle of the handshake: the network, a server that is
-    /// starting, or one that does not speak TLS at this port.
+    /// starting, or one that does not speak TLS at this port. The first two pass, so this is
+    /// retried as any failure of the network.
     Cut,
     /// The server gave up for a reason of its own.
     Alert(String),
@@ -97,7 +98,10 @@ impl TlsError {
             CertificateError::NotValidYetContext { time, not_before } => {
                 Self::NotYetValid(Some(CertificateTime::new(*not_before, *time)))
             }
-            CertificateError::UnknownIssuer => Self::UnknownAuthority,
+            // The second is an authority of the same name, and another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Self::UnknownAuthority
+            }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Self::WrongName
             }
@@ -181,7 +185,10 @@ impl fmt::Display for TlsError {
             Self::Incompatible(reason) => {
                 return write!(f, "there is no version or cipher in common: {reason}");
             }
-            Self::Cut => "the connection ended during the handshake",
+            Self::Cut => {
+                "the connection ended during the handshake; it may be that the server does not \
+                 speak TLS at this port"
+            }
             Self::Alert(alert) => return write!(f, "the server gave up: {alert}"),
             Self::Other(reason) => reason,
         })

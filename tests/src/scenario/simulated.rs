@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use kaa_proto::client::Client;
 use kaa_proto::platform::{Event, Platform};
+use rustls::ALL_VERSIONS;
 
 use super::{ClientHand, Given, Network, Scenario, Setup, SharedClient, Waiting, World, play};
 use crate::rig::Rig;
-use crate::tls_end::server_config;
+use crate::tls_end::server_config_for;
 
 /// How long a wait may take, in simulated time.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -49,7 +50,8 @@ impl Simulated {
             panic!("{error}");
         }
         let tls = setup.server_tls();
-        let tls = tls.map(|tls| server_config(&tls.identity, tls.client_ca.as_deref()));
+        let tls =
+            tls.map(|tls| server_config_for(&tls.identity, ALL_VERSIONS, tls.client_ca.as_deref()));
         let (client, mut rig) = Rig::with(options, setup.platform(), tls);
         rig.refuses = setup.has(Given::Away);
         let patience = rig.now() + PATIENCE;

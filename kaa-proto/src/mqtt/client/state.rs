@@ -13,6 +13,7 @@ use crate::mqtt::output::Output;
 use crate::mqtt::packet::{Delivery, PacketId, PacketType, Publish};
 use crate::mqtt::publish::{read_id, write_id, write_publish};
 use crate::mqtt::stall::Stall;
+use crate::mqtt::trace;
 use crate::mqtt::violation::Violation;
 
 /// All but the reader, from which events borrow.
@@ -117,6 +118,7 @@ impl<K: Copy> State<K> {
         write_publish(self.output.buffer(), topic, payload, delivery);
         self.traffic.packets_out += 1;
         let end = self.output.end();
+        trace::published(topic, payload, delivery);
         self.unwritten.push_back((end, key));
         let (id, awaits) = match delivery {
             Delivery::Forgotten => return,
@@ -269,6 +271,7 @@ impl<K: Copy> State<K> {
         write(self.output.buffer(), id).map_err(|codec::Unwritable| too_large)?;
         self.traffic.packets_out += 1;
         let end = self.output.end();
+        trace::requested(awaits, size, id);
         self.in_flight.insert(Entry {
             id,
             awaits,
@@ -280,11 +283,13 @@ impl<K: Copy> State<K> {
 
     fn send_id(&mut self, packet: PacketType, id: PacketId) {
         write_id(self.output.buffer(), packet, id);
+        trace::appended(packet, 4, Some(id));
         self.traffic.packets_out += 1;
     }
 
     pub(super) fn send_bare(&mut self, packet: PacketType) {
         codec::write_bare(self.output.buffer(), packet);
+        trace::appended(packet, 2, None);
         self.traffic.packets_out += 1;
     }
 
