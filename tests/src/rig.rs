@@ -163,10 +163,13 @@ impl Rig {
         } else {
             self.transport = None;
         }
-        let is_more = match self.turn {
-            Turn::Dial { link, .. } if self.driver.is_some() => return self.dial(link),
-            turn => turn == Turn::Again && self.driver.is_some(),
-        };
+        let is_driven = self.driver.is_some();
+        if let Turn::Dial { link, .. } = self.turn {
+            if is_driven {
+                return self.dial(link);
+            }
+        }
+        let is_more = is_driven && self.turn == Turn::Again;
         let is_moved = self.exchange();
         self.hang_up() || is_moved || is_more
     }

@@ -1,5 +1,10 @@
 //! What differs from the usual client, platform and network.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "each function picks what is for it"
+)]
+
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -121,9 +121,10 @@ impl Op {
         number: usize,
         verb: V,
     ) -> Result<V::Out, SubmitError> {
-        let (op, tweaks): (_, &[Tweak]) = match self {
-            Self::With(op, tweaks) => (*op, tweaks),
-            op => (op, &[]),
+        let (op, tweaks) = if let Self::With(op, tweaks) = self {
+            (*op, *tweaks)
+        } else {
+            (self, [].as_slice())
         };
         let applied = op.apply_plain(held, number, Tweaking { tweaks, verb });
         applied.map_err(|error| SubmitError::Invalid(InvalidRequest::from(error)))

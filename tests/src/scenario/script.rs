@@ -1,5 +1,10 @@
 //! Plays a scenario, step by step.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "each function picks the steps of its kind"
+)]
+
 use std::time::Duration;
 
 use kaa_proto::commands::CommandResult;
@@ -349,7 +354,7 @@ impl<W: World> Scene<'_, W> {
             Step::Net(network) => {
                 self.world.settle();
                 self.listen();
-                self.world.change(network).await
+                self.world.change(network)
             }
             Step::Pass(seconds) => self.world.pass(Duration::from_secs(seconds)),
             _ => Err("nobody knows this step".into()),

@@ -142,7 +142,7 @@ impl World for Simulated {
         self.rig.server.poll_event()
     }
 
-    fn change(&mut self, network: Network) -> Waiting<'_, Result<(), String>> {
+    fn change(&mut self, network: Network) -> Result<(), String> {
         match network {
             Network::Away => {
                 self.rig.refuses = true;
@@ -156,7 +156,7 @@ impl World for Simulated {
             // The core knows no addresses.
             Network::Restart | Network::Move => self.rig.restart(self.setup.platform()),
         }
-        Box::pin(std::future::ready(Ok(())))
+        Ok(())
     }
 
     fn pass(&mut self, time: Duration) -> Result<(), String> {

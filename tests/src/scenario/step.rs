@@ -11,9 +11,9 @@ use super::Op;
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     /// The steps are of another endpoint than the usual one.
-    As(&'static str, &'static [Step]),
+    As(&'static str, &'static [Self]),
     /// The steps, so many times.
-    Repeat(usize, &'static [Step]),
+    Repeat(usize, &'static [Self]),
 
     /// Takes a request; its ticket gets a name.
     Submit(&'static str, Op),

@@ -34,7 +34,10 @@ pub trait World: Send {
     fn poll_event(&mut self) -> Option<Event>;
 
     /// Something happens to the network.
-    fn change(&mut self, network: Network) -> Waiting<'_, Result<(), String>>;
+    ///
+    /// # Errors
+    /// The system does not let it.
+    fn change(&mut self, network: Network) -> Result<(), String>;
 
     /// Time passes.
     ///
