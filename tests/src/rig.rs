@@ -106,10 +106,12 @@ impl Rig {
         self.run();
     }
 
-    /// Nothing goes through the link there is any more, and nobody is told.
-    pub fn mute(&mut self) {
+    /// So many more bytes go to the client through the link there is, then nothing goes either
+    /// way, and nobody is told.
+    pub fn mute_in(&mut self, bytes: usize) {
         if let Some(far) = &mut self.far {
-            far.is_mute = true;
+            far.left = Some(bytes);
+            far.is_mute = bytes == 0;
         }
     }
 

@@ -20,7 +20,10 @@ pub(super) fn end(expected: &End, found: &Result<Answer, RequestError>) -> Verdi
         (End::Rejected(expected), Err(RequestError::Failed(Failure::Rejected { status, .. }))) => {
             *status == Some(*expected)
         }
-        (End::Fails(name), Err(RequestError::Failed(failure))) => begins(failure, name),
+        (End::Either(json, _), Ok(answer)) => answer.value == parse(json),
+        (End::Fails(name) | End::Either(_, name), Err(RequestError::Failed(failure))) => {
+            begins(failure, name)
+        }
         (End::NotTaken(reason), Err(RequestError::Submit(error))) => begins(error, reason),
         _ => false,
     };

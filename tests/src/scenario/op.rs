@@ -31,6 +31,8 @@ pub enum Op {
     Keys,
     /// All metadata.
     GetAll,
+    /// The keys of the metadata, of which no answer can be read.
+    Misread,
     /// Some metadata.
     GetOnly(&'static [&'static str]),
     /// Replaces all metadata.
@@ -148,6 +150,7 @@ impl Op {
             Self::Batch(samples) => verb.with(Batch::new(samples.iter().copied().map(json))),
             Self::Plain(metric, number) => verb.with(Plain::new(Metric::new(metric)?, number)),
             Self::Keys => verb.with(Keys),
+            Self::Misread => verb.with(Misread),
             Self::GetAll => verb.with(Get::all().typed::<Value>()),
             Self::GetOnly(some) => verb.with(Get::only(keys(some)?).typed::<Value>()),
             Self::ReplaceAll(all) => verb.with(ReplaceAll::new(json(all))),
@@ -188,6 +191,21 @@ impl Op {
                 verb.with(Call::new(service, resource).payload(payload))
             }
         })
+    }
+}
+
+/// A request that expects what no platform answers.
+struct Misread;
+
+impl Request for Misread {
+    type Response = ();
+
+    fn encode(&self, out: &mut RequestWriter) -> Result<(), InvalidRequest> {
+        Keys.encode(out)
+    }
+
+    fn decode(_: &Reply) -> Result<(), DecodeError> {
+        Err(DecodeError::new("poem"))
     }
 }
 

@@ -165,6 +165,11 @@ impl Told {
         self.event["event"] == kind
     }
 
+    /// The number in its data.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.event["data"]["n"].as_u64()
+    }
+
     /// Each is seen by one step.
     pub(super) fn see(&mut self) -> bool {
         !std::mem::replace(&mut self.is_seen, true)

@@ -338,6 +338,18 @@ impl<W: World> Scene<'_, W> {
                     .then_some(())
                     .ok_or_else(|| format!("{found} times"))
             }
+            Step::Numbered(event, count) => {
+                let numbers = self
+                    .eventually(move |scene| {
+                        let all = scene.told(event, "{}");
+                        let all: Vec<_> = all.map(|told| told.number()).collect();
+                        let is_so = all.len() >= count;
+                        is_so.then_some(all).ok_or_else(|| "there are fewer".into())
+                    })
+                    .await?;
+                let is_so = numbers.iter().copied().eq((0..count as u64).map(Some));
+                is_so.then_some(()).ok_or_else(|| format!("{numbers:?}"))
+            }
             Step::State(pattern) => {
                 self.eventually(move |scene| {
                     let mut state = None;

@@ -150,7 +150,8 @@ impl World for Simulated {
             }
             Network::Back => self.rig.refuses = false,
             Network::Cut => self.rig.cut(),
-            Network::Mute => self.rig.mute(),
+            Network::Mute => self.rig.mute_in(0),
+            Network::MuteIn(bytes) => self.rig.mute_in(bytes),
             Network::MuteAfter(bytes) => self.rig.mute_after = Some(bytes),
             Network::Heal => self.rig.mute_after = None,
             // The core knows no addresses.

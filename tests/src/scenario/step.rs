@@ -97,6 +97,9 @@ pub enum Step {
     Sees(&'static str, &'static str),
     /// The platform has told so often of this event with these fields, since it began.
     SawTimes(&'static str, &'static str, usize),
+    /// The platform tells of so many of these events, whose data have the numbers `n` from 0 on
+    /// in their order, and of no others.
+    Numbered(&'static str, usize),
     /// The platform's state of the endpoint comes to hold this.
     State(&'static str),
 
@@ -119,6 +122,8 @@ pub enum End {
     Rejected(u16),
     /// Another failure, by its name.
     Fails(&'static str),
+    /// Confirmed and this came back, or that failure, by its name.
+    Either(&'static str, &'static str),
     /// Not even taken; how the reason begins when it is shown for developers.
     NotTaken(&'static str),
     /// Some like one, so many of them like the other, as failures by their names; `""`: confirmed.
@@ -173,6 +178,8 @@ pub enum Network {
     Cut,
     /// The links there are carry nothing any more, and stay open. New ones are good.
     Mute,
+    /// The links there are carry so many more bytes from the platform, then nothing.
+    MuteIn(usize),
     /// Links to come carry so many bytes from the platform, then nothing.
     MuteAfter(usize),
     /// Links to come are good.

@@ -83,10 +83,10 @@ impl Gate {
         }
     }
 
-    /// The links there are carry nothing any more.
-    pub(crate) fn mute(&self) {
+    /// The links there are carry so many more bytes to the client, then nothing.
+    pub(crate) fn mute_in(&self, bytes: usize) {
         for link in &self.lock().links {
-            *lock(&link.left) = Some(0);
+            *lock(&link.left) = Some(bytes);
         }
     }
 

@@ -26,8 +26,8 @@ use kaa_tests::scenario::{Cell, Column, Matrix, Scenario, list, play_simulated};
 use runtime::Runtime;
 
 /// How many scenarios there have to be, and how many of them over sockets.
-const MIN_VIRTUAL: usize = 12;
-const MIN_REAL: usize = 12;
+const MIN_VIRTUAL: usize = 60;
+const MIN_REAL: usize = 25;
 
 /// How many run at a time: they wait most of the time.
 const AT_A_TIME: usize = 8;
