@@ -135,10 +135,12 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "the_wait_before_the_next_dial_can_be_cut",
         why: "the program may know that the network is back",
-        given: &[Given::Away, Given::Backoff(86_400_000, 86_400_000)],
+        given: &[Given::Backoff(86_400_000, 86_400_000)],
         except: &[],
         steps: &[
-            Lost(&["Dial"]),
+            Ready,
+            Net(Network::Away),
+            Lost(BROKEN),
             Net(Network::Back),
             DialNow,
             Ready,
