@@ -15,6 +15,7 @@ pub mod pair_a;
 pub mod pipe;
 pub mod ports;
 pub mod rig;
+pub mod scenario;
 pub mod scratch;
 pub mod sniffer;
 pub mod tls_end;

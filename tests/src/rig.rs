@@ -7,31 +7,67 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use kaa_proto::client::{Client, Driver, Options, Transport, Turn};
+use kaa_proto::connection;
 use kaa_proto::platform::{EventKind, LinkId, PlatformOptions, PlatformServer};
 
+use rustls::ServerConfig;
+
 use crate::clock::Clock;
+use crate::tls_end::TlsEnd;
 
 /// What a binding is to a client, and a platform at the other end of its link.
 #[derive(Debug)]
 pub struct Rig {
-    /// The client's driver.
-    pub driver: Driver,
+    /// The client's driver; `None` when it was dropped.
+    pub driver: Option<Driver>,
     /// The platform.
     pub server: PlatformServer,
     /// While set, dials come to nothing.
     pub is_away: bool,
+    /// While set, dials are refused.
+    pub refuses: bool,
     /// What the driver wanted last.
     pub turn: Turn,
+    /// Links to come carry so many bytes from the platform, then nothing, either way.
+    pub mute_after: Option<usize>,
+    /// How TLS is spoken at the platform's end; `None`: not at all.
+    tls: Option<Arc<ServerConfig>>,
     clock: Arc<Mutex<Clock>>,
     transport: Option<Wire>,
     /// The platform's side of the transport.
-    link: Option<(LinkId, Wire)>,
+    far: Option<Far>,
+}
+
+/// The platform's side of a transport.
+#[derive(Debug)]
+struct Far {
+    link: LinkId,
+    wire: Wire,
+    tls: Option<TlsEnd>,
+    /// How many bytes may still go to the client; `None`: any number.
+    left: Option<usize>,
+    /// Nothing goes through any more.
+    is_mute: bool,
 }
 
 impl Rig {
     /// A client with these options, not connected yet.
     #[must_use]
     pub fn new(options: Options) -> (Client, Self) {
+        Self::with(options, PlatformOptions::default(), None)
+    }
+
+    /// As [`new`](Self::new), with a platform of one's choice, over TLS if its end has a
+    /// configuration.
+    ///
+    /// # Panics
+    /// The options cannot be kept.
+    #[must_use]
+    pub fn with(
+        options: Options,
+        platform: PlatformOptions,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> (Client, Self) {
         let clock = Arc::new(Mutex::new(Clock::new()));
         let time = Arc::clone(&clock);
         let now = move || lock(&time).now();
@@ -39,13 +75,16 @@ impl Rig {
             panic!("the options are wrong");
         };
         let rig = Self {
-            driver,
-            server: PlatformServer::new(PlatformOptions::default(), 3),
+            driver: Some(driver),
+            server: PlatformServer::new(platform, 3),
             is_away: false,
+            refuses: false,
             turn: Turn::Again,
+            mute_after: None,
+            tls,
             clock,
             transport: None,
-            link: None,
+            far: None,
         };
         (client, rig)
     }
@@ -63,11 +102,23 @@ impl Rig {
 
     /// Ends the link from the platform's side.
     pub fn cut(&mut self) {
-        let now = self.now();
-        if let Some((link, wire)) = self.link.take() {
-            self.server.handle_closed(now, link);
-            lock(&wire.0).is_over = true;
+        self.end();
+        self.run();
+    }
+
+    /// So many more bytes go to the client through the link there is, then nothing goes either
+    /// way, and nobody is told.
+    pub fn mute_in(&mut self, bytes: usize) {
+        if let Some(far) = &mut self.far {
+            far.left = Some(bytes);
+            far.is_mute = bytes == 0;
         }
+    }
+
+    /// Another platform takes the place of this one, which ends all links.
+    pub fn restart(&mut self, platform: PlatformOptions) {
+        self.end();
+        self.server = PlatformServer::new(platform, 4);
         self.run();
     }
 
@@ -76,12 +127,30 @@ impl Rig {
         let end = self.now() + time;
         self.run();
         while self.now() < end {
-            let next = [self.deadline(), self.server.poll_timeout()];
-            let next = next.into_iter().flatten().min().unwrap_or(end).min(end);
-            lock(&self.clock).advance_to(next);
-            self.server.handle_timeout(next);
-            self.run();
+            let next = self.next().unwrap_or(end).min(end);
+            self.advance(next);
         }
+    }
+
+    /// When the next thing happens by itself.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        let ours = match self.turn {
+            _ if self.driver.is_none() => None,
+            Turn::Dial { until, .. } | Turn::Wait { until } => until,
+            Turn::Again | Turn::Finished => None,
+        };
+        [ours, self.server.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Lets time pass until that instant, and happen what happens then.
+    pub fn advance(&mut self, instant: Instant) {
+        lock(&self.clock).advance_to(instant);
+        self.server.handle_timeout(instant);
+        self.run();
     }
 
     /// Whether something of this kind has happened on the platform since it was asked last.
@@ -90,43 +159,103 @@ impl Rig {
         events.iter().any(|event| is_it(&event.kind))
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        match self.turn {
-            Turn::Dial { until, .. } | Turn::Wait { until } => until,
-            Turn::Again | Turn::Finished => None,
+    fn step(&mut self) -> bool {
+        if let Some(driver) = &mut self.driver {
+            self.turn = driver.turn(Waker::noop(), &mut self.transport);
+        } else {
+            self.transport = None;
         }
+        let is_driven = self.driver.is_some();
+        if let Turn::Dial { link, .. } = self.turn {
+            if is_driven {
+                return self.dial(link);
+            }
+        }
+        let is_more = is_driven && self.turn == Turn::Again;
+        let is_moved = self.exchange();
+        self.hang_up() || is_moved || is_more
     }
 
-    fn step(&mut self) -> bool {
-        let now = self.now();
-        self.turn = self.driver.turn(Waker::noop(), &mut self.transport);
-        if let Turn::Dial { link, .. } = self.turn {
-            if self.is_away {
-                return false;
-            }
-            let wire = Wire::default();
-            self.link = Some((self.server.handle_accepted(now), wire.clone()));
-            self.transport = Some(wire);
-            self.driver.handle_connected(link);
+    fn dial(&mut self, link: connection::LinkId) -> bool {
+        let Some(driver) = self.driver.as_mut().filter(|_| !self.is_away) else {
+            return false;
+        };
+        if self.refuses {
+            driver.handle_failed(link, &io::ErrorKind::ConnectionRefused.into());
             return true;
         }
-        let Some((link, wire)) = &self.link else {
-            return self.turn == Turn::Again;
+        let wire = Wire::default();
+        self.transport = Some(wire.clone());
+        driver.handle_connected(link);
+        self.end();
+        self.far = Some(Far {
+            link: self.server.handle_accepted(self.now()),
+            wire,
+            tls: self.tls.as_ref().map(TlsEnd::new),
+            left: self.mute_after,
+            is_mute: false,
+        });
+        true
+    }
+
+    /// Moves bytes between the transport and the platform; whether there were any.
+    fn exchange(&mut self) -> bool {
+        let now = self.now();
+        let Some(far) = self.far.as_mut().filter(|far| !far.is_mute) else {
+            return false;
         };
-        let sent = std::mem::take(&mut lock(&wire.0).to_server);
-        if !sent.is_empty() {
-            self.server.handle_input(now, *link, &sent);
+        let sent = std::mem::take(&mut lock(&far.wire.0).to_server);
+        let (plain, is_broken) = match &mut far.tls {
+            Some(tls) => match tls.open(&sent) {
+                Some(plain) => (plain, false),
+                None => (Vec::new(), true),
+            },
+            None => (sent.clone(), false),
+        };
+        if !plain.is_empty() {
+            self.server.handle_input(now, far.link, &plain);
         }
         let mut answers = Vec::new();
-        let answered = self.server.poll_transmit(*link, &mut answers);
-        self.server.handle_written(now, *link, answered);
-        lock(&wire.0).to_client.extend(answers);
-        let is_over = self.transport.is_none() || lock(&wire.0).is_closed;
-        if is_over && sent.is_empty() {
-            self.cut();
+        let answered = self.server.poll_transmit(far.link, &mut answers);
+        self.server.handle_written(now, far.link, answered);
+        let mut answers = match &mut far.tls {
+            Some(tls) => tls.seal(&answers),
+            None => answers,
+        };
+        if let Some(left) = &mut far.left {
+            answers.truncate(*left);
+            *left -= answers.len();
+            far.is_mute = *left == 0;
+        }
+        let is_moved = !sent.is_empty() || !answers.is_empty();
+        lock(&far.wire.0).to_client.extend(answers);
+        let is_over = self.transport.is_none() || lock(&far.wire.0).is_closed;
+        if is_broken || is_over && !is_moved {
+            self.end();
             return true;
         }
-        self.turn == Turn::Again || !sent.is_empty() || answered > 0
+        is_moved
+    }
+
+    /// Closes the links that the platform wants closed; whether there were any.
+    fn hang_up(&mut self) -> bool {
+        let now = self.now();
+        let Some(link) = self.server.poll_hang_up() else {
+            return false;
+        };
+        match &self.far {
+            Some(far) if far.link == link && !far.is_mute => self.end(),
+            _ => self.server.handle_closed(now, link),
+        }
+        true
+    }
+
+    fn end(&mut self) {
+        let now = self.now();
+        if let Some(far) = self.far.take() {
+            self.server.handle_closed(now, far.link);
+            lock(&far.wire.0).is_over = !far.is_mute;
+        }
     }
 }
 

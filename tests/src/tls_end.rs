@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use crate::certificates::Identity;
 
@@ -18,14 +19,43 @@ pub fn server_config(
     identity: &Identity,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ServerConfig> {
+    server_config_for(identity, versions, None)
+}
+
+/// As [`server_config`], but with an authority in PEM each client needs a certificate of it.
+///
+/// # Panics
+/// If the identity or the authority is of no use.
+#[must_use]
+pub fn server_config_for(
+    identity: &Identity,
+    versions: &[&'static SupportedProtocolVersion],
+    client_ca: Option<&str>,
+) -> Arc<ServerConfig> {
     let chain = CertificateDer::pem_slice_iter(identity.chain_pem.as_bytes()).collect();
     let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = match client_ca {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            let all = CertificateDer::pem_slice_iter(pem.as_bytes());
+            roots.add_parsable_certificates(all.filter_map(Result::ok));
+            let provider = Arc::clone(&provider);
+            match WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build() {
+                Ok(verifier) => verifier,
+                Err(error) => panic!("the authority cannot be used: {error}"),
+            }
+        }
+    };
     let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
     let (Ok(chain), Ok(key), Ok(config)) = (chain, key, config) else {
         panic!("the identity cannot be read");
     };
-    match config.with_no_client_auth().with_single_cert(chain, key) {
+    match config
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+    {
         Ok(config) => Arc::new(config),
         Err(error) => panic!("the identity cannot be used: {error}"),
     }
@@ -65,11 +95,18 @@ impl TlsEnd {
     /// What is to be sent, with `plain` at its end.
     pub fn seal(&mut self, plain: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::new();
-        let _ = self.0.writer().write_all(plain);
-        while self.0.wants_write() {
-            let _ = self.0.write_tls(&mut sealed);
+        let mut rest = plain;
+        // It takes some at a time only.
+        loop {
+            let taken = self.0.writer().write(rest).unwrap_or_default();
+            rest = rest.get(taken..).unwrap_or_default();
+            while self.0.wants_write() {
+                let _ = self.0.write_tls(&mut sealed);
+            }
+            if rest.is_empty() || taken == 0 {
+                return sealed;
+            }
         }
-        sealed
     }
 
     /// Whether the handshake is over.

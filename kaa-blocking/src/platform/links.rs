@@ -238,10 +238,14 @@ fn flush(
     channel: &mut dyn Channel,
 ) -> io::Result<()> {
     loop {
-        if let Some(buffer) = channel.empty_buffer() {
+        let buffer = channel.empty_buffer();
+        let is_taken = buffer.is_some();
+        if let Some(buffer) = buffer {
             server.poll_transmit(id, buffer);
         }
         match channel.write()? {
+            // What TLS had to say stood in the way: the last words of the platform come now.
+            0 if !is_taken && channel.empty_buffer().is_some() => {}
             0 => return Ok(()),
             written => server.handle_written(now, id, written),
         }

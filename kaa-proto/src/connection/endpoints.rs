@@ -11,7 +11,7 @@ use crate::QoS;
 use crate::commands::{Command, CommandResult, Report};
 use crate::endpoint::{CommandKey, Endpoint, EndpointOptions, Filter, Observation, Record};
 use crate::names::{CommandType, ConfigName, EndpointName};
-use crate::request::{Class, Prepared, Request, RequestId, SubmitError};
+use crate::request::{Class, Offline, Prepared, Request, RequestId, SubmitError};
 use crate::topic::MAX_TOPIC_LEN;
 use crate::{config, software};
 
@@ -162,6 +162,11 @@ impl Connection {
         request: Prepared,
     ) -> Result<RequestId, SubmitError> {
         self.admit(key, &request)?;
+        let now = self.advance(now);
+        if request.policy().offline == Offline::Drop && self.is_up() {
+            // An endpoint that was not told of the link yet would drop it.
+            self.tell_arrival(now, key);
+        }
         self.ask(now, key, |endpoint, now| {
             endpoint.submit_prepared(now, request)
         })?

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::link::LinkId;
+use super::slab::EndpointKey;
 use super::{Connection, Deadline, Ticket};
 use crate::QoS;
 use crate::mqtt::{PublishError, Session};
@@ -136,21 +137,26 @@ impl Connection {
             let Some(key) = self.arrivals.pop_front() else {
                 break;
             };
-            // Who is muted comes again when it is released.
-            if !self.suspects.may_speak(key) {
-                continue;
-            }
-            if let Some(slot) = self.slots.get_mut(key) {
-                if !std::mem::replace(&mut slot.is_up, true) {
-                    slot.endpoint.handle_link_up_unobserved(now);
-                    if slot.endpoint.has_to_observe() {
-                        self.observing.push_back(key);
-                    }
-                    self.touch(key);
-                }
-            }
+            self.tell_arrival(now, key);
         }
         some
+    }
+
+    /// Tells an endpoint that the link is up, which it is.
+    pub(super) fn tell_arrival(&mut self, now: Instant, key: EndpointKey) {
+        // Who is muted comes again when it is released.
+        if !self.suspects.may_speak(key) {
+            return;
+        }
+        if let Some(slot) = self.slots.get_mut(key) {
+            if !std::mem::replace(&mut slot.is_up, true) {
+                slot.endpoint.handle_link_up_unobserved(now);
+                if slot.endpoint.has_to_observe() {
+                    self.observing.push_back(key);
+                }
+                self.touch(key);
+            }
+        }
     }
 
     /// Lets some endpoints observe again, as many as the rate allows.

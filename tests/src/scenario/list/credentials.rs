@@ -1,0 +1,170 @@
+//! Who may come in, over TLS and by password.
+
+use super::super::End::{Done, Fails, NotTaken};
+use super::super::Step::{
+    Expect, LinkCount, Login, Lost, Net, NotReady, Open, Pass, Ready, Request, Submit,
+};
+use super::super::{Given, Network, Op, Place, Scenario, Shown, Trusted};
+
+const SAMPLE: Op = Op::Sample("{}");
+const NO_TLS: (Place, &str) = (Place::Plain, "it is about TLS");
+const USER: Given = Given::User("gateway@0f1f3e2c", "right");
+
+pub(super) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "a_password_opens_the_door",
+        why: "the user name has an @ of its own, and is sent as it is",
+        given: &[USER, Given::Login("gateway@0f1f3e2c", "right")],
+        except: &[],
+        steps: &[Ready, Request(SAMPLE, Done)],
+    },
+    Scenario {
+        name: "a_wrong_password_is_told_at_once_and_can_be_mended",
+        why: "what waits is sent then, and nothing has to be started anew",
+        given: &[USER, Given::Login("gateway@0f1f3e2c", "wrong")],
+        except: &[],
+        steps: &[
+            Submit("a", SAMPLE),
+            NotReady("Refused(Refused(BadLogin))"),
+            Open("a"),
+            Login("gateway@0f1f3e2c", "right"),
+            Ready,
+            Expect("a", Done),
+        ],
+    },
+    Scenario {
+        name: "who_has_no_password_is_told_to_have_one",
+        why: "the cause names what is missing",
+        given: &[USER],
+        except: &[],
+        steps: &[NotReady("Refused(Refused(NotAuthorized))")],
+    },
+    Scenario {
+        name: "a_refusal_is_tried_again_slowly",
+        why: "a hot loop of wrong passwords gets an account locked",
+        given: &[
+            USER,
+            Given::Login("gateway@0f1f3e2c", "wrong"),
+            Given::SlowRetry(900),
+        ],
+        except: &[(Place::Real, "hours of simulated time pass")],
+        steps: &[Pass(7_200), LinkCount("dials", 4, 20)],
+    },
+    Scenario {
+        name: "a_client_may_give_up_over_a_refusal",
+        why: "some programs would rather end than wait for a person",
+        given: &[USER, Given::GivesUp],
+        except: &[],
+        steps: &[
+            Submit("a", SAMPLE),
+            NotReady("Refused(Refused(NotAuthorized))"),
+            Expect("a", Fails("Closed")),
+            Request(SAMPLE, NotTaken("Closed")),
+        ],
+    },
+    Scenario {
+        name: "an_unknown_authority_is_refused",
+        why: "anybody can make an authority",
+        given: &[Given::Trusts(Trusted::Other)],
+        except: &[NO_TLS],
+        steps: &[
+            Submit("a", SAMPLE),
+            NotReady("Refused(Tls(UnknownAuthority"),
+            Open("a"),
+        ],
+    },
+    Scenario {
+        name: "a_self_signed_certificate_is_refused_by_that_name",
+        why: "a person understands that one",
+        given: &[Given::Shows(Shown::SelfSigned)],
+        except: &[NO_TLS],
+        steps: &[NotReady("Refused(Tls(SelfSigned")],
+    },
+    Scenario {
+        name: "an_expired_certificate_is_refused",
+        why: "with the local time, because the clock may be the one that is wrong",
+        given: &[Given::Shows(Shown::Expired)],
+        except: &[NO_TLS],
+        steps: &[NotReady("Refused(Tls(Expired(Some(CertificateTime")],
+    },
+    Scenario {
+        name: "a_certificate_that_is_not_valid_yet_is_tried_again",
+        why: "gateways without a battery boot in 1970, and learn the time later",
+        given: &[Given::Shows(Shown::NotYetValid)],
+        except: &[NO_TLS],
+        steps: &[
+            Lost(&["Tls(NotYetValid(Some(CertificateTime"]),
+            Lost(&["Tls(NotYetValid(Some(CertificateTime"]),
+        ],
+    },
+    Scenario {
+        name: "a_certificate_of_another_host_is_refused",
+        why: "it proves somebody else",
+        given: &[Given::Shows(Shown::WrongHost)],
+        except: &[NO_TLS],
+        steps: &[NotReady("Refused(Tls(WrongName")],
+    },
+    Scenario {
+        name: "refused_certificates_are_tried_again_slowly",
+        why: "no hot loop, and no end either: somebody may mend it",
+        given: &[Given::Shows(Shown::Expired), Given::SlowRetry(900)],
+        except: &[NO_TLS, (Place::Real, "hours of simulated time pass")],
+        steps: &[Pass(7_200), LinkCount("dials", 4, 20)],
+    },
+    Scenario {
+        name: "a_client_certificate_opens_the_door",
+        why: "devices are known by theirs",
+        given: &[
+            Given::WantsCertificate,
+            Given::HasCertificate(Trusted::Ours),
+        ],
+        except: &[NO_TLS],
+        steps: &[Ready, Request(SAMPLE, Done)],
+    },
+    Scenario {
+        name: "a_missing_client_certificate_is_told",
+        why: "the server only hangs up, and nobody would know why",
+        given: &[Given::WantsCertificate],
+        except: &[NO_TLS],
+        steps: &[NotReady("Refused(Tls(ClientCertificateMissing")],
+    },
+    Scenario {
+        name: "a_client_certificate_of_another_authority_is_told",
+        why: "it is not the server's that is wrong",
+        given: &[
+            Given::WantsCertificate,
+            Given::HasCertificate(Trusted::Other),
+        ],
+        except: &[NO_TLS],
+        steps: &[NotReady("Refused(Tls(ClientCertificateRefused")],
+    },
+    Scenario {
+        name: "a_server_without_tls_at_the_port_is_told",
+        why: "the commonest mistake in a URL",
+        given: &[Given::ServerTls(false), Given::Complaints],
+        except: &[NO_TLS],
+        steps: &[Lost(&["Tls(NotTls", "Tls(Cut"])],
+    },
+    Scenario {
+        name: "a_server_with_tls_at_the_port_is_told",
+        why: "the same mistake the other way round",
+        given: &[Given::ServerTls(true)],
+        except: &[(Place::Tls, "it is about a client without TLS")],
+        steps: &[NotReady("Refused(TlsWanted")],
+    },
+    Scenario {
+        name: "silence_in_the_middle_of_the_handshake_is_found",
+        why: "it is no link yet, so no keep alive looks after it",
+        given: &[Given::Away, Given::DialWithin(1)],
+        except: &[NO_TLS],
+        steps: &[
+            Submit("a", SAMPLE),
+            Net(Network::MuteAfter(100)),
+            Net(Network::Back),
+            Lost(&["DialTimeout"]),
+            Open("a"),
+            Net(Network::Heal),
+            Expect("a", Done),
+        ],
+    },
+];
