@@ -8,6 +8,7 @@ pub mod clock;
 pub mod device;
 pub mod dice;
 pub mod endpoint_host;
+pub mod example;
 pub mod mosquitto;
 pub mod operations;
 pub mod pair;
