@@ -12,9 +12,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use kaa_blocking::platform::{LocalOptions, LocalPlatform};
+use kaa_blocking::platform::{LocalOptions, LocalPlatform, LocalTls};
 use kaa_proto::platform::{EventKind, Fixture, Secret, User, UserState};
+use kaa_tests::certificates::{Authority, Key, Server};
 use kaa_tests::example::{example, transcript};
+use kaa_tests::scratch::Scratch;
 
 use super::EXAMPLE;
 
@@ -202,6 +204,31 @@ fn on_a_platform_that_is_not_its_own_it_writes_no_metadata_and_claims_no_version
         .filter(|event| is_destructive(&event.kind))
         .collect();
     assert_eq!(destructive, []);
+}
+
+#[test]
+fn over_tls_it_trusts_the_authority_of_its_environment_and_shows_the_certificate() {
+    let authority = Authority::new("platform");
+    let server = authority.server(Server::Good, Key::EcPkcs8);
+    let clients = Authority::new("devices");
+    let (chain, key) = (server.chain_pem.as_bytes(), server.key_pem.as_bytes());
+    let tls = LocalTls::from_pem(chain, key, Some(clients.certificate_pem().as_bytes()));
+    let mut local = LocalOptions::default();
+    local.tls = Some(tls.unwrap());
+    let platform = LocalPlatform::start(local).unwrap();
+    let folder = Scratch::new().unwrap();
+    let client = clients.client("device", Key::EcSec1);
+    let files = client.write(&folder, "device").unwrap();
+    let output = on(&platform)
+        .env("KAA_CA_FILE", authority.write(&folder, "ca").unwrap())
+        .env("KAA_CERT_FILE", files.chain)
+        .env("KAA_KEY_FILE", files.key)
+        .output()
+        .unwrap();
+    assert!(platform.url().starts_with("mqtts://"));
+    let confirmed = "9 of 9 operations confirmed, among them 8 of the 14 of the Kaa MQTT API\n";
+    let transcript = transcript(&output);
+    assert!(transcript.ends_with(confirmed), "{transcript}");
 }
 
 #[test]
