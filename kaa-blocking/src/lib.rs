@@ -77,8 +77,3 @@ pub use kaa_proto::{
     telemetry, topic, upload,
 };
 pub use stream::Stream;
-
-/// The program in the project's README compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

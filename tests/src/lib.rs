@@ -20,3 +20,8 @@ pub mod scratch;
 pub mod sniffer;
 pub mod tls_end;
 pub mod wire_ids;
+
+/// The programs in the project's README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
