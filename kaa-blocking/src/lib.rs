@@ -86,7 +86,8 @@ pub use handles::{
 };
 #[doc(no_inline)]
 pub use kaa_proto::client::{
-    ConnectError, InvalidEnvironment, InvalidTarget, NotReady, NotResponded, Options, Target,
+    ConnectError, EnvironmentProblem, InvalidEnvironment, InvalidTarget, NotReady, NotResponded,
+    Options, Target,
 };
 #[cfg(feature = "tls")]
 #[doc(no_inline)]

@@ -89,9 +89,9 @@ mod runtime;
 pub use client::Client;
 #[doc(no_inline)]
 pub use kaa_proto::client::{
-    Command, Commands, Configurations, ConnectError, Endpoint, EndpointEvents, InvalidEnvironment,
-    InvalidTarget, LinkEvents, NotReady, NotResponded, Options, Ready, Shutdown, SoftwareUpdates,
-    Target, Ticket,
+    Command, Commands, Configurations, ConnectError, Endpoint, EndpointEvents, EnvironmentProblem,
+    InvalidEnvironment, InvalidTarget, LinkEvents, NotReady, NotResponded, Options, Ready,
+    Shutdown, SoftwareUpdates, Target, Ticket,
 };
 #[cfg(feature = "tls")]
 #[doc(no_inline)]

@@ -25,7 +25,7 @@ impl Stage {
             return Ok(Self {
                 options,
                 name: EndpointName::from_env()?,
-                patience: Duration::from_secs(2),
+                patience: Duration::from_secs(5),
                 local: None,
             });
         }

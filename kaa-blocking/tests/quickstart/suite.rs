@@ -138,6 +138,18 @@ fn masked(transcript: &str) -> String {
     masked
 }
 
+/// A platform that has something of each kind for the device.
+fn furnished() -> LocalOptions {
+    let mut local = LocalOptions::default();
+    let fixture = r#"{"appVersions": {"demo-v1": {"endpoints": {"JTjdbENzHh": {
+        "metadata": {"name": "Device name"},
+        "configurations": {"": {"configId": "97016dbe8bb4adff8f754ecbf24612f2", "config": {"key": "value"}}},
+        "software": {"configId": "0.0.2", "config": {"link": "https://example.com/fw-0.0.2.bin"}},
+        "commands": {"switch-light": [{"id": 5, "payload": {"on": false}}]}}}}}}"#;
+    local.platform.fixture = Some(Fixture::parse(fixture).unwrap());
+    local
+}
+
 /// The example on a platform of its environment.
 fn on(platform: &LocalPlatform) -> Command {
     let mut command = example(EXAMPLE);
@@ -156,13 +168,7 @@ fn it_goes_through_all_fourteen_operations_and_says_so() {
 
 #[test]
 fn on_a_platform_that_is_not_its_own_it_writes_no_metadata_and_claims_no_version() {
-    let mut local = LocalOptions::default();
-    let fixture = r#"{"appVersions": {"demo-v1": {"endpoints": {"JTjdbENzHh": {
-        "metadata": {"name": "Device name"},
-        "configurations": {"": {"configId": "97016dbe8bb4adff8f754ecbf24612f2", "config": {"key": "value"}}},
-        "software": {"configId": "0.0.2", "config": {"link": "https://example.com/fw-0.0.2.bin"}},
-        "commands": {"switch-light": [{"id": 5, "payload": {"on": false}}]}}}}}}"#;
-    local.platform.fixture = Some(Fixture::parse(fixture).unwrap());
+    let mut local = furnished();
     local.platform.users.push(User {
         name: "name@tenant".into(),
         password: Secret::new("secret"),
@@ -213,7 +219,7 @@ fn over_tls_it_trusts_the_authority_of_its_environment_and_shows_the_certificate
     let clients = Authority::new("devices");
     let (chain, key) = (server.chain_pem.as_bytes(), server.key_pem.as_bytes());
     let tls = LocalTls::from_pem(chain, key, Some(clients.certificate_pem().as_bytes()));
-    let mut local = LocalOptions::default();
+    let mut local = furnished();
     local.tls = Some(tls.unwrap());
     let platform = LocalPlatform::start(local).unwrap();
     let folder = Scratch::new().unwrap();
@@ -226,7 +232,7 @@ fn over_tls_it_trusts_the_authority_of_its_environment_and_shows_the_certificate
         .output()
         .unwrap();
     assert!(platform.url().starts_with("mqtts://"));
-    let confirmed = "9 of 9 operations confirmed, among them 8 of the 14 of the Kaa MQTT API\n";
+    let confirmed = "11 of 11 operations confirmed, among them 10 of the 14 of the Kaa MQTT API\n";
     let transcript = transcript(&output);
     assert!(transcript.ends_with(confirmed), "{transcript}");
 }
@@ -243,7 +249,7 @@ fn an_environment_that_says_half_is_not_guessed_at() {
 
 #[test]
 fn it_fails_where_the_platform_confirms_less_than_was_asked() {
-    let mut local = LocalOptions::default();
+    let mut local = furnished();
     local
         .platform
         .extensions
