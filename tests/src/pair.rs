@@ -546,11 +546,10 @@ impl Pair {
             server.is_none_or(|link| self.server.wants_input(link))
         };
         let ups = self.lines.iter().filter(|line| wants_input(line));
-        let arrivals = ups.filter_map(|line| line.up.next_arrival()).chain(
-            self.lines
-                .iter()
-                .filter_map(|line| line.down.next_arrival()),
-        );
+        let is_read = |line: &&Line| line.client.is_none() || self.connection.wants_input();
+        let downs = self.lines.iter().filter(is_read);
+        let arrivals = ups.filter_map(|line| line.up.next_arrival());
+        let arrivals = arrivals.chain(downs.filter_map(|line| line.down.next_arrival()));
         let dial = self.dialing.filter(|_| self.dials != Dials::Hang);
         let deadlines = [
             self.connection.poll_timeout(),

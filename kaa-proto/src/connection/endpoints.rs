@@ -309,6 +309,7 @@ impl Connection {
             self.directory.insert(slot.endpoint.name(), key);
         }
         self.suspects.add(key);
+        self.schedule.handle_count(self.slots.len());
         if self.is_up() {
             self.arrivals.push_back(key);
         }
@@ -387,6 +388,7 @@ impl Connection {
         let unfinished = slot.endpoint.close(now);
         self.directory.remove(&name);
         self.suspects.remove(key);
+        self.schedule.handle_count(self.slots.len());
         self.timers.clear(Deadline::Endpoint(key));
         self.timers.clear(Deadline::Removal(key));
         self.totals.replace(slot.counted, Totals::default());

@@ -22,7 +22,7 @@ const ARRIVALS_PER_CALL: usize = 1_024;
 const ARRIVALS_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long acknowledgements may stay away before a window that is not half free is used again.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Holds messages back while a full window drains to its half, so that they go in batches: one
 /// write for many messages. It never holds back a lone message, because only a full window makes
