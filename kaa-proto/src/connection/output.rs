@@ -13,7 +13,7 @@ use crate::mqtt::{PublishError, Session};
 
 /// How many endpoints are told of the link before others get their turn: enough for a SUBSCRIBE of
 /// full size.
-const ARRIVALS_AT_ONCE: usize = 256;
+const ARRIVALS_AT_ONCE: usize = 512;
 
 /// How many endpoints are told of the link in one call, even if they have nothing to say.
 const ARRIVALS_PER_CALL: usize = 1_024;
