@@ -291,3 +291,38 @@ fn every_endpoint_observes_again_on_every_link_at_any_pace() {
         }
     }
 }
+
+#[test]
+fn what_is_observed_while_its_endpoint_waits_for_its_turn_is_asked_for_once() {
+    let options = Options::new("gateway").observe_rate(NonZeroU32::MIN);
+    let mut pair = Pair::new(PlatformOptions::default(), options, 1).unwrap();
+    let keys = fleet(&mut pair, 20);
+    let observe = |pair: &mut Pair, key, observation: &Observation| {
+        let now = pair.now();
+        pair.connection.observe(now, key, observation).unwrap();
+        pair.settle();
+    };
+    for key in &keys {
+        observe(&mut pair, *key, &Observation::Commands(reboot()));
+    }
+    pair.pass(5 * SECOND);
+    pair.take_seen();
+    observe(&mut pair, keys[19], &Observation::Configuration(None));
+    pair.pass(SECOND / 10);
+    let topics = |pair: &mut Pair| {
+        let seen = pair.take_seen().into_iter();
+        let topics = seen.map(|seen| seen.topic);
+        topics
+            .filter(|topic| topic.contains("/meter-00019/"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        topics(&mut pair),
+        ["kp1/demo-v1/cmx/meter-00019/config/json/1"]
+    );
+    pair.pass(MINUTE);
+    assert_eq!(
+        topics(&mut pair),
+        ["kp1/demo-v1/cex/meter-00019/command/reboot/1"]
+    );
+}

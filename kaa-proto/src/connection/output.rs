@@ -21,7 +21,8 @@ const ARRIVALS_PER_CALL: usize = 1_024;
 /// The pause after so many.
 const ARRIVALS_PAUSE: Duration = Duration::from_millis(1);
 
-/// How long acknowledgements may stay away before a window that is not half free is used again.
+/// How long acknowledgements may stay away before a window that is not half free is used again:
+/// longer than between those of one batch, much shorter than a round trip, which would be lost.
 const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Holds messages back while a full window drains to its half, so that they go in batches: one
