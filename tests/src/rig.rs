@@ -97,7 +97,8 @@ impl Rig {
         }
     }
 
-    fn step(&mut self) -> bool {
+    /// One turn of the driver, and what follows from it on the platform; whether there is more.
+    pub fn step(&mut self) -> bool {
         let now = self.now();
         self.turn = self.driver.turn(Waker::noop(), &mut self.transport);
         if let Turn::Dial { link, .. } = self.turn {
