@@ -10,17 +10,19 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use kaa_proto::client::{Client, Endpoint, Options, Turn};
+use kaa_proto::client::{Client, Endpoint, Options, Transport, Turn};
 use kaa_proto::commands::{CommandResult, Pending};
 use kaa_proto::metadata::Keys;
 use kaa_proto::names::{CommandType, EndpointName};
 use kaa_proto::platform::{EventKind, Platform};
+use kaa_proto::request::{DecodeError, InvalidRequest, Reply, Request, RequestWriter};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::rig::Rig;
 use serde_json::json;
@@ -339,4 +341,64 @@ fn a_future_that_is_polled_only_when_it_is_woken_ends() {
         drop(work);
         world.check(what);
     }
+}
+
+/// A request of the application's that asks for commands and cannot read the answer.
+struct Unreadable;
+
+impl Request for Unreadable {
+    type Response = ();
+
+    fn encode(&self, out: &mut RequestWriter) -> Result<(), InvalidRequest> {
+        Pending::new(reboot()).encode(out)
+    }
+
+    fn decode(reply: &Reply) -> Result<(), DecodeError> {
+        reply.json::<u64>("a number").map(drop)
+    }
+}
+
+#[test]
+fn commands_in_an_answer_that_cannot_be_read_are_given_back() {
+    let mut world = World::new();
+    let mut ticket = world.device.submit(&Unreadable).unwrap();
+    world.rig.run();
+    assert!(matches!(ticket.try_outcome(), Some(Err(_))));
+    assert_eq!(ticket.try_outcome(), None);
+    drop(ticket);
+    world.check("an answer that cannot be read");
+}
+
+/// What was held back for want of room is asked for at once.
+#[test]
+fn dropping_an_answer_with_commands_wakes_the_driver() {
+    struct Nothing;
+    impl Transport for Nothing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+        fn close(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(Arc::clone(&bell));
+    let mut world = World::new();
+    let ticket = world.device.submit(&Pending::new(reboot())).unwrap();
+    world.rig.run();
+    world.rig.driver.turn(&waker, &mut None::<Nothing>);
+    drop(ticket);
+    assert_eq!(bell.0.swap(0, Ordering::Relaxed), 1);
+
+    // A driver that is gone holds nobody's waker.
+    world.rig.driver.turn(&waker, &mut None::<Nothing>);
+    drop(world.rig);
+    drop(waker);
+    assert_eq!(Arc::strong_count(&bell), 1);
 }
