@@ -223,11 +223,12 @@ impl World {
 
     fn look(&mut self) {
         while let Some(event) = self.rig.server.poll_event() {
-            match event.kind {
-                EventKind::Telemetry { samples, .. } => self.samples += samples as u64,
-                EventKind::CommandResult { id, .. } => *self.results.entry(id).or_default() += 1,
-                EventKind::Breach { .. } | EventKind::Refused { .. } => panic!("{event}"),
-                _ => {}
+            if let EventKind::Telemetry { samples, .. } = event.kind {
+                self.samples += samples as u64;
+            } else if let EventKind::CommandResult { id, .. } = event.kind {
+                *self.results.entry(id).or_default() += 1;
+            } else if let EventKind::Breach { .. } | EventKind::Refused { .. } = event.kind {
+                panic!("{event}");
             }
         }
     }

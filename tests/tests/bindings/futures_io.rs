@@ -113,10 +113,10 @@ impl Kit for AsyncStd {
         let connector = move |_| {
             let step = script();
             async move {
-                match step {
-                    Step::Tcp(addr) => boxed(async_std::net::TcpStream::connect(addr).await?),
-                    other => dial(other).await,
+                if let Step::Tcp(addr) = step {
+                    return boxed(async_std::net::TcpStream::connect(addr).await?);
                 }
+                dial(step).await
             }
         };
         Box::pin(async move {
