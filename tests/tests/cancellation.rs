@@ -180,8 +180,8 @@ struct World {
     device: Endpoint,
     rig: Rig,
     commands: [i64; 2],
-    /// How many samples the platform took.
-    samples: u64,
+    /// How many requests of the application the platform processed.
+    processed: u64,
     /// How often each command was reported as done.
     results: BTreeMap<i64, usize>,
 }
@@ -208,7 +208,7 @@ impl World {
             device,
             rig,
             commands,
-            samples: 0,
+            processed: 0,
             results: BTreeMap::new(),
         }
     }
@@ -223,9 +223,15 @@ impl World {
 
     fn look(&mut self) {
         while let Some(event) = self.rig.server.poll_event() {
-            if let EventKind::Telemetry { samples, .. } = event.kind {
-                self.samples += samples as u64;
-            } else if let EventKind::CommandResult { id, .. } = event.kind {
+            let is_asked = matches!(
+                event.kind,
+                EventKind::Telemetry { .. }
+                    | EventKind::MetadataRead { .. }
+                    | EventKind::CommandsRequested { observe: None, .. }
+                    | EventKind::CommandResult { .. }
+            );
+            self.processed += u64::from(is_asked);
+            if let EventKind::CommandResult { id, .. } = event.kind {
                 *self.results.entry(id).or_default() += 1;
             } else if let EventKind::Breach { .. } | EventKind::Refused { .. } = event.kind {
                 panic!("{event}");
@@ -271,6 +277,10 @@ impl World {
         assert!(before.submitted <= after.submitted);
         assert_eq!(after.submitted, ended, "{what}: {after:?}");
         assert_eq!(after.confirmed, ended, "{what}: {after:?}");
+        assert_eq!(
+            after.confirmed, self.processed,
+            "{what}: the platform saw others"
+        );
     }
 }
 
