@@ -1,22 +1,24 @@
 //! The client: a thread, and the handles that talk to it.
 
 use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use kaa_proto::client::{self, ConnectError, NotReady, Options, Target};
-use kaa_proto::connection::{Account, AddError, InvalidOptions, LinkState, Removal, Statistics};
+use kaa_proto::connection::{Account, AddError};
 use kaa_proto::endpoint::EndpointOptions;
-use kaa_proto::mqtt::Login;
 use kaa_proto::names::EndpointName;
+use mio::Poll;
 
 use crate::driver::Loop;
 use crate::{Endpoint, LinkEvents, Stream, dial, wait};
 
 /// A connection to the platform, for any number of endpoints, on a thread of its own.
 ///
-/// Clones share it. When the last handle of any kind is gone, what is queued is flushed for a
+/// It dereferences to [`kaa_proto::client::Client`], whose other verbs do not wait: `dial_now`,
+/// `link_state`, `remove_endpoint`, `set_login`, `statistics`. Clones share it. When the last handle of any kind is gone, what is queued is flushed for a
 /// while, then the link is closed and the thread ends.
 #[derive(Clone, Debug)]
 pub struct Client(client::Client);
@@ -57,11 +59,19 @@ impl Client {
         options: Options,
         connector: impl Fn(&Target) -> io::Result<Stream> + Send + Sync + 'static,
     ) -> Result<Self, ConnectError> {
+        #[cfg(feature = "tls")]
         let options = with_files(options)?;
         let target = options.target().clone();
         let entropy = || getrandom::u64().map_err(io::Error::other);
         let (client, driver) = client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
-        let work = Loop::new(driver, target, Arc::new(connector))?;
+        let work = Loop {
+            driver,
+            target,
+            connector: Arc::new(connector),
+            dial: None,
+            socket: None,
+            selector: Poll::new()?,
+        };
         thread::Builder::new()
             .name("kaa".into())
             .spawn(|| work.run())?;
@@ -98,41 +108,10 @@ impl Client {
         self.0.endpoint_with(name, options).map(Endpoint)
     }
 
-    /// Removes an endpoint; `false` if it was not there. See
-    /// [`client::Client::remove_endpoint`].
-    pub fn remove_endpoint(&self, name: &EndpointName, removal: Removal) -> bool {
-        self.0.remove_endpoint(name, removal)
-    }
-
-    /// Where the link stands.
-    #[must_use]
-    pub fn link_state(&self) -> LinkState {
-        self.0.link_state()
-    }
-
     /// What happens to the link, from now on.
     #[must_use]
     pub fn link_events(&self) -> LinkEvents {
         LinkEvents(self.0.link_events())
-    }
-
-    /// Cuts the wait before the next attempt: the network is back.
-    pub fn dial_now(&self) {
-        self.0.dial_now();
-    }
-
-    /// Uses another login from the next attempt on, and cuts the wait before it.
-    ///
-    /// # Errors
-    /// [`InvalidOptions`] if user name or password is too long; nothing is changed then.
-    pub fn set_login(&self, login: Option<Login>) -> Result<(), InvalidOptions> {
-        self.0.set_login(login)
-    }
-
-    /// What the client has seen.
-    #[must_use]
-    pub fn statistics(&self) -> Statistics {
-        self.0.statistics()
     }
 
     /// Takes no more requests, sends what is queued and waits for the answers, for at most
@@ -144,16 +123,19 @@ impl Client {
     }
 }
 
+/// The verbs that do not wait.
+impl Deref for Client {
+    type Target = client::Client;
+
+    fn deref(&self) -> &client::Client {
+        &self.0
+    }
+}
+
 /// Reads what the options need of the system.
 #[cfg(feature = "tls")]
 fn with_files(mut options: Options) -> Result<Options, ConnectError> {
     let roots = || rustls_native_certs::load_native_certs().certs;
     options.load_tls(|path| std::fs::read(path), roots)?;
-    Ok(options)
-}
-
-#[cfg(not(feature = "tls"))]
-#[allow(clippy::unnecessary_wraps, reason = "it can fail with TLS")]
-const fn with_files(options: Options) -> Result<Options, ConnectError> {
     Ok(options)
 }

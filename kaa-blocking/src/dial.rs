@@ -4,9 +4,10 @@
 use std::future::ready;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::task::Waker;
 use std::thread;
 
@@ -33,13 +34,15 @@ impl Dial {
             let _ = sender.send(Err(io::Error::other("too many dials before this one hang")));
             return Self(receiver);
         }
-        let (connector, target) = (Arc::clone(connector), target.clone());
-        let report = Report {
-            sender: Some(sender),
-            waker: waker.clone(),
+        let (connector, target, waker) = (Arc::clone(connector), target.clone(), waker.clone());
+        let work = move || {
+            let dialing = catch_unwind(AssertUnwindSafe(|| connector(&target)));
+            let panicked = |_| Err(io::Error::other("the connector panicked"));
+            // Nobody listens if the dial was given up.
+            let _ = sender.send(dialing.unwrap_or_else(panicked));
+            waker.wake();
         };
-        let work = move || report.send(connector(&target));
-        // If there is no thread to be had, nothing is reported, and the dial fails.
+        // If there is no thread to be had, nothing is sent, and the dial fails.
         let _ = thread::Builder::new().name("kaa-dial".into()).spawn(work);
         Self(receiver)
     }
@@ -47,34 +50,9 @@ impl Dial {
     /// What it came to, once.
     pub(crate) fn poll(&self) -> Option<io::Result<Stream>> {
         match self.0.try_recv() {
-            Ok(result) => Some(result),
             Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => {
-                Some(Err(io::Error::other("the dial ended without a result")))
-            }
+            result => Some(result.unwrap_or_else(|error| Err(io::Error::other(error)))),
         }
-    }
-}
-
-/// Wakes the loop when there is a result, or when there will be none: the connector may panic.
-struct Report {
-    sender: Option<Sender<io::Result<Stream>>>,
-    waker: Waker,
-}
-
-impl Report {
-    fn send(self, result: io::Result<Stream>) {
-        if let Some(sender) = &self.sender {
-            // Nobody listens if the dial was given up.
-            let _ = sender.send(result);
-        }
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        self.sender = None;
-        self.waker.wake_by_ref();
     }
 }
 
@@ -90,6 +68,7 @@ pub(crate) fn tcp(target: &Target) -> io::Result<Stream> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::Sender;
     use std::task::Wake;
     use std::time::Duration;
 

@@ -10,89 +10,67 @@ use kaa_proto::connection::LinkId;
 use mio::{Events, Poll, Token};
 
 use crate::dial::{Connector, Dial};
-use crate::stream::Socket;
+use crate::stream::Registered;
 
 const WAKER: Token = Token(0);
 const SOCKET: Token = Token(1);
 
 pub(crate) struct Loop {
-    driver: Driver,
-    target: Target,
-    connector: Arc<Connector>,
-    poll: Poll,
-    waker: Waker,
+    pub(crate) driver: Driver,
+    pub(crate) target: Target,
+    pub(crate) connector: Arc<Connector>,
+    /// The dial under way.
+    pub(crate) dial: Option<(LinkId, Dial)>,
+    pub(crate) socket: Option<Registered>,
+    pub(crate) selector: Poll,
 }
 
 impl Loop {
-    pub(crate) fn new(
-        driver: Driver,
-        target: Target,
-        connector: Arc<Connector>,
-    ) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = mio::Waker::new(poll.registry(), WAKER)?;
-        Ok(Self {
-            driver,
-            target,
-            connector,
-            poll,
-            waker: Waker::from(Arc::new(Bell(waker))),
-        })
-    }
-
-    /// Runs until the client is closed. An error of the selector itself ends it too; then all
-    /// that waits ends as closed.
-    pub(crate) fn run(mut self) {
+    /// Runs until the client is closed.
+    ///
+    /// # Errors
+    /// That of the selector, which ends it too; then all that waits ends as closed.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let waker = mio::Waker::new(self.selector.registry(), WAKER)?;
+        let waker = Waker::from(Arc::new(Bell(waker)));
         let mut events = Events::with_capacity(8);
-        let mut socket = None;
-        let mut dial = None;
         loop {
-            let until = match self.driver.turn(&self.waker, &mut socket) {
-                Turn::Finished => return,
+            let until = match self.driver.turn(&waker, &mut self.socket) {
+                Turn::Finished => return Ok(()),
                 Turn::Again => Some(Instant::now()),
+                Turn::Dial { link, .. } if self.dial(link, &waker) => continue,
+                Turn::Dial { until, .. } => until,
                 Turn::Wait { until } => {
-                    dial = None;
-                    until
-                }
-                Turn::Dial { link, until } => {
-                    if self.dial(link, &mut dial, &mut socket) {
-                        continue;
-                    }
+                    self.dial = None;
                     until
                 }
             };
             let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
+            match self.selector.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            if let Some(socket) = &mut socket {
-                let of_socket = events.iter().filter(|event| event.token() == SOCKET);
-                of_socket.for_each(|event| socket.handle_event(event));
+            for event in events.iter().filter(|event| event.token() == SOCKET) {
+                if let Some(socket) = &mut self.socket {
+                    socket.handle_event(event);
+                }
             }
             events.clear();
         }
     }
 
-    /// Goes on dialing; whether it has come to something.
-    fn dial(
-        &mut self,
-        link: LinkId,
-        dial: &mut Option<(LinkId, Dial)>,
-        socket: &mut Option<Socket>,
-    ) -> bool {
-        let of_link = dial.take().filter(|(of, _)| *of == link);
-        let (_, under_way) = dial.insert(of_link.unwrap_or_else(|| {
-            let begun = Dial::start(&self.connector, &self.target, &self.waker);
-            (link, begun)
-        }));
-        let Some(result) = under_way.poll() else {
+    /// Goes on dialing, or begins; whether that has come to something.
+    fn dial(&mut self, link: LinkId, waker: &Waker) -> bool {
+        let of_link = self.dial.take().filter(|(of, _)| *of == link);
+        let begin = || (link, Dial::start(&self.connector, &self.target, waker));
+        let (_, dial) = self.dial.insert(of_link.unwrap_or_else(begin));
+        let Some(result) = dial.poll() else {
             return false;
         };
-        *dial = None;
-        match result.and_then(|stream| Socket::new(stream, self.poll.registry(), SOCKET)) {
+        self.dial = None;
+        match result.and_then(|stream| Registered::new(stream, self.selector.registry(), SOCKET)) {
             Ok(connected) => {
-                *socket = Some(connected);
+                self.socket = Some(connected);
                 self.driver.handle_connected(link);
             }
             Err(error) => self.driver.handle_failed(link, &error),

@@ -1,58 +1,34 @@
 //! The handles of `kaa_proto::client` with waits that block the thread.
 
-use std::fmt;
 use std::future::Future as _;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kaa_proto::client;
 use kaa_proto::commands::{CommandResult, Report};
-use kaa_proto::connection::{EndpointKey, Event};
-use kaa_proto::endpoint::Statistics;
-use kaa_proto::names::{CommandType, ConfigName, EndpointName};
-use kaa_proto::request::{Failure, Request, RequestError, RequestId, SubmitError};
+use kaa_proto::connection::Event;
+use kaa_proto::names::{CommandType, ConfigName};
+use kaa_proto::request::{Failure, Request, RequestError, SubmitError};
 use kaa_proto::{config, endpoint, software};
 
 use crate::wait;
 
 /// Speaks for one endpoint. Clones share it; they may be used from any thread.
+///
+/// It dereferences to [`kaa_proto::client::Endpoint`], whose other verbs do not wait: `send`,
+/// `name`, `key`, `statistics`.
 #[derive(Clone, Debug)]
 pub struct Endpoint(pub(crate) client::Endpoint);
 
 impl Endpoint {
-    /// Its name.
-    #[must_use]
-    pub const fn name(&self) -> &EndpointName {
-        self.0.name()
-    }
-
-    /// Its key in events of the connection.
-    #[must_use]
-    pub const fn key(&self) -> EndpointKey {
-        self.0.key()
-    }
-
-    /// What it has seen; `None` after it was removed.
-    #[must_use]
-    pub fn statistics(&self) -> Option<Statistics> {
-        self.0.statistics()
-    }
-
     /// Takes a request. Never blocks and needs no link.
     ///
     /// # Errors
     /// [`SubmitError`] says why it was not taken; nothing else is affected.
     pub fn submit<R: Request>(&self, request: &R) -> Result<Ticket<R>, SubmitError> {
         self.0.submit(request).map(Ticket)
-    }
-
-    /// Takes a request, and waits for nothing. It is confirmed, resent and counted as any other.
-    ///
-    /// # Errors
-    /// As [`submit`](Self::submit).
-    pub fn send<R: Request>(&self, request: &R) -> Result<RequestId, SubmitError> {
-        self.0.send(request)
     }
 
     /// Takes a request and waits for its end. Every request ends: with an answer, at
@@ -126,24 +102,17 @@ impl Endpoint {
 
 /// Stands for a request that was taken; tells how it ended.
 ///
-/// Dropping it loses only the wait: the request goes on. To take the request itself back,
-/// [`cancel`](Self::cancel) it.
+/// Dropping it loses only the wait: the request goes on. It dereferences to
+/// [`kaa_proto::client::Ticket`]: `cancel` takes the request itself back, `try_outcome` looks
+/// without waiting.
 #[must_use = "dropping a ticket gives up the wait; use `send` to say so"]
 #[derive(Debug)]
 pub struct Ticket<R: Request>(client::Ticket<R>);
 
 impl<R: Request> Ticket<R> {
-    /// The outcome, if the request has ended; afterwards `None`.
-    pub fn try_outcome(&mut self) -> Option<Result<R::Response, Failure>> {
-        self.0.try_outcome()
-    }
-
-    /// Waits for the outcome; `None` if it did not end within `timeout`, or if the outcome was
-    /// taken before.
+    /// Waits for the outcome; `None` if it did not end within `timeout`. An outcome that was
+    /// taken before is [`Failure::Closed`].
     pub fn wait(&mut self, timeout: Duration) -> Option<Result<R::Response, Failure>> {
-        if self.0.is_taken() {
-            return None;
-        }
         wait::until(timeout, |context| Pin::new(&mut self.0).poll(context))
     }
 
@@ -153,22 +122,7 @@ impl<R: Request> Ticket<R> {
     /// # Errors
     /// How the request failed; [`Failure::Closed`] if the outcome was taken before.
     pub fn outcome(self) -> Result<R::Response, Failure> {
-        match self.0.is_taken() {
-            true => Err(Failure::Closed),
-            false => wait::for_end(self.0),
-        }
-    }
-
-    /// The request's number in the account of its endpoint.
-    #[must_use]
-    pub const fn id(&self) -> RequestId {
-        self.0.id()
-    }
-
-    /// Takes the request back. It ends as [`Failure::Cancelled`]; if it had been sent, it may
-    /// have been processed. `false` if it has ended already.
-    pub fn cancel(&self) -> bool {
-        self.0.cancel()
+        wait::for_end(self.0)
     }
 }
 
@@ -205,14 +159,6 @@ impl Command {
         reason: impl Into<String>,
     ) -> Result<Ticket<Report>, client::NotResponded> {
         self.0.reject(status, reason).map(Ticket)
-    }
-}
-
-impl std::ops::Deref for Command {
-    type Target = kaa_proto::commands::Command;
-
-    fn deref(&self) -> &kaa_proto::commands::Command {
-        &self.0
     }
 }
 
@@ -271,8 +217,27 @@ blocking! {
     EndpointEvents(client::EndpointEvents) -> endpoint::Event, |event| event;
 }
 
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.command_type(), self.id().as_json())
+/// What is not here does not wait, and is the core's.
+macro_rules! deref {
+    ($($name:ident$(<$request:ident>)? => $target:ty;)*) => {$(
+        impl$(<$request: Request>)? Deref for $name$(<$request>)? {
+            type Target = $target;
+
+            fn deref(&self) -> &$target {
+                &self.0
+            }
+        }
+    )*};
+}
+
+deref! {
+    Endpoint => client::Endpoint;
+    Ticket<R> => client::Ticket<R>;
+    Command => kaa_proto::commands::Command;
+}
+
+impl<R: Request> DerefMut for Ticket<R> {
+    fn deref_mut(&mut self) -> &mut client::Ticket<R> {
+        &mut self.0
     }
 }

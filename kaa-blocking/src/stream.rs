@@ -1,77 +1,67 @@
 //! What a dial comes to: a socket of the system.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
 
 use kaa_proto::client::Transport;
 use mio::event::{Event, Source};
 use mio::{Interest, Registry, Token};
 
-/// A connected stream that a connector gives; see [`Client::connect_with`](crate::Client::connect_with).
+/// A connected stream that a connector gives, made from a socket of the standard library; see
+/// [`Client::connect_with`](crate::Client::connect_with).
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Stream {
-    /// TCP.
-    Tcp(std::net::TcpStream),
-    /// A Unix socket.
+pub struct Stream(io::Result<Box<dyn Socket>>);
+
+/// What the loop needs of a nonblocking socket.
+trait Socket: Read + Write + Source + fmt::Debug + Send {
+    fn shut(&self) -> io::Result<()>;
+}
+
+macro_rules! sockets {
+    ($($(#[$cfg:meta])? $std:ty => $mio:ty;)*) => {$(
+        $(#[$cfg])?
+        impl From<$std> for Stream {
+            fn from(stream: $std) -> Self {
+                let nonblocking = stream.set_nonblocking(true);
+                Self(nonblocking.map(|()| Box::new(<$mio>::from_std(stream)) as _))
+            }
+        }
+
+        $(#[$cfg])?
+        impl Socket for $mio {
+            fn shut(&self) -> io::Result<()> {
+                self.shutdown(Shutdown::Write)
+            }
+        }
+    )*};
+}
+
+sockets! {
+    std::net::TcpStream => mio::net::TcpStream;
     #[cfg(unix)]
-    Unix(UnixStream),
-}
-
-impl From<std::net::TcpStream> for Stream {
-    fn from(stream: std::net::TcpStream) -> Self {
-        Self::Tcp(stream)
-    }
-}
-
-#[cfg(unix)]
-impl From<UnixStream> for Stream {
-    fn from(stream: UnixStream) -> Self {
-        Self::Unix(stream)
-    }
+    std::os::unix::net::UnixStream => mio::net::UnixStream;
 }
 
 /// A stream in the selector, and what the selector said of it.
-pub(crate) struct Socket {
-    socket: Nonblocking,
+pub(crate) struct Registered {
+    socket: Box<dyn Socket>,
     /// It may have bytes.
     is_readable: bool,
     /// It may have room.
     is_writable: bool,
-    /// Our direction is closed.
-    is_closed: bool,
 }
 
-enum Nonblocking {
-    Tcp(mio::net::TcpStream),
-    #[cfg(unix)]
-    Unix(mio::net::UnixStream),
-}
-
-impl Socket {
-    /// Makes it nonblocking, and tells the selector.
+impl Registered {
+    /// Tells the selector of it.
     pub(crate) fn new(stream: Stream, registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut socket = match stream {
-            Stream::Tcp(stream) => {
-                stream.set_nonblocking(true)?;
-                Nonblocking::Tcp(mio::net::TcpStream::from_std(stream))
-            }
-            #[cfg(unix)]
-            Stream::Unix(stream) => {
-                stream.set_nonblocking(true)?;
-                Nonblocking::Unix(mio::net::UnixStream::from_std(stream))
-            }
-        };
-        socket
-            .source()
-            .register(registry, token, Interest::READABLE | Interest::WRITABLE)?;
+        let mut socket = stream.0?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        Source::register(&mut *socket, registry, token, interest)?;
         Ok(Self {
             socket,
             is_readable: true,
             is_writable: true,
-            is_closed: false,
         })
     }
 
@@ -82,21 +72,13 @@ impl Socket {
     }
 }
 
-impl Transport for Socket {
+impl Transport for Registered {
     fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
-        note(&mut self.is_readable, || match &mut self.socket {
-            Nonblocking::Tcp(stream) => stream.read(block),
-            #[cfg(unix)]
-            Nonblocking::Unix(stream) => stream.read(block),
-        })
+        note(&mut self.is_readable, || self.socket.read(block))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        note(&mut self.is_writable, || match &mut self.socket {
-            Nonblocking::Tcp(stream) => stream.write(bytes),
-            #[cfg(unix)]
-            Nonblocking::Unix(stream) => stream.write(bytes),
-        })
+        note(&mut self.is_writable, || self.socket.write(bytes))
     }
 
     /// The system has it already.
@@ -105,30 +87,13 @@ impl Transport for Socket {
     }
 
     fn close(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.is_closed, true) {
-            return Ok(());
-        }
-        match &self.socket {
-            Nonblocking::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            #[cfg(unix)]
-            Nonblocking::Unix(stream) => stream.shutdown(Shutdown::Write),
-        }
-    }
-}
-
-impl Nonblocking {
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(stream) => stream,
-            #[cfg(unix)]
-            Self::Unix(stream) => stream,
-        }
+        self.socket.shut()
     }
 }
 
 /// Does what can be done without asking the system in vain, and notes when it would block: the
 /// selector tells of changes only.
-fn note<T>(can: &mut bool, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+fn note(can: &mut bool, work: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
     if !*can {
         return Err(io::ErrorKind::WouldBlock.into());
     }

@@ -2,35 +2,26 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Polls until something is ready; `None` when `timeout` is over first, `Some(None)` never waits
-/// for ever: a timeout too long for the clock waits for as long as it takes.
+/// Polls until something is ready; `None` when `timeout` is over first. A timeout too long for the
+/// clock waits for as long as it takes.
 pub(crate) fn until<T>(
     timeout: Duration,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Option<T> {
     let deadline = Instant::now().checked_add(timeout);
-    let unpark = Arc::new(Unpark {
-        thread: thread::current(),
-        woken: AtomicBool::new(false),
-    });
-    let waker = Waker::from(Arc::clone(&unpark));
-    let mut context = Context::from_waker(&waker);
+    let (parker, unparker) = parking::pair();
+    let waker = Waker::from(unparker);
     loop {
-        if let Poll::Ready(value) = poll(&mut context) {
+        if let Poll::Ready(value) = poll(&mut Context::from_waker(&waker)) {
             return Some(value);
         }
-        while !unpark.woken.swap(false, Ordering::Acquire) {
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return None,
-                Some(left) => thread::park_timeout(left),
-                None => thread::park(),
-            }
+        match deadline {
+            Some(deadline) if !parker.park_deadline(deadline) => return None,
+            Some(_) => {}
+            None => parker.park(),
         }
     }
 }
@@ -44,25 +35,10 @@ pub(crate) fn for_end<F: Future + Unpin>(mut future: F) -> F::Output {
     }
 }
 
-struct Unpark {
-    thread: Thread,
-    /// Tells a wake from one that somebody else's use of `park` left behind.
-    woken: AtomicBool,
-}
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        self.thread.unpark();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]

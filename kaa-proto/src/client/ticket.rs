@@ -13,7 +13,7 @@ use crate::request::{Failure, Request, RequestId};
 
 /// Stands for a request that was taken; tells how it ended.
 ///
-/// It is a future of the outcome. Dropping it loses only the wait: the request goes on (and the
+/// It is a future of the outcome; of [`Failure::Closed`] if that was taken before. Dropping it loses only the wait: the request goes on (and the
 /// commands in an answer to [`Pending`](crate::commands::Pending) are given back to the platform). To take
 /// the request itself back, [`cancel`](Self::cancel) it.
 #[must_use = "dropping a ticket gives up the wait; use `send` to say so"]
@@ -102,6 +102,8 @@ impl<R: Request> Future for Ticket<R> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.take(Some(context)) {
             Some(outcome) => Poll::Ready(outcome),
+            // It was taken before: nothing will come any more.
+            None if self.done => Poll::Ready(Err(Failure::Closed)),
             None => Poll::Pending,
         }
     }
