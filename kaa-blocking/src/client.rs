@@ -34,8 +34,8 @@ impl Client {
 
     /// As [`connect`](Self::connect), with a connector that makes the transport of each link: for
     /// proxies, Unix sockets, tests. It runs on a thread of its own and may block; its error is
-    /// the link's, and it is called again after a while. If the URL begins with `mqtts://`, TLS
-    /// goes over what it gives.
+    /// the link's, and it is called again after a while. While 16 calls have not returned, dials
+    /// fail instead. If the URL begins with `mqtts://`, TLS goes over what it gives.
     ///
     /// ```no_run
     /// # #[cfg(unix)] {

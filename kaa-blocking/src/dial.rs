@@ -6,13 +6,17 @@ use std::io;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::task::Waker;
 use std::thread;
 
 use kaa_proto::client::{ADDRESS_WITHIN, Target, connect_any};
 
 use crate::{Stream, wait};
+
+/// How many dials may be under way, those that were given up among them: a connector that hangs
+/// cannot be stopped, only not called again. More than a name server that answers late takes.
+const MAX_DIALS: usize = 16;
 
 /// Makes the transport of a link. Called for each dial, on a thread of its own.
 pub(crate) type Connector = dyn Fn(&Target) -> io::Result<Stream> + Send + Sync;
@@ -24,14 +28,18 @@ impl Dial {
     /// Begins. `waker` is woken when it is over.
     pub(crate) fn start(connector: &Arc<Connector>, target: &Target, waker: &Waker) -> Self {
         let (sender, receiver) = mpsc::channel();
-        let (connector, target, waker) = (Arc::clone(connector), target.clone(), waker.clone());
-        let work = move || {
-            // Nobody listens if the dial was given up.
-            let _ = sender.send(connector(&target));
-            drop(sender);
-            waker.wake();
+        // Each thread holds the connector, as the loop does.
+        if Arc::strong_count(connector) > MAX_DIALS {
+            let _ = sender.send(Err(io::Error::other("too many dials before this one hang")));
+            return Self(receiver);
+        }
+        let (connector, target) = (Arc::clone(connector), target.clone());
+        let report = Report {
+            sender: Some(sender),
+            waker: waker.clone(),
         };
-        // If there is no thread to be had, the sender is dropped, and the dial fails.
+        let work = move || report.send(connector(&target));
+        // If there is no thread to be had, nothing is reported, and the dial fails.
         let _ = thread::Builder::new().name("kaa-dial".into()).spawn(work);
         Self(receiver)
     }
@@ -45,6 +53,28 @@ impl Dial {
                 Some(Err(io::Error::other("the dial ended without a result")))
             }
         }
+    }
+}
+
+/// Wakes the loop when there is a result, or when there will be none: the connector may panic.
+struct Report {
+    sender: Option<Sender<io::Result<Stream>>>,
+    waker: Waker,
+}
+
+impl Report {
+    fn send(self, result: io::Result<Stream>) {
+        if let Some(sender) = &self.sender {
+            // Nobody listens if the dial was given up.
+            let _ = sender.send(result);
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.sender = None;
+        self.waker.wake_by_ref();
     }
 }
 

@@ -100,7 +100,7 @@ pub use event::{Event, Stray};
 pub use link::{Demand, LinkId, LinkState};
 pub use options::{InvalidOptions, Options};
 pub use slab::EndpointKey;
-pub use statistics::Statistics;
+pub use statistics::{Losses, Statistics};
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -116,7 +116,7 @@ use self::slab::Slab;
 use self::subscriptions::Subscribing;
 use self::suspects::Suspects;
 use crate::backoff::Backoff;
-use crate::endpoint::{Endpoint, MessageKey, Record};
+use crate::endpoint::{self, Endpoint, MessageKey, Record};
 use crate::mqtt::{Login, Session};
 use crate::names::EndpointName;
 use crate::rng::Rng;
@@ -146,6 +146,8 @@ pub struct Connection {
     timers: Timers<Deadline>,
     /// Endpoints to be told of the link, as fast as the output goes; none without a link.
     arrivals: VecDeque<EndpointKey>,
+    /// Endpoints that were told of the link and have to observe again; none without a link.
+    observing: VecDeque<EndpointKey>,
     /// Endpoints that may want to subscribe to something. Nobody is there twice.
     filtering: VecDeque<EndpointKey>,
     subscribing: Subscribing,
@@ -160,8 +162,8 @@ pub struct Connection {
     /// Sums over all endpoints.
     totals: Totals,
     refill: Refill,
-    /// How the requests of removed endpoints ended.
-    retired: Outcomes,
+    /// What removed endpoints counted.
+    retired: endpoint::Statistics,
     /// Whether an endpoint was ever removed: later ones spread their request IDs.
     has_removed: bool,
     /// There from `close` on.
@@ -197,6 +199,8 @@ enum Deadline {
     SubAck(u64),
     /// More endpoints are told of the link.
     Arrivals,
+    /// More endpoints observe again.
+    Observing,
     /// Acknowledgements stay away; what is free of the window is used.
     Refill,
     /// Flushing is over.
@@ -249,6 +253,7 @@ impl Connection {
             suspects,
             timers: Timers::default(),
             arrivals: VecDeque::new(),
+            observing: VecDeque::new(),
             filtering: VecDeque::new(),
             subscribing: Subscribing::default(),
             eventful: VecDeque::new(),
@@ -257,7 +262,7 @@ impl Connection {
             records: VecDeque::new(),
             totals: Totals::default(),
             refill: Refill::new(window),
-            retired: Outcomes::default(),
+            retired: endpoint::Statistics::default(),
             has_removed: false,
             closing: None,
             is_finished: false,
@@ -316,18 +321,6 @@ impl Connection {
         self.slots.iter().map(|(key, slot)| (key, &slot.endpoint))
     }
 
-    /// What it has seen.
-    #[must_use]
-    pub fn statistics(&self) -> Statistics {
-        let mut statistics = self.statistics.clone();
-        statistics.dials = self.link.id().number();
-        statistics.failures_in_a_row = self.link.failures();
-        if let Some(session) = &self.session {
-            statistics.traffic = statistics::sum(statistics.traffic, session.traffic());
-        }
-        statistics
-    }
-
     /// The account of [`close`](Self::close), as soon as every request has ended.
     #[must_use]
     pub const fn account(&self) -> Option<&Account> {
@@ -341,8 +334,9 @@ impl Connection {
     }
 
     /// Changes user name and password for the next link, and cuts the wait before it: also that
-    /// after a link that still waits for CONNACK, if it fails. No endpoint stays suspended from
-    /// the next link on. A link that is up stays.
+    /// after a link that still waits for CONNACK, if it fails. From the next link on no endpoint
+    /// is suspended, and a search for one that gets the link dropped is over. A link that is up
+    /// stays.
     ///
     /// # Errors
     /// [`InvalidOptions::Session`] if one of them is too long; nothing is changed then.
@@ -452,7 +446,7 @@ impl Connection {
                 Deadline::Removal(key) => self.discard(now, key),
                 Deadline::SubAck(number) => self.handle_no_suback(now, number),
                 Deadline::Refill => self.refill.lapse(),
-                Deadline::Arrivals => {}
+                Deadline::Arrivals | Deadline::Observing => {}
                 Deadline::Close => self.wind_up(now),
             }
         }

@@ -1,67 +1,4 @@
-//! Level A: the Kaa machine of one endpoint, over (topic, payload), for people who bring their
-//! own MQTT client.
-//!
-//! [`Endpoint`] queues requests, gives them IDs, tells what to subscribe to and what to publish,
-//! matches answers, keeps observations alive and commands from being run twice. It does no I/O
-//! and reads no clock. A [`Connection`](crate::connection) does all this for many endpoints and
-//! the MQTT session too; use an endpoint alone only to run over an MQTT client of your own.
-//!
-//! # What the host does
-//!
-//! * When its MQTT session is up: [`handle_link_up`](Endpoint::handle_link_up); when it is lost:
-//!   [`handle_link_down`](Endpoint::handle_link_down). Sessions are clean: nothing is assumed to
-//!   be subscribed on a new one.
-//! * Each received PUBLISH: [`handle_message`](Endpoint::handle_message).
-//!   [`topic::address`](crate::topic::address) tells which of many endpoints it is for.
-//! * At [`poll_timeout`](Endpoint::poll_timeout), or later:
-//!   [`handle_timeout`](Endpoint::handle_timeout).
-//! * After each of these, and after each verb: drain [`poll_record`](Endpoint::poll_record) (if
-//!   durable), [`poll_filter`](Endpoint::poll_filter), [`poll_message`](Endpoint::poll_message),
-//!   [`poll_event`](Endpoint::poll_event), until a whole round gives nothing; then read what there
-//!   is for the application.
-//! * Each [`Message`] is published once, at its QoS, not retained. If it has QoS 1, its PUBACK is
-//!   told by [`handle_acknowledged`](Endpoint::handle_acknowledged). If the MQTT client refuses
-//!   it: [`handle_not_sent`](Endpoint::handle_not_sent). The MQTT client must not send it again
-//!   on a new link by itself: the endpoint decides that.
-//! * Each [`Filter`] is subscribed to at QoS 1 (or what there is), and its SUBACK told by
-//!   [`handle_filter`](Endpoint::handle_filter).
-//!
-//! ```
-//! use std::time::{Duration, Instant};
-//! use kaa_proto::endpoint::{Endpoint, EndpointOptions, Event, Subscriptions};
-//! use kaa_proto::names::EndpointName;
-//! use kaa_proto::telemetry::Sample;
-//!
-//! let now = Instant::now();
-//! let name = EndpointName::parse("demo-v1", "JTjdbENzHh")?;
-//! let options = EndpointOptions::default().subscriptions(Subscriptions::None);
-//! let mut endpoint = Endpoint::new(name, options.into(), 1);
-//! endpoint.handle_link_up(now);
-//!
-//! let id = endpoint.submit(now, &Sample::new(serde_json::json!({"temperature": 21})))?;
-//! let message = endpoint.poll_message(now).expect("the link is up");
-//! assert_eq!(message.topic, "kp1/demo-v1/dcx/JTjdbENzHh/json/1");
-//! assert_eq!(&message.payload[..], br#"{"temperature":21}"#);
-//!
-//! endpoint.handle_message(now, "kp1/demo-v1/dcx/JTjdbENzHh/json/1/status", b"");
-//! assert!(matches!(
-//!     endpoint.poll_event(),
-//!     Some(Event::Completed { id: done, outcome: Ok(_) }) if done == id
-//! ));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! # The life of a request
-//!
-//! ```text
-//!  submit ──▶ queued ──▶ emitted ──▶ sent ──▶ Completed (confirmed, rejected, unanswered …)
-//!               ▲           │          │
-//!               └───────────┴──────────┘ link lost: back to its place, if it may be sent again
-//! ```
-//!
-//! Order: control before bulk; within the bulk class in submit order; within the control class
-//! in submit order for each extension instance, so that a write that waits for its predecessor
-//! never holds back a command result.
+#![doc = include_str!("endpoint/hosts.md")]
 
 mod answer;
 mod event;
@@ -96,12 +33,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use self::filters::Filters;
-use self::flight::{Entry, Flight, Owner, Stage};
+use self::filters::{Filters, group};
+use self::flight::{Entry, Flight, Flights, Owner, Stage};
 use self::ids::IdSpace;
 use self::ledger::Ledger;
 use self::observe::{Reading, Standing};
 use self::queue::Queue;
+use self::settle::Regard;
 use crate::QoS;
 use crate::commands::{Command, CommandResult, Report};
 use crate::names::{CommandType, EndpointName, Extension};
@@ -127,7 +65,7 @@ pub struct Endpoint {
     now: Option<Instant>,
     queue: Queue,
     /// What was given out and has not ended, by request.
-    flights: BTreeMap<RequestId, Flight>,
+    flights: Flights,
     /// The request IDs in use, for each extension instance.
     spaces: BTreeMap<Extension, IdSpace>,
     filters: Filters,
@@ -146,6 +84,8 @@ pub struct Endpoint {
     /// Whether the drain rate holds the bulk queue back; `Timer::Drain` ends it.
     bulk_held: bool,
     statistics: Statistics,
+    /// What the platform thinks of it.
+    regard: Regard,
 }
 
 /// What a deadline is for.
@@ -215,7 +155,7 @@ impl Endpoint {
             closed: false,
             now: None,
             queue: Queue::default(),
-            flights: BTreeMap::new(),
+            flights: Flights::default(),
             spaces: BTreeMap::new(),
             filters: Filters::default(),
             standing: BTreeMap::new(),
@@ -228,6 +168,7 @@ impl Endpoint {
             timers: Timers::default(),
             bulk_held: false,
             statistics: Statistics::default(),
+            regard: Regard::default(),
         }
     }
 
@@ -241,6 +182,11 @@ impl Endpoint {
     #[must_use]
     pub const fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    #[cfg(feature = "connection")]
+    pub(crate) const fn regard(&self) -> Regard {
+        self.regard
     }
 
     /// How many requests wait to be sent.
@@ -258,10 +204,7 @@ impl Endpoint {
     /// How many requests are sent and not yet confirmed.
     #[must_use]
     pub fn in_flight_len(&self) -> usize {
-        self.flights
-            .values()
-            .filter(|flight| flight.stage != Stage::Listening)
-            .count()
+        self.flights.open_len()
     }
 
     /// Whether nothing is queued and nothing is in flight. Observations that stand do not count.
@@ -281,7 +224,7 @@ impl Endpoint {
             .retain(|timer| !matches!(timer, Timer::Refresh(_)));
         let ours = |entry: &Entry| matches!(entry.owner, Owner::Observation(_) | Owner::Nobody);
         let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
-        let flights = self.flights.values().map(|flight| &flight.entry);
+        let flights = self.flights.iter().map(|(_, flight)| &flight.entry);
         let own: Vec<_> = queued.chain(flights).filter(|entry| ours(entry)).collect();
         let own: Vec<_> = own.iter().map(|entry| entry.id).collect();
         for id in own {
@@ -352,7 +295,7 @@ impl Endpoint {
         self.standing.clear();
         self.filters.withdraw();
         let queued: Vec<_> = self.queue.drain().collect();
-        let flights = std::mem::take(&mut self.flights).into_values();
+        let flights = self.flights.drain();
         let open = flights.filter(|flight| flight.stage != Stage::Listening);
         let mut entries: Vec<_> = open.map(Flight::into_entry).chain(queued).collect();
         entries.sort_by_key(|entry| entry.id);
@@ -365,24 +308,40 @@ impl Endpoint {
         unfinished
     }
 
-    /// The MQTT session is up, and nothing is subscribed on it yet.
+    /// The MQTT session is up, and nothing is subscribed on it yet. Everything that is observed is
+    /// asked for again. Ignored while the link is up already: the loss of the session before must
+    /// have been told by [`handle_link_down`](Self::handle_link_down).
     pub fn handle_link_up(&mut self, now: Instant) {
+        self.handle_link_up_unobserved(now);
+        self.observe_again(now);
+    }
+
+    /// As [`handle_link_up`](Self::handle_link_up); what is observed is asked for by
+    /// [`observe_again`](Self::observe_again), when its turn has come.
+    pub(crate) fn handle_link_up_unobserved(&mut self, now: Instant) {
         self.advance(now);
         if std::mem::replace(&mut self.link_up, true) {
             return;
         }
-        self.filters.reset();
-        let standing: Vec<_> = self.standing.keys().cloned().collect();
-        for observation in standing {
-            if let Some(standing) = self.standing.get_mut(&observation) {
-                standing.is_live = false;
+        // Only what is needed now is subscribed to, not what was needed once.
+        self.filters = Filters::default();
+        let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
+        let listening = self.flights.iter().map(|(_, flight)| &flight.entry);
+        for entry in queued.chain(listening) {
+            if entry.request.with_id {
+                self.filters
+                    .need(self.options.subscriptions, &self.name, &group(entry));
             }
-            self.issue(&observation);
+        }
+        for standing in self.standing.values_mut() {
+            standing.is_live = false;
+            standing.is_asked = false;
         }
     }
 
     /// The MQTT session is lost. What may be sent again goes back to its place in the queue,
-    /// with its ID; the rest of what was sent ends as [`Failure::OutcomeUnknown`].
+    /// with its ID; the rest of what was sent ends as [`Failure::OutcomeUnknown`]. From now on the
+    /// host's MQTT client must not send any of it by itself. Ignored while the link is down.
     pub fn handle_link_down(&mut self, now: Instant) {
         let now = self.advance(now);
         if !std::mem::replace(&mut self.link_up, false) {
@@ -391,11 +350,8 @@ impl Endpoint {
         for filter in self.filters.asked() {
             self.timers.clear(Timer::Filter(filter.clone()));
         }
-        let gone: Vec<_> = self
-            .flights
-            .iter()
-            .map(|(&id, flight)| (id, flight.stage))
-            .collect();
+        let flights = self.flights.iter();
+        let gone: Vec<_> = flights.map(|(id, flight)| (id, flight.stage)).collect();
         for (id, stage) in gone {
             match stage {
                 Stage::Emitted => self.put_back(id),
@@ -418,7 +374,8 @@ impl Endpoint {
         }
     }
 
-    /// A message arrived. Anything may: what cannot be used is counted and ignored.
+    /// A message arrived. Anything may: what cannot be used is counted and ignored, echoes of own
+    /// requests and second deliveries too. The host leaves out retained ones.
     pub fn handle_message(&mut self, now: Instant, topic: &str, payload: &[u8]) -> Disposition {
         match Topic::parse(topic) {
             Ok(topic) => self.handle_topic(now, &topic, payload),
@@ -426,8 +383,9 @@ impl Endpoint {
         }
     }
 
-    /// What became of a subscription. The host's answer may come late or never: after
-    /// `answer_within` the endpoint goes on without it.
+    /// What became of a subscription: the SUBACK, or that it could not be made. The host's answer
+    /// may come late or never: after `answer_within` the endpoint goes on without it. `filter` is
+    /// the text of [`Filter::Subscribe`]; one that is not asked for is ignored.
     pub fn handle_filter(&mut self, now: Instant, filter: &str, outcome: FilterOutcome) {
         self.advance(now);
         if !self.filters.handle(filter) {
@@ -439,7 +397,8 @@ impl Endpoint {
         }
     }
 
-    /// The time has come that [`poll_timeout`](Self::poll_timeout) named.
+    /// The time has come that [`poll_timeout`](Self::poll_timeout) named. It may be called at any
+    /// time: what is not due stays.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         for space in self.spaces.values_mut() {
@@ -467,14 +426,16 @@ impl Endpoint {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next, or later. Every other
+    /// call may change it. `None`: there is nothing to wait for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let rests = self.spaces.values().filter_map(IdSpace::poll_timeout);
         rests.chain(self.timers.next()).min()
     }
 
-    /// The next subscription to make or to take back. None while the link is down.
+    /// The next subscription to make or to take back. `None` while the link is down. What is taken
+    /// back comes after [`close`](Self::close) only.
     pub fn poll_filter(&mut self, now: Instant) -> Option<Filter> {
         let now = self.advance(now);
         if !self.link_up {
@@ -535,7 +496,7 @@ impl fmt::Debug for Endpoint {
             .field("name", &self.name)
             .field("link_up", &self.link_up)
             .field("queued", &self.queue.len())
-            .field("in_flight", &self.flights.len())
+            .field("in_flight", &self.in_flight_len())
             .field("observations", &self.standing.len())
             .finish_non_exhaustive()
     }
@@ -558,15 +519,6 @@ impl Rest {
             false => Self::None,
         }
     }
-}
-
-fn group(entry: &Entry) -> filters::GroupKey {
-    let resource = entry.request.resource();
-    let exact = || filters::EXACT.into_iter().find(|exact| *exact == resource);
-    (
-        entry.extension.clone(),
-        entry.request.pattern.or_else(exact),
-    )
 }
 
 fn refused(filter: &str) -> Event {

@@ -1,4 +1,5 @@
-//! A simulated network: one direction of a byte stream each, with latency, pieces, and holes.
+//! A simulated network: one direction of a byte stream each, with latency, pieces, bandwidth, and
+//! holes.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -36,10 +37,34 @@ pub enum Arrival {
     End,
 }
 
+/// How much a link carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// Bytes a second.
+    pub rate: u32,
+    /// What the sender's system takes before it is carried, in bytes.
+    pub buffer: usize,
+}
+
+impl Bandwidth {
+    /// How long so many bytes take.
+    #[must_use]
+    pub fn time_of(self, bytes: usize) -> Duration {
+        Duration::from_secs(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / self.rate
+    }
+}
+
+/// What is carried as one, in bytes, where there is a bandwidth.
+const SEGMENT: usize = 256;
+
 /// One direction of a link. Bytes keep their order and arrive after the latency.
 #[derive(Debug)]
 pub struct Pipe {
     latency: Duration,
+    /// `None` carries everything at once.
+    bandwidth: Option<Bandwidth>,
+    /// When all that was put in is on its way.
+    idle_at: Option<Instant>,
     /// What is on the way, and when it arrives.
     moving: VecDeque<(Instant, Arrival)>,
     /// Arrived bytes of which the last pieces are not taken yet.
@@ -51,9 +76,11 @@ pub struct Pipe {
 impl Pipe {
     /// An empty pipe.
     #[must_use]
-    pub const fn new(latency: Duration) -> Self {
+    pub const fn new(latency: Duration, bandwidth: Option<Bandwidth>) -> Self {
         Self {
             latency,
+            bandwidth,
+            idle_at: None,
             moving: VecDeque::new(),
             rest: VecDeque::new(),
             is_hole: false,
@@ -62,7 +89,41 @@ impl Pipe {
 
     /// Puts something in.
     pub fn push(&mut self, now: Instant, arrival: Arrival) {
-        self.moving.push_back((now + self.latency, arrival));
+        let Some(bandwidth) = self.bandwidth else {
+            self.moving.push_back((now + self.latency, arrival));
+            return;
+        };
+        let mut gone = self.idle_at.map_or(now, |at| at.max(now));
+        match arrival {
+            Arrival::End => self.moving.push_back((gone + self.latency, Arrival::End)),
+            Arrival::Bytes(bytes) => {
+                for segment in bytes.chunks(SEGMENT) {
+                    gone += bandwidth.time_of(segment.len());
+                    let segment = Arrival::Bytes(segment.to_vec());
+                    self.moving.push_back((gone + self.latency, segment));
+                }
+            }
+        }
+        self.idle_at = Some(gone);
+    }
+
+    /// How many bytes the sender's system takes now.
+    #[must_use]
+    pub fn room(&self, now: Instant) -> usize {
+        let Some(bandwidth) = self.bandwidth else {
+            return usize::MAX;
+        };
+        let busy = self.idle_at.map(|at| at.saturating_duration_since(now));
+        let waiting = busy.unwrap_or_default().as_nanos() * u128::from(bandwidth.rate);
+        let waiting = usize::try_from(waiting / 1_000_000_000).unwrap_or(usize::MAX);
+        bandwidth.buffer.saturating_sub(waiting)
+    }
+
+    /// When half of the sender's buffer is free.
+    #[must_use]
+    pub fn next_room(&self) -> Option<Instant> {
+        let half = self.bandwidth?.time_of(self.bandwidth?.buffer / 2);
+        self.idle_at?.checked_sub(half)
     }
 
     /// What has arrived by now, at most `most` bytes in a piece.

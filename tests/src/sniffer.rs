@@ -12,6 +12,37 @@ pub struct Seen {
     pub qos: u8,
 }
 
+/// A packet as it stood on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Type and flags.
+    pub first: u8,
+    /// All of its bytes.
+    pub size: usize,
+    /// What follows the length.
+    pub body: Vec<u8>,
+}
+
+impl Packet {
+    /// What it carries, if it is a PUBLISH.
+    #[must_use]
+    pub fn message(&self) -> Option<Seen> {
+        if self.first & 0xf0 != 0x30 {
+            return None;
+        }
+        let (length, rest) = self.body.split_at_checked(2)?;
+        let length = usize::from(length[0]) << 8 | usize::from(length[1]);
+        let (topic, rest) = rest.split_at_checked(length)?;
+        let qos = self.first >> 1 & 3;
+        let payload = if qos == 0 { rest } else { rest.get(2..)? };
+        Some(Seen {
+            topic: String::from_utf8_lossy(topic).into_owned(),
+            payload: payload.to_vec(),
+            qos,
+        })
+    }
+}
+
 /// Collects the packets of one direction of a link.
 #[derive(Debug, Default)]
 pub struct Sniffer {
@@ -20,23 +51,26 @@ pub struct Sniffer {
 }
 
 impl Sniffer {
-    /// The first byte and the body of each packet that is complete by now.
-    pub fn packets(&mut self, input: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    /// The packets that are complete by now.
+    pub fn packets(&mut self, input: &[u8]) -> Vec<Packet> {
         self.bytes.extend_from_slice(input);
-        let mut packets = Vec::new();
-        while let Some((first, start, end)) = extent(&self.bytes) {
-            packets.push((first, self.bytes[start..end].to_vec()));
-            self.bytes.drain(..end);
+        let (mut packets, mut begin) = (Vec::new(), 0);
+        while let Some((first, start, end)) = extent(&self.bytes[begin..]) {
+            packets.push(Packet {
+                first,
+                size: end,
+                body: self.bytes[begin + start..begin + end].to_vec(),
+            });
+            begin += end;
         }
+        self.bytes.drain(..begin);
         packets
     }
 
     /// The messages that are complete by now.
     pub fn messages(&mut self, input: &[u8]) -> Vec<Seen> {
         let packets = self.packets(input).into_iter();
-        packets
-            .filter_map(|(first, body)| message(first, &body))
-            .collect()
+        packets.filter_map(|packet| packet.message()).collect()
     }
 }
 
@@ -52,20 +86,4 @@ fn extent(bytes: &[u8]) -> Option<(u8, usize, usize)> {
         }
     }
     None
-}
-
-fn message(first: u8, body: &[u8]) -> Option<Seen> {
-    if first & 0xf0 != 0x30 {
-        return None;
-    }
-    let (length, rest) = body.split_at_checked(2)?;
-    let length = usize::from(length[0]) << 8 | usize::from(length[1]);
-    let (topic, rest) = rest.split_at_checked(length)?;
-    let qos = first >> 1 & 3;
-    let payload = if qos == 0 { rest } else { rest.get(2..)? };
-    Some(Seen {
-        topic: String::from_utf8_lossy(topic).into_owned(),
-        payload: payload.to_vec(),
-        qos,
-    })
 }

@@ -56,6 +56,10 @@ impl Channel {
         }
     }
 
+    pub(super) const fn link(&self) -> LinkId {
+        self.link
+    }
+
     /// Whether this is the channel of what is demanded.
     pub(super) fn serves(&self, demand: Demand) -> bool {
         match demand {
@@ -116,7 +120,8 @@ impl Channel {
             // The layer's own goodbye.
             return Ok(Exchanged::Some);
         }
-        match transport.close() {
+        // A close might overtake what the transport has in a buffer of its own.
+        match transport.flush().and_then(|()| transport.close()) {
             Ok(()) => discard(transport),
             Err(error) => would_block(&error).ok_or(LinkError::Closed),
         }
@@ -173,6 +178,10 @@ impl Channel {
     ) -> Result<Exchanged, LinkError> {
         let mut left = WRITE_BUDGET;
         loop {
+            if !self.serves(shared.look(Connection::demand)) {
+                // What was read ended the link: what was not written of it goes out on the next.
+                return Ok(Exchanged::All);
+            }
             if self.written == self.out.len() {
                 self.refill(shared)?;
                 if self.out.is_empty() {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Transport;
 use super::channel::{Channel, Exchanged};
@@ -115,7 +115,7 @@ impl Driver {
         }
     }
 
-    /// No transport could be made for `link`.
+    /// No transport could be made for `link`. What is said of an earlier one is ignored.
     pub fn handle_failed(&mut self, link: LinkId, error: &io::Error) {
         self.lose(link, LinkError::Dial(TransportError::from(error)));
     }
@@ -130,7 +130,9 @@ impl Driver {
                 (link, channel.hang_up(&self.shared, transport))
             }
             // The binding has lost it.
-            (Demand::Exchange(link), ..) => (link, Err(LinkError::Eof)),
+            (Demand::Dial(link), Some(_), None) | (Demand::Exchange(link), ..) => {
+                (link, Err(LinkError::Eof))
+            }
             (Demand::HangUp(link) | Demand::Abandon(link), ..) => (link, Err(LinkError::Closed)),
             (Demand::Dial(_) | Demand::Rest | Demand::Finished, ..) => return Exchanged::All,
         };
@@ -142,7 +144,9 @@ impl Driver {
     }
 
     fn lose(&mut self, link: LinkId, cause: LinkError) {
-        self.channel = None;
+        if self.channel.as_ref().is_some_and(|c| c.link() == link) {
+            self.channel = None;
+        }
         self.shared
             .update(|state, now| state.connection.handle_disconnected(now, link, cause));
     }
@@ -163,12 +167,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let mut woken = Vec::new();
-        self.shared.update(|state, now| {
-            state.connection.close(now, Duration::ZERO);
-            state.end(&mut woken);
-        });
-        woken.into_iter().for_each(Waker::wake);
+        self.shared.end();
     }
 }
 

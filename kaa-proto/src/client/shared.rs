@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -110,7 +111,18 @@ impl Shared {
         };
         drop(state);
         // Outside the lock: it may run code of the application.
-        drop(before);
+        apart(|| drop(before));
+    }
+
+    /// There is no driver any more, and nothing will happen.
+    pub(super) fn end(&self) {
+        let mut woken = Vec::new();
+        self.update(|state, now| {
+            state.connection.close(now, Duration::ZERO);
+            state.end(&mut woken);
+            state.replaced.extend(state.driver.take());
+        });
+        wake(woken);
     }
 
     fn change<T>(
@@ -129,8 +141,8 @@ impl Shared {
         let replaced = std::mem::take(&mut state.replaced);
         drop(state);
         // Outside the lock: a waker may run code of the application.
-        drop(replaced);
-        woken.into_iter().for_each(Waker::wake);
+        apart(|| drop(replaced));
+        wake(woken);
         result
     }
 
@@ -201,12 +213,18 @@ impl State {
         }
     }
 
-    /// A ticket is gone.
-    pub(super) fn forget(&mut self, now: Instant, key: EndpointKey, id: RequestId) {
-        match self.slots.remove(&(key, id)) {
-            Some(Slot::Ended(outcome)) => self.discard(now, key, &outcome),
-            Some(Slot::Waiting(waker)) => self.replaced.extend(waker),
-            None => {}
+    /// A ticket is gone. `Some` if it leaves work: commands that were given back make room for
+    /// others.
+    pub(super) fn forget(&mut self, now: Instant, key: EndpointKey, id: RequestId) -> Option<()> {
+        match self.slots.remove(&(key, id))? {
+            Slot::Ended(outcome) => {
+                self.discard(now, key, &outcome);
+                Some(())
+            }
+            Slot::Waiting(waker) => {
+                self.replaced.extend(waker);
+                None
+            }
         }
     }
 
@@ -220,6 +238,19 @@ impl State {
         self.subscribers.wake_all(woken);
         self.waits.wake_all(woken);
     }
+}
+
+/// Wakes everyone, whatever one of the wakers does.
+fn wake(woken: Vec<Waker>) {
+    for waker in woken {
+        apart(|| waker.wake());
+    }
+}
+
+/// Runs code of the application that is not the caller's: a panic in it must stop neither the
+/// driver nor the one who happens to call a verb. The panic hook has told of it.
+fn apart(code: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(code));
 }
 
 impl fmt::Debug for Shared {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -83,13 +84,19 @@ impl<R: Runtime> Task<R> {
 
     /// Goes on dialing for `link`, or begins; whether that has come to something.
     fn dial(&mut self, context: &mut Context<'_>, link: LinkId) -> bool {
-        let under_way = self.dial.take().filter(|dial| dial.link == link);
-        let dial = self.dial.insert(under_way.unwrap_or_else(|| Dial {
-            link,
-            future: Box::pin(self.runtime.dial()),
+        // The connector is code of the application: a panic in it costs this dial only.
+        let dialing = catch_unwind(AssertUnwindSafe(|| {
+            let under_way = self.dial.take().filter(|dial| dial.link == link);
+            let dial = self.dial.insert(under_way.unwrap_or_else(|| Dial {
+                link,
+                future: Box::pin(self.runtime.dial()),
+            }));
+            dial.future.as_mut().poll(context)
         }));
-        let Poll::Ready(result) = dial.future.as_mut().poll(context) else {
-            return false;
+        let result = match dialing {
+            Ok(Poll::Pending) => return false,
+            Ok(Poll::Ready(result)) => result,
+            Err(_) => Err(io::Error::other("the connector panicked")),
         };
         self.dial = None;
         match result {

@@ -58,16 +58,19 @@ impl<R: Request> Ticket<R> {
                         }
                         None
                     }
-                    Some(Slot::Ended(outcome)) => {
-                        let outcome = outcome.clone();
-                        state.slots.remove(&slot_key);
-                        Some(outcome)
-                    }
+                    Some(Slot::Ended(outcome)) => Some(outcome.clone()),
                     None => Some(Err(Failure::Closed)),
                 })?;
+        // Decoded outside the lock: it may be code of the application. If it panics, the commands
+        // in the answer are given back when the ticket is dropped.
+        let result = outcome.and_then(|reply| R::decode(&reply).map_err(Failure::from));
         self.done = true;
-        // Decoded outside the lock: it may be code of the application.
-        Some(outcome.and_then(|reply| R::decode(&reply).map_err(Failure::from)))
+        self.handle.shared().read(|state, now| match &result {
+            // The application has the commands in it.
+            Ok(_) => state.slots.remove(&slot_key).and(None),
+            Err(_) => state.forget(now, self.key, self.id),
+        });
+        Some(result)
     }
 }
 
@@ -109,7 +112,7 @@ impl<R> Drop for Ticket<R> {
         if !self.done {
             self.handle
                 .shared()
-                .update(|state, now| state.forget(now, self.key, self.id));
+                .read(|state, now| state.forget(now, self.key, self.id));
         }
     }
 }

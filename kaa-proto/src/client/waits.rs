@@ -41,9 +41,14 @@ impl Waits {
 
     pub(super) fn handle_timeout(&mut self, now: Instant, woken: &mut Vec<Waker>) {
         let is_due = |deadline: &Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        let due = self.ready.values().filter(|(deadline, _)| is_due(deadline));
-        woken.extend(due.map(|(_, waker)| waker.clone()));
-        self.ready.retain(|_, (deadline, _)| !is_due(deadline));
+        if self.poll_timeout().is_none_or(|at| at > now) {
+            return;
+        }
+        let all = std::mem::take(&mut self.ready).into_iter();
+        let (due, later) =
+            all.partition::<BTreeMap<_, _>, _>(|(_, (deadline, _))| is_due(deadline));
+        self.ready = later;
+        woken.extend(due.into_values().map(|(_, waker)| waker));
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -154,16 +154,12 @@ impl Connection {
 
     /// How all requests ended so far.
     fn outcomes(&self) -> Outcomes {
-        let mut sum = self.retired;
-        for (_, slot) in self.slots.iter() {
-            sum.add(&Outcomes::of(slot.endpoint.statistics()));
-        }
-        sum
+        Outcomes::of(&self.requests())
     }
 }
 
 impl Outcomes {
-    pub(super) const fn of(statistics: &Statistics) -> Self {
+    const fn of(statistics: &Statistics) -> Self {
         Self {
             confirmed: statistics.confirmed,
             rejected: statistics.rejected,
@@ -176,24 +172,16 @@ impl Outcomes {
         }
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
-        *self = self.zip(other, |a, b| a + b);
-    }
-
-    fn since(&self, before: &Self) -> Self {
-        self.zip(before, |after, before| after - before)
-    }
-
-    fn zip(&self, other: &Self, with: impl Fn(u64, u64) -> u64) -> Self {
+    const fn since(&self, before: &Self) -> Self {
         Self {
-            confirmed: with(self.confirmed, other.confirmed),
-            rejected: with(self.rejected, other.rejected),
-            unanswered: with(self.unanswered, other.unanswered),
-            outcome_unknown: with(self.outcome_unknown, other.outcome_unknown),
-            expired: with(self.expired, other.expired),
-            dropped: with(self.dropped, other.dropped),
-            cancelled: with(self.cancelled, other.cancelled),
-            closed: with(self.closed, other.closed),
+            confirmed: self.confirmed - before.confirmed,
+            rejected: self.rejected - before.rejected,
+            unanswered: self.unanswered - before.unanswered,
+            outcome_unknown: self.outcome_unknown - before.outcome_unknown,
+            expired: self.expired - before.expired,
+            dropped: self.dropped - before.dropped,
+            cancelled: self.cancelled - before.cancelled,
+            closed: self.closed - before.closed,
         }
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::drain::Outcomes;
 use super::event::Event;
 use super::slab::EndpointKey;
 use super::{Connection, Deadline, later, trace};
@@ -398,12 +397,10 @@ impl Connection {
         self.timers.clear(Deadline::Endpoint(key));
         self.timers.clear(Deadline::Removal(key));
         self.totals.replace(slot.counted, Totals::default());
-        self.retired.add(&Outcomes::of(slot.endpoint.statistics()));
-        if slot.is_up {
-            while let Some(filter) = slot.endpoint.poll_filter(now) {
-                if let Filter::Unsubscribe(filter) = filter {
-                    self.subscribing.say_farewell(filter);
-                }
+        self.retired.add(slot.endpoint.statistics());
+        while let Some(filter) = slot.endpoint.poll_filter(now) {
+            if let Filter::Unsubscribe(filter) = filter {
+                self.subscribing.say_farewell(filter);
             }
         }
         while let Some(record) = slot.endpoint.poll_record() {

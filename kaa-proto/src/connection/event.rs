@@ -50,14 +50,16 @@ pub enum Event {
     },
     /// The search is over, and all may speak but those that were suspended.
     SearchEnded,
-    /// This endpoint gets the link dropped. It says nothing until it is tried again alone.
+    /// This endpoint gets the link dropped, or the platform answered it with status 401 or 403 as
+    /// often in a row as [`kick_limit`](super::Options::kick_limit) says, and there are others on
+    /// this link. It says nothing until it is tried again alone; its requests wait.
     Suspended {
         /// Which.
         key: EndpointKey,
         /// Its name, which is shown with the token shortened.
         name: EndpointName,
     },
-    /// This endpoint was suspended, and does not get the link dropped any more, or may try with a
+    /// This endpoint was suspended, and is served or does no harm any more, or may try with a
     /// new login ([`Connection::set_login`](super::Connection::set_login)).
     Resumed {
         /// Which.

@@ -82,15 +82,27 @@ impl Connection {
         }
     }
 
-    /// Tells an endpoint what the server said, and takes note if that confirmed something.
+    /// Tells an endpoint what the server said, and takes note if that confirmed something, and of
+    /// what it says of the endpoint.
     fn hear(&mut self, now: Instant, key: EndpointKey, tell: impl FnOnce(&mut Endpoint)) {
-        let confirmed = self.with(key, |endpoint| {
-            let before = endpoint.statistics().confirmed;
+        let look = |endpoint: &Endpoint| (endpoint.statistics().confirmed, endpoint.regard());
+        let heard = self.with(key, |endpoint| {
+            let before = look(endpoint);
             tell(endpoint);
-            endpoint.statistics().confirmed != before
+            (before, look(endpoint))
         });
-        if confirmed == Some(true) {
+        let Some(((confirmed_before, before), (confirmed, after))) = heard else {
+            return;
+        };
+        if confirmed != confirmed_before {
             self.statistics.last_confirmed = Some(now);
+        }
+        if after.served != before.served {
+            self.suspects.handle_served(key);
+        }
+        // One endpoint alone harms nobody by asking on; its answers say what is wrong.
+        if after.denied > before.denied && self.slots.len() > 1 {
+            self.suspects.handle_denied(now, key, after.denied);
         }
     }
 

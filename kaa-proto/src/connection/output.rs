@@ -12,8 +12,9 @@ use super::{Connection, Deadline, Ticket};
 use crate::QoS;
 use crate::mqtt::{PublishError, Session};
 
-/// How many endpoints are told of the link before others get their turn.
-const ARRIVALS_AT_ONCE: usize = 32;
+/// How many endpoints are told of the link before others get their turn: enough for a SUBSCRIBE of
+/// full size.
+const ARRIVALS_AT_ONCE: usize = 256;
 
 /// How many endpoints are told of the link in one call, even if they have nothing to say.
 const ARRIVALS_PER_CALL: usize = 1_024;
@@ -113,6 +114,7 @@ impl Connection {
         while self.has_room(session) {
             let arrived = self.tell_arrivals(now, left.min(ARRIVALS_AT_ONCE));
             left -= arrived;
+            self.observe_again(now);
             let subscribed = self.subscribe(now, session);
             let published = self.publish(now, session);
             if arrived == 0 && !subscribed && !published {
@@ -148,9 +150,32 @@ impl Connection {
         }
         if let Some(slot) = self.slots.get_mut(key) {
             if !std::mem::replace(&mut slot.is_up, true) {
-                slot.endpoint.handle_link_up(now);
+                slot.endpoint.handle_link_up_unobserved(now);
+                if slot.endpoint.has_to_observe() {
+                    self.observing.push_back(key);
+                }
                 self.touch(key);
             }
+        }
+    }
+
+    /// Lets some endpoints observe again, as many as the rate allows.
+    fn observe_again(&mut self, now: Instant) {
+        if self.timers.is_set(&Deadline::Observing) {
+            return;
+        }
+        let rate = self.options.observe_rate.get();
+        let (most, mut asked) = (rate.div_ceil(10), 0);
+        while asked < most {
+            let Some(key) = self.observing.pop_front() else {
+                break;
+            };
+            let some = self.with(key, |endpoint| endpoint.observe_again(now));
+            asked += u32::try_from(some.unwrap_or_default()).unwrap_or(u32::MAX);
+        }
+        if asked > 0 {
+            let pause = Duration::from_secs(1) * asked / rate;
+            self.timers.set(Deadline::Observing, now + pause);
         }
     }
 
@@ -158,10 +183,14 @@ impl Connection {
     fn publish(&mut self, now: Instant, session: &mut Session<Ticket>) -> bool {
         let mut any = false;
         while self.has_room(session) && self.refill.allows(session.in_flight()) {
-            let slots = &self.slots;
+            let (slots, suspects) = (&self.slots, &self.suspects);
             let has_message = |key| {
                 let slot = slots.get(key).filter(|slot| slot.is_up);
-                slot.is_some_and(|slot| slot.endpoint.next_size().is_some())
+                slot.is_some_and(|slot| {
+                    let may_wait = slot.endpoint.in_flight_len() > 0;
+                    slot.endpoint.next_size().is_some()
+                        && !(may_wait && suspects.is_on_probation(key))
+                })
             };
             let Some(key) = self.schedule.next(has_message) else {
                 break;

@@ -94,7 +94,8 @@ impl Connection {
     /// was. In this order, because a name may be added again right after it was removed.
     pub(super) fn subscribe(&mut self, now: Instant, session: &mut Session<Ticket>) -> bool {
         let limit = self.options.session.max_packet_out;
-        let limit = limit.min(self.options.session.high_water);
+        // A full one must not keep messages out of the output.
+        let limit = limit.min(self.options.session.high_water / 4);
         let limit = limit.saturating_sub(OVERHEAD);
         self.gather(now, limit);
         let unsubscribed = self.has_room(session) && self.unsubscribe_batch(session, limit);
@@ -133,6 +134,9 @@ impl Connection {
                 continue;
             };
             slot.is_filtering = false;
+            if !slot.is_up {
+                continue;
+            }
             let mut any = false;
             while let Some(filter) = slot.endpoint.poll_filter(now) {
                 any = true;
@@ -155,6 +159,10 @@ impl Connection {
         session: &mut Session<Ticket>,
         limit: usize,
     ) -> bool {
+        // A whole batch is not made up to be put back.
+        if session.is_subscribing_full() && !self.subscribing.unanswered.is_empty() {
+            return false;
+        }
         let batch = self.subscribing.next_batch(limit);
         if batch.is_empty() {
             return false;

@@ -20,6 +20,9 @@
 //! Who waits for a trial is muted. The first trial is silence: a link that dies although nobody
 //! speaks is no endpoint's fault, and a network that drops links by itself suspends nobody.
 //!
+//! Where the platform does have words, 401 or 403 in its answers to an endpoint, that endpoint is
+//! suspended without a search.
+//!
 //! A suspended endpoint is tried again alone about every `slow_retry`, on a link that proved good.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -56,7 +59,7 @@ pub(crate) struct Suspects<K> {
     suspended: BTreeSet<K>,
     /// When the suspended ones are tried again.
     retries: Timers<K>,
-    /// Whether they are all let speak on the next link.
+    /// Whether all are let speak on the next link, whatever is known of them.
     is_forgiving: bool,
     /// Searches in a row that found the link at fault.
     false_alarms: u32,
@@ -78,11 +81,12 @@ enum Stage<K> {
     },
     /// The cleared and the tried may speak.
     ///
-    /// Exits: `Calm` when nobody waits any more, or when the link is found at fault.
+    /// Exits: `Calm` when nobody waits any more, when the link is found at fault, and when all are
+    /// forgiven.
     Search(Search<K>),
     /// All may speak but the suspended others.
     ///
-    /// Exits: `Calm` when the link dies or proves good.
+    /// Exits: `Calm` when the link dies or proves good, and when the platform serves or denies it.
     Probation(K),
 }
 
@@ -115,7 +119,7 @@ pub(crate) enum Verdict<K> {
     SearchStarted(usize),
     /// All but the suspended may speak again.
     SearchEnded,
-    /// This one gets the link dropped.
+    /// This one gets the link dropped, or is denied.
     Suspended(K),
     /// This suspended one does not get the link dropped any more, or is forgiven.
     Resumed(K),
@@ -149,8 +153,18 @@ impl<K: Copy + Ord> Suspects<K> {
 
     /// Whether it may send anything at all.
     pub(crate) fn may_speak(&self, key: K) -> bool {
-        let on_probation = matches!(self.stage, Stage::Probation(tried) if tried == key);
-        !self.muted.contains(&key) && (on_probation || !self.suspended.contains(&key))
+        let is_suspended = self.suspended.contains(&key) && !self.is_on_probation(key);
+        !self.muted.contains(&key) && !is_suspended
+    }
+
+    /// Whether it is suspended but tried again: then one message at a time is enough.
+    pub(crate) fn is_on_probation(&self, key: K) -> bool {
+        matches!(self.stage, Stage::Probation(tried) if tried == key)
+    }
+
+    /// How many are suspended, those on probation included.
+    pub(crate) fn suspended_len(&self) -> usize {
+        self.suspended.len()
     }
 
     /// A new endpoint: in a search it waits like the others.
@@ -177,11 +191,11 @@ impl<K: Copy + Ord> Suspects<K> {
         }
     }
 
-    /// The next link is unlike the ones before: nobody stays suspended on it.
+    /// The next link is unlike the ones before: nobody is searched for nor suspended on it.
     pub(crate) fn forgive(&mut self) {
         self.is_forgiving = true;
         if !self.is_up {
-            self.resume_all();
+            self.start_over();
         }
     }
 
@@ -190,6 +204,31 @@ impl<K: Copy + Ord> Suspects<K> {
         if self.proved_at.is_some() {
             self.spoke.insert(key);
         }
+    }
+
+    /// The platform served this endpoint: whoever is on probation is cleared.
+    pub(crate) fn handle_served(&mut self, key: K) {
+        if self.is_on_probation(key) {
+            self.proved_at = None;
+            self.survive_probation(key);
+        }
+    }
+
+    /// The platform denied this endpoint's right to ask, so many times in a row. Nobody has to be
+    /// searched for; it is suspended at `kick_limit`, and on probation at once.
+    pub(crate) fn handle_denied(&mut self, now: Instant, key: K, times: u32) {
+        if self.is_on_probation(key) {
+            // The link had proved good before.
+            self.proved_at = None;
+            self.stage = Stage::Calm { kicks: 0 };
+        } else if times < self.kick_limit || self.suspended.contains(&key) {
+            return;
+        }
+        if let Stage::Search(search) = &mut self.stage {
+            search.trial.remove(&key);
+        }
+        self.spoke.remove(&key);
+        self.suspend(now, key);
     }
 
     /// The link carries messages.
@@ -206,9 +245,9 @@ impl<K: Copy + Ord> Suspects<K> {
         kicked: bool,
         all: impl Iterator<Item = K>,
     ) {
-        self.judge_death(now, kicked, all);
-        if self.is_forgiving {
-            self.resume_all();
+        match self.is_forgiving {
+            true => self.start_over(),
+            false => self.judge_death(now, kicked, all),
         }
     }
 
@@ -281,9 +320,16 @@ impl<K: Copy + Ord> Suspects<K> {
         self.spoke.clear();
     }
 
-    /// Without a link nobody is on probation.
-    fn resume_all(&mut self) {
+    /// What was learned on the links before counts for nothing. There is no link.
+    fn start_over(&mut self) {
         self.is_forgiving = false;
+        self.is_up = false;
+        self.proved_at = None;
+        self.false_alarms = 0;
+        match self.stage {
+            Stage::Search(_) => self.end_search(),
+            Stage::Calm { .. } | Stage::Probation(_) => self.stage = Stage::Calm { kicks: 0 },
+        }
         for key in std::mem::take(&mut self.suspended) {
             self.retries.clear(key);
             self.verdicts.push_back(Verdict::Resumed(key));
@@ -305,11 +351,15 @@ impl<K: Copy + Ord> Suspects<K> {
             }
             Stage::Probation(tried) => {
                 let tried = *tried;
-                self.suspended.remove(&tried);
-                self.verdicts.push_back(Verdict::Resumed(tried));
-                self.stage = Stage::Calm { kicks: 0 };
+                self.survive_probation(tried);
             }
         }
+    }
+
+    fn survive_probation(&mut self, tried: K) {
+        self.suspended.remove(&tried);
+        self.verdicts.push_back(Verdict::Resumed(tried));
+        self.stage = Stage::Calm { kicks: 0 };
     }
 
     fn start_search(&mut self, all: impl Iterator<Item = K>) {

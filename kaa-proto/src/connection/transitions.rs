@@ -7,7 +7,7 @@ use super::event::Event;
 use super::link::{Demand, LinkId, LinkState, Loss};
 use super::slab::EndpointKey;
 use super::suspects::Verdict;
-use super::{Connection, Deadline, statistics, trace};
+use super::{Connection, Deadline, trace};
 use crate::mqtt::Session;
 
 impl Connection {
@@ -56,6 +56,7 @@ impl Connection {
             mut was,
             next_dial,
         } = loss;
+        self.statistics.losses.count(&error);
         if was == LinkState::Up {
             let kicked = matches!(error, LinkError::Eof | LinkError::Transport(_));
             self.statistics.links_lost += 1;
@@ -75,6 +76,7 @@ impl Connection {
     /// We end the link.
     pub(super) fn handle_goodbye(&mut self, now: Instant) {
         self.take_down(now, false);
+        self.statistics.losses.count(&LinkError::Closed);
         self.notify(Event::LinkLost {
             link: self.link.id(),
             error: LinkError::Closed,
@@ -116,18 +118,20 @@ impl Connection {
     /// Endpoints learn that the link is down, and what belonged to it is forgotten.
     fn take_down(&mut self, now: Instant, kicked: bool) {
         self.arrivals.clear();
+        self.observing.clear();
         self.filtering.clear();
         self.schedule.clear();
         for number in self.subscribing.clear() {
             self.timers.clear(Deadline::SubAck(number));
         }
         self.timers.clear(Deadline::Arrivals);
+        self.timers.clear(Deadline::Observing);
         self.timers.clear(Deadline::Refill);
         let all = self.slots.iter().map(|(key, _)| key);
         self.suspects.handle_link_down(now, kicked, all);
-        let up = self.slots.iter().filter(|(_, slot)| slot.is_up);
-        let up: Vec<EndpointKey> = up.map(|(key, _)| key).collect();
-        for key in up {
+        // Those that were suspended on this link are not up any more, but may wait for answers.
+        let all: Vec<EndpointKey> = self.slots.iter().map(|(key, _)| key).collect();
+        for key in all {
             if let Some(slot) = self.slots.get_mut(key) {
                 slot.is_up = false;
                 slot.is_filtering = false;
@@ -137,35 +141,30 @@ impl Connection {
         }
     }
 
-    fn drop_session(&mut self) {
-        if let Some(session) = self.session.take() {
-            let traffic = &mut self.statistics.traffic;
-            *traffic = statistics::sum(*traffic, session.traffic());
-        }
-    }
-
     fn handle_verdict(&mut self, verdict: Verdict<EndpointKey>) {
         let event = match verdict {
             Verdict::SearchStarted(endpoints) => Event::SearchStarted { endpoints },
             Verdict::SearchEnded => Event::SearchEnded,
             Verdict::Suspended(key) => {
                 self.statistics.suspensions += 1;
-                let Some(name) = self.name_of(key) else {
+                let Some(slot) = self.slots.get_mut(key) else {
                     return;
                 };
+                // The link may be up; answers on it still count.
+                slot.is_up = false;
+                let name = slot.endpoint.name().clone();
                 Event::Suspended { key, name }
             }
             Verdict::Resumed(key) => {
-                let Some(name) = self.name_of(key) else {
+                let Some(slot) = self.slots.get(key) else {
                     return;
                 };
+                let name = slot.endpoint.name().clone();
+                // On probation it had to say one thing at a time.
+                self.touch(key);
                 Event::Resumed { key, name }
             }
         };
         self.notify(event);
-    }
-
-    fn name_of(&self, key: EndpointKey) -> Option<crate::names::EndpointName> {
-        self.slots.get(key).map(|slot| slot.endpoint.name().clone())
     }
 }

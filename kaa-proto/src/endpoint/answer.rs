@@ -91,7 +91,7 @@ impl Endpoint {
     }
 
     fn handle_answer(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
-        if let Some(flight) = self.flights.get(&id) {
+        if let Some(flight) = self.flights.get(id) {
             if flight.stage == Stage::Listening {
                 self.handle_late_verdict(now, id, suffix, payload);
                 return;
@@ -122,7 +122,7 @@ impl Endpoint {
 
     /// The platform's word on something that was acknowledged before.
     fn handle_late_verdict(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
-        let Some(flight) = self.flights.remove(&id) else {
+        let Some(flight) = self.flights.remove(id) else {
             return;
         };
         self.timers.clear(Timer::Answer(id));
@@ -153,7 +153,8 @@ impl Endpoint {
         let asked = standing.and_then(|standing| standing.request);
         let was_live = standing.is_some_and(|standing| standing.is_live);
         let verdict = verdict(suffix, payload, true);
-        let flight = asked.and_then(|id| self.flights.remove(&id));
+        self.regard.handle(verdict.as_ref().err());
+        let flight = asked.and_then(|id| self.flights.remove(id));
         // What comes on a live one may be a push, which does not list all that is outstanding.
         let is_answer = flight.is_some() && !was_live;
         if let Some(Flight { entry, .. }) = flight {
@@ -364,7 +365,7 @@ impl Endpoint {
     /// The resource of a request that may be answered: one in flight, or one that waits to be
     /// sent again. One with a fixed ID holds that even before it is sent.
     fn resource_of(&self, id: RequestId) -> Option<&str> {
-        let flight = self.flights.get(&id).map(|flight| &flight.entry);
+        let flight = self.flights.get(id).map(|flight| &flight.entry);
         let entry = flight.or_else(|| self.queue.find(id).filter(|entry| entry.was_sent))?;
         Some(entry.request.resource())
     }

@@ -67,7 +67,8 @@ pub enum Event {
     },
 }
 
-/// What an endpoint has seen. Every counter only rises.
+/// What an endpoint has seen: numbers of requests, messages, commands and so on. Every counter only
+/// rises. `submitted` is [`ended`](Self::ended) and what waits or is in flight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -135,6 +136,62 @@ impl Statistics {
             Err(Failure::Closed) => &mut self.closed,
         };
         *counter += 1;
+    }
+
+    /// Counts together with another endpoint.
+    #[cfg(feature = "connection")]
+    pub(crate) const fn add(&mut self, other: &Self) {
+        // Without `..`, so that no counter is forgotten.
+        let &Self {
+            submitted,
+            confirmed,
+            rejected,
+            unanswered,
+            outcome_unknown,
+            expired,
+            dropped,
+            cancelled,
+            closed,
+            messages,
+            resent,
+            late_answers,
+            foreign_answers,
+            echoes,
+            unsolicited,
+            malformed,
+            commands_surfaced,
+            commands_repeated,
+            results_resent,
+            commands_unobserved,
+            commands_held,
+            configurations_surfaced,
+            configurations_repeated,
+            events_lost,
+        } = other;
+        self.submitted += submitted;
+        self.confirmed += confirmed;
+        self.rejected += rejected;
+        self.unanswered += unanswered;
+        self.outcome_unknown += outcome_unknown;
+        self.expired += expired;
+        self.dropped += dropped;
+        self.cancelled += cancelled;
+        self.closed += closed;
+        self.messages += messages;
+        self.resent += resent;
+        self.late_answers += late_answers;
+        self.foreign_answers += foreign_answers;
+        self.echoes += echoes;
+        self.unsolicited += unsolicited;
+        self.malformed += malformed;
+        self.commands_surfaced += commands_surfaced;
+        self.commands_repeated += commands_repeated;
+        self.results_resent += results_resent;
+        self.commands_unobserved += commands_unobserved;
+        self.commands_held += commands_held;
+        self.configurations_surfaced += configurations_surfaced;
+        self.configurations_repeated += configurations_repeated;
+        self.events_lost += events_lost;
     }
 
     /// How many requests have ended.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::flight::Entry;
 use super::options::Subscriptions;
 use super::trace;
 use crate::names::{EndpointName, Extension};
@@ -38,6 +39,16 @@ pub enum FilterOutcome {
     Refused,
 }
 
+/// Whether it was granted, as MQTT clients usually tell it.
+impl From<bool> for FilterOutcome {
+    fn from(is_granted: bool) -> Self {
+        match is_granted {
+            true => Self::Granted,
+            false => Self::Refused,
+        }
+    }
+}
+
 /// What a request needs: the extension and the pattern of its resource, or all of the extension.
 pub(super) type GroupKey = (Extension, Option<&'static str>);
 
@@ -57,11 +68,11 @@ enum State {
     Wanted,
     /// Given to the host.
     ///
-    /// Exits: `Settled` with its answer; `Wanted` on a new link.
+    /// Exits: `Settled` with its answer; gone on a new link.
     Asked,
     /// Answered.
     ///
-    /// Exits: `Wanted` on a new link.
+    /// Exits: gone on a new link.
     Settled,
     /// To be taken back.
     ///
@@ -88,14 +99,6 @@ impl Filters {
         filters
             .iter()
             .all(|filter| self.states.get(filter) == Some(&State::Settled))
-    }
-
-    /// A new link knows nothing of what was subscribed before.
-    pub(super) fn reset(&mut self) {
-        self.states.retain(|_, state| *state != State::Unwanted);
-        for state in self.states.values_mut() {
-            *state = State::Wanted;
-        }
     }
 
     /// Takes all back.
@@ -140,6 +143,16 @@ impl Filters {
         trace::unsubscribed(&filter);
         Some(Filter::Unsubscribe(filter))
     }
+}
+
+/// What a request needs.
+pub(super) fn group(entry: &Entry) -> GroupKey {
+    let resource = entry.request.resource();
+    let exact = || EXACT.into_iter().find(|exact| *exact == resource);
+    (
+        entry.extension.clone(),
+        entry.request.pattern.or_else(exact),
+    )
 }
 
 fn filters_of(mode: Subscriptions, name: &EndpointName, key: &GroupKey) -> Vec<String> {
@@ -246,10 +259,6 @@ mod tests {
         assert!(filters.handle(&asked[0]) && !filters.is_settled(&key));
         assert!(filters.handle(&asked[1]) && filters.is_settled(&key));
         assert!(!filters.handle(&asked[1]), "answered twice");
-        filters.reset();
-        assert!(!filters.is_settled(&key));
-        assert_eq!(polled(&mut filters), asked);
-        assert!(filters.asked().eq(&asked));
     }
 
     #[test]
@@ -260,12 +269,6 @@ mod tests {
         filters.need(Subscriptions::PerResource, &name(), &key("adx", None));
         filters.withdraw();
         assert_eq!(polled(&mut filters), ["-kp1/v/tsx/tok/#"]);
-
-        filters.need(Subscriptions::PerResource, &name(), &key("tsx", None));
-        let _ = polled(&mut filters);
-        filters.withdraw();
-        filters.reset();
-        assert!(polled(&mut filters).is_empty(), "a new link has none");
     }
 
     #[test]

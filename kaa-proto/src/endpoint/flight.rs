@@ -1,5 +1,6 @@
 //! A request on its way: an entry in the queue, then in flight, until it ends.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -85,6 +86,61 @@ pub(super) enum Stage {
     ///
     /// Exits: gone with that `/error`, a `/status`, or at `answer_within`.
     Listening,
+}
+
+/// All that was given out, by request. Counts what is not only listened for, because that is asked
+/// for at every turn.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    by_request: BTreeMap<RequestId, Flight>,
+    /// How many of them are `Listening`.
+    listening: usize,
+}
+
+impl Flights {
+    /// How many have not ended.
+    pub(super) fn open_len(&self) -> usize {
+        self.by_request.len() - self.listening
+    }
+
+    pub(super) fn get(&self, id: RequestId) -> Option<&Flight> {
+        self.by_request.get(&id)
+    }
+
+    /// What is not only listened for.
+    pub(super) fn get_open(&mut self, id: RequestId) -> Option<&mut Flight> {
+        let flight = self.by_request.get_mut(&id)?;
+        (flight.stage != Stage::Listening).then_some(flight)
+    }
+
+    /// In order of request.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RequestId, &Flight)> {
+        self.by_request.iter().map(|(&id, flight)| (id, flight))
+    }
+
+    pub(super) fn insert(&mut self, id: RequestId, flight: Flight) {
+        self.by_request.insert(id, flight);
+    }
+
+    /// It has ended, and a late `/error` is still of interest.
+    pub(super) fn listen(&mut self, id: RequestId) -> Option<&mut Flight> {
+        let flight = self.by_request.get_mut(&id)?;
+        if std::mem::replace(&mut flight.stage, Stage::Listening) != Stage::Listening {
+            self.listening += 1;
+        }
+        Some(flight)
+    }
+
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<Flight> {
+        let flight = self.by_request.remove(&id)?;
+        self.listening -= usize::from(flight.stage == Stage::Listening);
+        Some(flight)
+    }
+
+    /// Takes out all, in order of request.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Flight> + use<> {
+        std::mem::take(self).by_request.into_values()
+    }
 }
 
 /// A message of this endpoint that was given out.

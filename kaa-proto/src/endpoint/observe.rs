@@ -37,6 +37,8 @@ pub(super) struct Standing {
     failures: u32,
     /// Whether it is confirmed, so that the next confirmation is no news.
     pub(super) is_live: bool,
+    /// Whether it was asked for on this link.
+    pub(super) is_asked: bool,
 }
 
 /// What was read for a configuration or for software.
@@ -151,6 +153,12 @@ impl Endpoint {
         true
     }
 
+    /// Whether something is observed that was not asked for on this link.
+    #[cfg(feature = "connection")]
+    pub(crate) fn has_to_observe(&self) -> bool {
+        self.standing.values().any(|standing| !standing.is_asked)
+    }
+
     /// Whether something is observed.
     #[must_use]
     pub fn is_observed(&self, observation: &Observation) -> bool {
@@ -174,11 +182,28 @@ impl Endpoint {
         }
     }
 
+    /// Asks for all that is observed and was not asked for on this link yet; returns how many
+    /// that were.
+    pub(crate) fn observe_again(&mut self, now: Instant) -> usize {
+        self.advance(now);
+        if !self.link_up {
+            return 0;
+        }
+        let standing = self.standing.iter();
+        let silent = standing.filter(|(_, standing)| !standing.is_asked);
+        let silent: Vec<_> = silent.map(|(observation, _)| observation.clone()).collect();
+        for observation in &silent {
+            self.issue(observation);
+        }
+        silent.len()
+    }
+
     /// Sends an observation, unless its message is on the way already.
     pub(super) fn issue(&mut self, observation: &Observation) {
-        let Some(standing) = self.standing.get(observation) else {
+        let Some(standing) = self.standing.get_mut(observation) else {
             return;
         };
+        standing.is_asked = true;
         let (wire_id, busy) = (standing.wire_id, standing.request.is_some());
         if busy {
             return;

@@ -24,7 +24,11 @@ pub(crate) struct Outgoing {
 }
 
 impl Endpoint {
-    /// The next message to be published. Its time for an answer runs from now.
+    /// The next message to be published: at once, in this order. Its time for an answer runs from
+    /// now, so a host polls only while its MQTT client has room. `None` while the link is down, a
+    /// subscription is not answered, or [`EndpointOptions::max_in_flight`] is reached.
+    ///
+    /// [`EndpointOptions::max_in_flight`]: super::EndpointOptions::max_in_flight
     pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
         let mut topic = String::new();
         let Outgoing { key, payload, qos } = self.next_message(now, &mut topic)?;
@@ -37,11 +41,12 @@ impl Endpoint {
         })
     }
 
-    /// PUBACK came for a message.
+    /// PUBACK came for a message of QoS 1. It confirms requests with [`Confirm::Acknowledged`] and
+    /// means nothing to others. One that comes twice or too late is ignored.
     pub fn handle_acknowledged(&mut self, now: Instant, key: MessageKey) {
         let now = self.advance(now);
         let id = key.request();
-        let Some(flight) = self.flights.get(&id) else {
+        let Some(flight) = self.flights.get(id) else {
             return;
         };
         if flight.stage == Stage::Listening
@@ -58,10 +63,7 @@ impl Endpoint {
     /// client has room. One that nobody confirms ended when it was given out, and stays so.
     pub fn handle_not_sent(&mut self, now: Instant, key: MessageKey) {
         self.advance(now);
-        let Some(flight) = self.flights.get_mut(&key.request()) else {
-            return;
-        };
-        if flight.stage != Stage::Listening {
+        if let Some(flight) = self.flights.get_open(key.request()) {
             flight.entry.was_sent = flight.sent_before;
             self.put_back(key.request());
         }
@@ -71,7 +73,7 @@ impl Endpoint {
     pub(crate) fn handle_sent(&mut self, now: Instant, key: MessageKey) {
         let now = self.advance(now);
         let id = key.request();
-        let Some(flight) = self.flights.get_mut(&id) else {
+        let Some(flight) = self.flights.get_open(id) else {
             return;
         };
         if flight.stage != Stage::Emitted {
@@ -143,7 +145,7 @@ impl Endpoint {
 
     /// Takes a message's request back to its place in the queue, as if it had not been sent.
     pub(super) fn put_back(&mut self, id: RequestId) {
-        let Some(Flight { entry, .. }) = self.flights.remove(&id) else {
+        let Some(Flight { entry, .. }) = self.flights.remove(id) else {
             return;
         };
         trace::put_back(&self.name, &entry);
@@ -154,7 +156,7 @@ impl Endpoint {
 
     /// The link died with a request sent and not confirmed.
     pub(super) fn lose(&mut self, now: Instant, id: RequestId) {
-        let Some(flight) = self.flights.get(&id) else {
+        let Some(flight) = self.flights.get(id) else {
             return;
         };
         match flight.entry.request.policy.resend {
@@ -167,19 +169,20 @@ impl Endpoint {
 
     /// Ends a request with its confirmation.
     pub(super) fn confirm(&mut self, now: Instant, id: RequestId, by: Confirm, payload: Bytes) {
-        let Some(flight) = self.flights.get_mut(&id) else {
+        let Some(flight) = self.flights.get(id) else {
             return;
         };
         let reply = Reply::new(by, flight.entry.request.resource.clone(), payload);
         // A late `/error` is still of interest: its ID stays with it until the time for an
         // answer is over.
         if by == Confirm::Acknowledged && flight.entry.wire_id.is_some() {
-            flight.stage = Stage::Listening;
-            trace::acknowledged(now, &self.name, &mut flight.entry);
             let (owner, effect) = (
                 flight.entry.owner.clone(),
                 flight.entry.request.effect.clone(),
             );
+            if let Some(flight) = self.flights.listen(id) {
+                trace::acknowledged(now, &self.name, &mut flight.entry);
+            }
             self.conclude(now, id, &owner, &effect, Ok(reply));
             return;
         }
@@ -246,12 +249,12 @@ impl Endpoint {
 
     /// Writes go one at a time: a resend could otherwise restore an old value.
     fn serial_is_free(&self, entry: &Entry) -> bool {
-        let in_the_way = |flight: &Flight| {
+        let in_the_way = |(_, flight): (_, &Flight)| {
             flight.entry.request.serial
                 && flight.stage != Stage::Listening
                 && flight.entry.extension == entry.extension
         };
-        !entry.request.serial || !self.flights.values().any(in_the_way)
+        !entry.request.serial || !self.flights.iter().any(in_the_way)
     }
 
     fn hold_bulk(&mut self, now: Instant) {

@@ -6,7 +6,16 @@ use super::flight::{Entry, Flight, Owner, Stage};
 use super::ledger::CommandKey;
 use super::trace;
 use super::{Endpoint, Event, Observation, Record, Rest, Timer, rest_time};
-use crate::request::{Effect, Failure, Outcome, RequestId};
+use crate::request::{Confirm, Effect, Failure, Outcome, RequestId};
+
+/// What the platform's answers say of an endpoint, whatever was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Regard {
+    /// How often it served.
+    pub(crate) served: u64,
+    /// How often in a row it said that this endpoint may not ask: with status 401 or 403.
+    pub(crate) denied: u32,
+}
 
 impl Endpoint {
     /// Ends a request that waits in the queue.
@@ -19,14 +28,14 @@ impl Endpoint {
 
     /// Ends a request that is in flight.
     pub(super) fn end_flight(&mut self, now: Instant, id: RequestId, outcome: Outcome, rest: Rest) {
-        if let Some(Flight { entry, .. }) = self.flights.remove(&id) {
+        if let Some(Flight { entry, .. }) = self.flights.remove(id) {
             self.end(now, &entry, outcome, rest);
         }
     }
 
     /// `answer_within` is over.
     pub(super) fn handle_no_answer(&mut self, now: Instant, id: RequestId) {
-        let Some(Flight { entry, stage, .. }) = self.flights.remove(&id) else {
+        let Some(Flight { entry, stage, .. }) = self.flights.remove(id) else {
             return;
         };
         match stage {
@@ -55,6 +64,11 @@ impl Endpoint {
         effect: &Effect,
         outcome: Outcome,
     ) {
+        match &outcome {
+            Ok(reply) if reply.confirmed() == Confirm::Answered => self.regard.handle(None),
+            Ok(_) => {}
+            Err(failure) => self.regard.handle(Some(failure)),
+        }
         self.apply(effect, outcome.is_ok());
         match owner {
             Owner::Caller => {
@@ -86,8 +100,8 @@ impl Endpoint {
             return self.queue.remove(id);
         }
         let open = |flight: &Flight| flight.stage != Stage::Listening && ours(&flight.entry);
-        match self.flights.get(&id).is_some_and(open) {
-            true => self.flights.remove(&id).map(Flight::into_entry),
+        match self.flights.get(id).is_some_and(open) {
+            true => self.flights.remove(id).map(Flight::into_entry),
             false => None,
         }
     }
@@ -130,6 +144,23 @@ impl Endpoint {
         if let Some(space) = self.spaces.get_mut(&entry.extension) {
             let until = (rest == Rest::ForLateAnswer).then(|| now + rest_time(entry));
             space.release(wire_id, &entry.request.resource, until);
+        }
+    }
+}
+
+impl Regard {
+    /// The platform served, or a request failed.
+    pub(super) const fn handle(&mut self, failure: Option<&Failure>) {
+        match failure {
+            None => {
+                self.served += 1;
+                self.denied = 0;
+            }
+            Some(Failure::Rejected {
+                status: Some(401 | 403),
+                ..
+            }) => self.denied = self.denied.saturating_add(1),
+            Some(_) => {}
         }
     }
 }

@@ -222,6 +222,12 @@ impl<K: Copy> Session<K> {
         })
     }
 
+    /// Whether so many SUBSCRIBE and UNSUBSCRIBE are unanswered that no more are taken.
+    #[must_use]
+    pub fn is_subscribing_full(&self) -> bool {
+        self.state.in_flight.requests() >= self.state.max_in_flight
+    }
+
     /// Unsubscribes from all of `filters` with one packet.
     ///
     /// # Errors

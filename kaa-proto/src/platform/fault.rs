@@ -319,11 +319,13 @@ impl Faults {
             .any(|(hole, _)| hole.concerns(name, service))
     }
 
+    /// Whether there is any black hole.
+    pub(super) fn has_black_hole(&self) -> bool {
+        !self.holes.is_empty()
+    }
+
     /// Whether a black hole takes everything of a link that speaks for these endpoints.
     pub(super) fn swallows_link(&self, names: &[&EndpointName]) -> bool {
-        if self.holes.is_empty() {
-            return false;
-        }
         let whole = |(hole, _): &&(Fault, Instant)| hole.service.is_none();
         if self
             .holes

@@ -298,6 +298,10 @@ impl Platform {
     /// Whether a black hole takes everything of this link (level B stops reading it then).
     #[must_use]
     pub fn is_black_holed(&self, link: LinkId) -> bool {
+        // A link may speak for ten thousand, and this is asked at every turn.
+        if !self.faults.has_black_hole() {
+            return false;
+        }
         let devices = self.links.get(&link).into_iter().flatten();
         let names = devices.filter_map(|&index| Some(&self.devices.get(index)?.name));
         self.faults.swallows_link(&names.collect::<Vec<_>>())

@@ -7,18 +7,26 @@ use crate::mqtt::filter;
 use crate::qos::QoS;
 use crate::topic;
 
-/// How many filters a link may have; further ones are refused with 0x80.
-const MAX_FILTERS: usize = 65_536;
+/// How many filters a link may have; further ones are refused with 0x80. Ten thousand endpoints
+/// that use every service need ten times as many.
+const MAX_FILTERS: usize = 262_144;
 
 /// The subscriptions of all links.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    /// The filters of each link with the QoS that was granted.
-    of_link: BTreeMap<LinkId, BTreeMap<String, QoS>>,
+    of_link: BTreeMap<LinkId, Filters>,
     /// Links with filters for exactly one endpoint, by application version and token.
     of_endpoint: BTreeMap<Address, BTreeSet<LinkId>>,
     /// Links with filters for more than that.
     wide: BTreeSet<LinkId>,
+}
+
+/// The filters of one link with the QoS that was granted.
+#[derive(Debug, Default)]
+struct Filters {
+    /// Those for exactly one endpoint; `None`: those for more than that. None is empty.
+    groups: BTreeMap<Option<Address>, BTreeMap<String, QoS>>,
+    count: usize,
 }
 
 type Address = (String, String);
@@ -26,12 +34,16 @@ type Address = (String, String);
 impl Subscriptions {
     /// Takes a valid filter, in place of the same one (MQTT-3.8.4-3). `None` if it is refused.
     pub(super) fn subscribe(&mut self, link: LinkId, filter: &str, qos: QoS) -> Option<QoS> {
+        let address = address(filter);
         let filters = self.of_link.entry(link).or_default();
-        if filters.len() >= MAX_FILTERS && !filters.contains_key(filter) {
+        let is_full = filters.count >= MAX_FILTERS;
+        let known = filters.groups.get(&address);
+        if is_full && !known.is_some_and(|group| group.contains_key(filter)) {
             return None;
         }
-        filters.insert(filter.into(), qos);
-        match address(filter) {
+        let group = filters.groups.entry(address.clone()).or_default();
+        filters.count += usize::from(group.insert(filter.into(), qos).is_none());
+        match address {
             None => self.wide.insert(link),
             Some(address) => self.of_endpoint.entry(address).or_default().insert(link),
         };
@@ -39,20 +51,25 @@ impl Subscriptions {
     }
 
     pub(super) fn unsubscribe(&mut self, link: LinkId, filter: &str) {
+        let address = address(filter);
         let Some(filters) = self.of_link.get_mut(&link) else {
             return;
         };
-        filters.remove(filter);
-        let gone = address(filter);
-        if !filters.keys().any(|other| address(other) == gone) {
-            self.forget(link, gone.as_ref());
+        let Some(group) = filters.groups.get_mut(&address) else {
+            return;
+        };
+        filters.count -= usize::from(group.remove(filter).is_some());
+        if group.is_empty() {
+            filters.groups.remove(&address);
+            self.forget(link, address.as_ref());
         }
     }
 
     /// The link is gone, and its subscriptions with it.
     pub(super) fn remove(&mut self, link: LinkId) {
-        for filter in self.of_link.remove(&link).unwrap_or_default().into_keys() {
-            self.forget(link, address(&filter).as_ref());
+        let filters = self.of_link.remove(&link).unwrap_or_default();
+        for address in filters.groups.into_keys() {
+            self.forget(link, address.as_ref());
         }
     }
 
@@ -66,7 +83,10 @@ impl Subscriptions {
 
     /// The highest QoS that the link was granted for this topic (MQTT-3.3.5-1).
     pub(super) fn granted(&self, link: LinkId, topic: &str) -> Option<QoS> {
-        let filters = self.of_link.get(&link)?.iter();
+        let groups = &self.of_link.get(&link)?.groups;
+        let (wide, one) = (groups.get(&None), address(topic));
+        let one = one.and_then(|one| groups.get(&Some(one)));
+        let filters = wide.into_iter().chain(one).flatten();
         let matching = filters.filter(|(filter, _)| filter::matches(filter, topic));
         matching.map(|(_, &qos)| qos).max()
     }

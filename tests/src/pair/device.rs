@@ -104,7 +104,8 @@ impl Device for Pair {
     }
 
     fn take_seen(&mut self) -> Vec<Seen> {
-        std::mem::take(&mut self.seen)
+        let seen = self.take_seen_at().into_iter();
+        seen.map(|(_, seen)| seen).collect()
     }
 
     fn take_log(&mut self) -> Vec<platform::Event> {

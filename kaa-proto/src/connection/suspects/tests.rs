@@ -261,3 +261,36 @@ fn endpoints_that_come_and_go_during_a_search_are_served_in_the_end() {
     assert!(world.suspended().is_empty());
     assert!(world.suspects.muted.is_empty() && world.suspects.suspended.is_empty());
 }
+
+#[test]
+fn whoever_forgives_ends_a_search_with_the_link_or_at_once_without_one() {
+    for is_up in [true, false] {
+        let mut world = World::new(64, &[5]);
+        while !matches!(world.suspects.stage, Stage::Search(_)) {
+            world.run(STABLE);
+        }
+        // A trial goes on.
+        while !world.suspects.is_up {
+            world.run(Duration::from_secs(2));
+        }
+        assert_eq!(world.verdicts, [Verdict::SearchStarted(64)]);
+        world.bad.clear();
+        match is_up {
+            true => world.suspects.forgive(),
+            false => {
+                world.die();
+                world.suspects.forgive();
+            }
+        }
+        assert_eq!(world.suspended().is_empty(), !is_up);
+        if is_up {
+            world.die();
+        }
+        world.collect();
+        assert_eq!(world.verdicts.last(), Some(&Verdict::SearchEnded));
+        assert!(world.suspended().is_empty());
+        world.run(2 * SLOW);
+        let suspended = |verdict: &&Verdict<u32>| matches!(verdict, Verdict::Suspended(_));
+        assert_eq!(world.verdicts.iter().find(suspended), None);
+    }
+}
