@@ -37,6 +37,8 @@ pub struct Setup {
     client_ca: Option<String>,
     /// Whether TLS 1.3 is switched off.
     is_tls12: bool,
+    /// Where it listens without TLS, too.
+    plain_port: Option<u16>,
 }
 
 impl Setup {
@@ -67,6 +69,13 @@ impl Setup {
         self
     }
 
+    /// With [`tls`](Self::tls): without TLS at this port of 127.0.0.1, for those who cannot do it.
+    #[must_use]
+    pub const fn plain_at(mut self, port: u16) -> Self {
+        self.plain_port = Some(port);
+        self
+    }
+
     /// With [`tls`](Self::tls): TLS 1.2 and no other.
     #[must_use]
     pub const fn tls12(mut self) -> Self {
@@ -91,6 +100,9 @@ impl Setup {
             let path = files.path().join("clients.pem");
             fs::write(&path, pem)?;
             lines += &format!("require_certificate true\ncafile {}\n", path.display());
+        }
+        if let Some(port) = self.plain_port {
+            lines += &format!("listener {port} 127.0.0.1\n");
         }
         Ok(lines)
     }

@@ -124,13 +124,13 @@ pub struct Setup {
     is_tls: bool,
 }
 
-/// What the server's end of TLS needs, as PEM.
+/// What the server's end of TLS needs.
 #[derive(Debug)]
 pub struct ServerTls {
     /// Its certificate and key.
     pub identity: Identity,
     /// The authority of its clients, if they need certificates.
-    pub client_ca: Option<String>,
+    pub client_ca: Option<&'static Authority>,
 }
 
 impl Setup {
@@ -220,7 +220,7 @@ impl Setup {
                 .server(shown.unwrap_or(Shown::Good), Key::EcPkcs8),
             client_ca: self
                 .has(Given::WantsCertificate)
-                .then(|| AUTHORITIES.ours.certificate_pem()),
+                .then_some(&AUTHORITIES.ours),
         })
     }
 
