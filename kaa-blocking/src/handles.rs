@@ -147,6 +147,18 @@ impl<R: Request> Ticket<R> {
         wait::until(timeout, |context| Pin::new(&mut self.0).poll(context))
     }
 
+    /// Waits for the outcome for as long as it takes; every request ends, as
+    /// [`Endpoint::request`] says.
+    ///
+    /// # Errors
+    /// How the request failed; [`Failure::Closed`] if the outcome was taken before.
+    pub fn outcome(self) -> Result<R::Response, Failure> {
+        match self.0.is_taken() {
+            true => Err(Failure::Closed),
+            false => wait::for_end(self.0),
+        }
+    }
+
     /// The request's number in the account of its endpoint.
     #[must_use]
     pub const fn id(&self) -> RequestId {

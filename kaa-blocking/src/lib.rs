@@ -6,22 +6,42 @@
 //! use kaa_blocking::names::EndpointName;
 //! use kaa_blocking::telemetry::Sample;
 //! use kaa_blocking::{Client, Options};
+//! use serde_json::json;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let client = Client::connect(Options::new("mqtt://mqtt.cloud.kaaiot.com")?)?;
+//!     let client = Client::connect(Options::new("mqtt://127.0.0.1")?)?;
+//!     client.ready(Duration::from_secs(20))?;
 //!     let device = client.endpoint(&EndpointName::parse("demo-v1", "JTjdbENzHh")?)?;
 //!
 //!     // Waits until the platform says that it has processed the sample.
-//!     device.request(&Sample::new(serde_json::json!({"temperature": 21})))?;
+//!     device.request(&Sample::new(json!({"temperature": 21})))?;
 //!
 //!     // Each command comes once, however often the platform repeats it.
 //!     for command in device.commands_of("reboot")? {
 //!         println!("asked to reboot: {:?}", command.value());
-//!         command.done()?;
+//!         command.done()?.outcome()?;
 //!     }
 //!     Ok(())
 //! }
 //! ```
+//!
+//! The dependencies, which are not published yet, so that the path is that of the repository:
+//!
+//! ```toml
+//! [dependencies]
+//! kaa-blocking = { path = "../kaa/kaa-blocking" }
+//! serde_json = "1"
+//! ```
+//!
+//! And a platform, in the repository. It takes any application version and token; the line
+//! `command JTjdbENzHh reboot` invokes the command:
+//!
+//! ```sh
+//! cargo run --package kaa-blocking --features cli --bin kaa -- platform
+//! ```
+//!
+//! On another platform [`Options::new`] takes its URL, with `mqtts://` for TLS, and
+//! [`Options::login`] the credentials; [`Options::from_env`] reads them all from the environment.
 //!
 //! [`Client::connect`] returns at once; the client dials in the background, for as long as it
 //! lives, and tells about it through [`Client::ready`], [`Client::link_state`] and
@@ -66,7 +86,8 @@ pub use handles::{
 };
 #[doc(no_inline)]
 pub use kaa_proto::client::{
-    ConnectError, InvalidEnvironment, InvalidTarget, NotReady, NotResponded, Options, Target,
+    ConnectError, EnvironmentProblem, InvalidEnvironment, InvalidTarget, NotReady, NotResponded,
+    Options, Target,
 };
 #[cfg(feature = "tls")]
 #[doc(no_inline)]
@@ -77,8 +98,3 @@ pub use kaa_proto::{
     telemetry, topic, upload,
 };
 pub use stream::Stream;
-
-/// The program in the project's README compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

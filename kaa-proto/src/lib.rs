@@ -5,6 +5,65 @@
 //! when a link dies, when to dial again. It opens no socket, reads no clock, starts no thread and
 //! draws no entropy: bytes, time and a seed are arguments. The same inputs give the same outputs.
 //!
+//! So this whole conversation with a platform needs no network:
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use kaa_proto::connection::{Connection, Demand, LinkId, Options};
+//! use kaa_proto::endpoint::{EndpointOptions, Subscriptions};
+//! use kaa_proto::names::EndpointName;
+//! use kaa_proto::telemetry::Sample;
+//! use serde_json::json;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     # #[allow(clippy::disallowed_methods, reason = "an example")]
+//!     let now = Instant::now();
+//!     let mut connection = Connection::new(Options::new("gateway-7f3a"), now, 1)?;
+//!
+//!     // Requests are taken before there is a link.
+//!     let name = EndpointName::parse("demo-v1", "JTjdbENzHh")?;
+//!     let options = EndpointOptions::default().subscriptions(Subscriptions::None);
+//!     let device = connection.add_endpoint_with(now, name, options)?;
+//!     connection.submit(now, device, &Sample::new(json!({"temperature": 21})))?;
+//!
+//!     // A driver would open a socket now, and move the bytes between the two.
+//!     let Demand::Dial(link) = connection.demand() else {
+//!         return Err("it wants no link".into());
+//!     };
+//!     connection.handle_connected(now, link);
+//!     assert_eq!(sent(&mut connection, now, link)[..2], *b"\x10\x18"); // CONNECT
+//!     connection.handle_input(now, link, b"\x20\x02\x00\x00"); // CONNACK
+//!     let publish = b"\x32\x37\x00\x21kp1/demo-v1/dcx/JTjdbENzHh/json/1\
+//!         \x00\x01{\"temperature\":21}";
+//!     assert_eq!(sent(&mut connection, now, link), publish);
+//!     connection.handle_input(now, link, b"\x40\x02\x00\x01"); // PUBACK: it has come
+//!     let answer = b"\x30\x2a\x00\x28kp1/demo-v1/dcx/JTjdbENzHh/json/1/status";
+//!     connection.handle_input(now, link, answer); // it was processed
+//!
+//!     while let Some(event) = connection.poll_event() {
+//!         println!("{event:?}");
+//!     }
+//!     let endpoint = connection.endpoint(device).ok_or("it is gone")?;
+//!     assert_eq!(endpoint.statistics().confirmed, 1);
+//!     Ok(())
+//! }
+//!
+//! /// What it has to send.
+//! fn sent(connection: &mut Connection, now: Instant, link: LinkId) -> Vec<u8> {
+//!     let mut bytes = Vec::new();
+//!     connection.poll_transmit(now, &mut bytes);
+//!     connection.handle_written(now, link, bytes.len());
+//!     bytes
+//! }
+//! ```
+//!
+//! ```toml
+//! [dependencies]
+//! kaa-proto = { path = "../kaa/kaa-proto" } # not published yet: where the repository is
+//! serde_json = "1"
+//! ```
+//!
 //! # Which part to use
 //!
 //! | you have | use |

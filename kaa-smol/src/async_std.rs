@@ -1,19 +1,30 @@
 //! The same client on async-std: its sockets, and a task of its executor.
 //!
 //! ```no_run
-//! use kaa_smol::async_std::Client;
+//! use std::time::Duration;
+//!
 //! use kaa_smol::Options;
+//! use kaa_smol::async_std::Client;
 //! use kaa_smol::names::EndpointName;
 //! use kaa_smol::telemetry::Sample;
+//! use serde_json::json;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     async_std::task::block_on(async {
-//!         let client = Client::connect(Options::new("mqtts://mqtt.cloud.kaaiot.com")?).await?;
+//!         let client = Client::connect(Options::new("mqtt://127.0.0.1")?).await?;
+//!         client.ready(Duration::from_secs(20)).await?;
 //!         let device = client.endpoint(&EndpointName::parse("demo-v1", "JTjdbENzHh")?)?;
-//!         device.request(&Sample::new(serde_json::json!({"temperature": 21}))).await?;
+//!         device.request(&Sample::new(json!({"temperature": 21}))).await?;
 //!         Ok(())
 //!     })
 //! }
+//! ```
+//!
+//! ```toml
+//! [dependencies]
+//! async-std = "1.13"
+//! kaa-smol = { path = "../kaa/kaa-smol", default-features = false, features = ["async-std", "tls"] }
+//! serde_json = "1"
 //! ```
 
 use std::future::Future;

@@ -6,27 +6,46 @@
 //! use kaa_smol::names::EndpointName;
 //! use kaa_smol::telemetry::Sample;
 //! use kaa_smol::{Client, Options};
+//! use serde_json::json;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     smol::block_on(async {
-//!         let client = Client::connect(Options::new("mqtts://mqtt.cloud.kaaiot.com")?).await?;
+//!         let client = Client::connect(Options::new("mqtt://127.0.0.1")?).await?;
+//!         client.ready(Duration::from_secs(20)).await?;
 //!         let device = client.endpoint(&EndpointName::parse("demo-v1", "JTjdbENzHh")?)?;
 //!
 //!         // Waits until the platform says that it has processed the sample.
-//!         device.request(&Sample::new(serde_json::json!({"temperature": 21}))).await?;
+//!         device.request(&Sample::new(json!({"temperature": 21}))).await?;
 //!
 //!         // Each command comes once, however often the platform repeats it.
 //!         let mut commands = device.commands_of("reboot")?;
 //!         while let Some(command) = commands.next().await {
 //!             println!("asked to reboot: {:?}", command.value());
-//!             command.done()?;
+//!             command.done()?.await?;
 //!         }
-//!
-//!         client.shutdown(Duration::from_secs(5)).await;
 //!         Ok(())
 //!     })
 //! }
 //! ```
+//!
+//! The dependencies, which are not published yet, so that the path is that of the repository:
+//!
+//! ```toml
+//! [dependencies]
+//! kaa-smol = { path = "../kaa/kaa-smol" }
+//! serde_json = "1"
+//! smol = "2"
+//! ```
+//!
+//! And a platform, in the repository. It takes any application version and token; the line
+//! `command JTjdbENzHh reboot` invokes the command:
+//!
+//! ```sh
+//! cargo run --package kaa-blocking --features cli --bin kaa -- platform
+//! ```
+//!
+//! On another platform [`Options::new`] takes its URL, with `mqtts://` for TLS, and
+//! [`Options::login`] the credentials; [`Options::from_env`] reads them all from the environment.
 //!
 //! `Client::connect` reaches no network: the client dials in a task of smol's executor, for as long as
 //! it lives, and tells about it through `ready`, `link_state` and `link_events` of
@@ -74,9 +93,9 @@ mod runtime;
 pub use client::{Client, Driver};
 #[doc(no_inline)]
 pub use kaa_proto::client::{
-    Command, Commands, Configurations, ConnectError, Endpoint, EndpointEvents, InvalidEnvironment,
-    InvalidTarget, LinkEvents, NotReady, NotResponded, Options, Ready, Shutdown, SoftwareUpdates,
-    Target, Ticket,
+    Command, Commands, Configurations, ConnectError, Endpoint, EndpointEvents, EnvironmentProblem,
+    InvalidEnvironment, InvalidTarget, LinkEvents, NotReady, NotResponded, Options, Ready,
+    Shutdown, SoftwareUpdates, Target, Ticket,
 };
 #[cfg(feature = "tls")]
 #[doc(no_inline)]

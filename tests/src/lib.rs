@@ -8,6 +8,7 @@ pub mod clock;
 pub mod device;
 pub mod dice;
 pub mod endpoint_host;
+pub mod example;
 pub mod mosquitto;
 pub mod operations;
 pub mod pair;
@@ -20,3 +21,8 @@ pub mod scratch;
 pub mod sniffer;
 pub mod tls_end;
 pub mod wire_ids;
+
+/// The programs in the project's README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -335,6 +335,17 @@ fn a_wait_that_was_too_short_or_given_up_changes_nothing() {
 }
 
 #[test]
+fn an_outcome_is_waited_for_as_long_as_it_takes_but_not_twice() {
+    let platform = platform();
+    let client = client(platform.url());
+    let device = client.endpoint(&name()).unwrap();
+    assert_eq!(device.submit(&sample(1)).unwrap().outcome(), Ok(()));
+    let mut taken = device.submit(&sample(2)).unwrap();
+    assert_eq!(end(&mut taken), Ok(()));
+    assert_eq!(taken.outcome(), Err(Failure::Closed));
+}
+
+#[test]
 fn a_cancelled_request_ends_as_cancelled() {
     let platform = platform();
     let client = client(platform.url());

@@ -187,9 +187,9 @@ fn what_becomes_of_an_old_dial_says_nothing_about_the_link_that_is_up() {
     rig.pass(5 * SECOND);
     rig.is_away = false;
     rig.run();
-    rig.driver
-        .handle_failed(old, &io::ErrorKind::ConnectionRefused.into());
-    rig.driver.handle_connected(old);
+    let driver = rig.driver.as_mut().unwrap();
+    driver.handle_failed(old, &io::ErrorKind::ConnectionRefused.into());
+    driver.handle_connected(old);
     rig.pass(SECOND);
     assert_eq!(client.link_state(), LinkState::Up);
     assert_eq!(client.statistics().links_lost, 0);

@@ -12,7 +12,6 @@
 mod stage;
 mod transcript;
 
-use std::env;
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,46 +22,53 @@ use kaa_blocking::names::{CommandType, MetadataKey, Metric};
 use kaa_blocking::request::{Confirm, RequestExt as _};
 use kaa_blocking::telemetry::{Batch, Plain, Sample};
 use kaa_blocking::upload::GetToken;
-use kaa_blocking::{Client, Options, config, software};
+use kaa_blocking::{Client, config, software};
 use serde_json::{Value, json};
 
 use stage::{Machine, Stage};
 use transcript::Transcript;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    // Where the platform is: the one in the environment, or one of our own.
+    // Where the platform is: what `Options::from_env()` says, or one of our own.
     let stage = Stage::set()?;
-    let mut options = Options::new(&stage.url)?;
-    if let (Ok(user), Ok(password)) = (env::var("KAA_USER"), env::var("KAA_PASSWORD")) {
-        options = options.login(user, password);
-    }
 
     // The client connects in the background, and goes on connecting for as long as it lives.
-    let client = Client::connect(options)?;
+    let client = Client::connect(stage.options.clone())?;
     client.ready(Duration::from_secs(20))?;
     let device = client.endpoint(&stage.name)?;
-    let mut run = Transcript::new(&device, stage.is_local());
+    let mut run = Transcript::new(device.name(), stage.is_local());
 
     // Telemetry: `request` waits until the platform says that it has processed it.
     let machine = Machine::look();
     let load = Plain::new(Metric::new("load")?, machine.load).confirm(Confirm::Answered);
-    run.ask("send a sample", &Sample::new(&machine));
+    let sample = Sample::new(&machine);
+    run.asks("send a sample", &sample)
+        .got(device.request(&sample));
     let batch = Batch::new([machine, Machine::look()]);
-    run.ask("send a batch of two", &batch);
-    run.ask("send a plain value", &load);
+    run.asks("send a batch of two", &batch)
+        .got(device.request(&batch));
+    run.asks("send a plain value", &load)
+        .got(device.request(&load));
 
     // Metadata. `ReplaceAll` deletes what it does not mention, so what is not ours is spared.
     if stage.is_local() {
         let all = json!({"name": "Sensor 1", "deviceModel": "example model", "areaId": 7});
-        run.ask("replace all metadata", &ReplaceAll::new(all));
-        let some = json!({"deviceModel": "new model"});
-        run.ask("merge metadata", &Merge::new(some));
+        let replace = ReplaceAll::new(all);
+        run.asks("replace all metadata", &replace)
+            .got(device.request(&replace));
+        let merge = Merge::new(json!({"deviceModel": "new model"}));
+        run.asks("merge metadata", &merge)
+            .got(device.request(&merge));
     }
-    run.ask("list the metadata keys", &Keys);
-    run.ask("read all metadata", &Get::all().typed::<Value>());
+    run.asks("list the metadata keys", &Keys)
+        .got(device.request(&Keys));
+    let read = Get::all().typed::<Value>();
+    run.asks("read all metadata", &read)
+        .got(device.request(&read));
     if stage.is_local() {
-        let area = MetadataKey::new("areaId")?;
-        run.ask("delete a metadata key", &Delete::new([area]));
+        let delete = Delete::new([MetadataKey::new("areaId")?]);
+        run.asks("delete a metadata key", &delete)
+            .got(device.request(&delete));
     }
 
     // Commands: observe a type, run what comes, answer it. The platform repeats a command until
@@ -74,24 +80,31 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     run.pushed("a command", command.as_deref());
     if let Some(command) = command {
         let result = CommandResult::ok().with_payload(&json!({"light": "on"}))?;
-        run.announce("report its result", &Report::of(&command, result.clone()));
-        run.wait(command.respond(result)?);
+        run.asks("report its result", &Report::of(&command, result.clone()))
+            .got(command.respond(result)?.outcome());
     }
-    let reboot = CommandType::new("reboot")?;
-    run.ask("list pending commands", &Pending::new(reboot));
+    let pending = Pending::new(CommandType::new("reboot")?);
+    run.asks("list pending commands", &pending)
+        .got(device.request(&pending));
 
     // Configuration: observe it. What there is comes first, then every change. Apply it, and
     // report it as applied.
     let mut configurations = device.configurations()?;
-    let first = configurations.next_within(stage.patience);
-    run.pushed("the configuration so far", first.as_ref());
-    stage.configure(json!({"key": "value", "array": ["value2"]}))?;
-    let change = configurations.next_within(stage.patience);
-    run.pushed("a new configuration", change.as_ref());
-    if let Some(config::Answer::Assigned(configuration)) = change.or(first) {
-        run.ask("report it as applied", &config::Applied::of(&configuration));
+    let mut newest = configurations.next_within(stage.patience);
+    run.pushed("the configuration so far", newest.as_ref());
+    if stage.is_local() {
+        stage.configure(json!({"key": "value", "array": ["value2"]}))?;
+        newest = configurations.next_within(stage.patience);
+        run.pushed("a new configuration", newest.as_ref());
     }
-    run.ask("read the configuration", &config::Get::new());
+    if let Some(config::Answer::Assigned(configuration)) = newest {
+        let applied = config::Applied::of(&configuration);
+        run.asks("report it as applied", &applied)
+            .got(device.request(&applied));
+    }
+    let get = config::Get::new();
+    run.asks("read the configuration", &get)
+        .got(device.request(&get));
 
     // Software: observing says what runs; take the update, then say what runs now. Only our own
     // platform is told of versions that were never installed.
@@ -102,13 +115,18 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         run.pushed("a software update", offer.as_ref());
         if let Some(software::Answer::Assigned(update)) = offer {
             let current = software::ReportCurrent::new(update.version());
-            run.ask("report the new version", &current);
+            run.asks("report the new version", &current)
+                .got(device.request(&current));
         }
     }
-    run.ask("ask for software", &software::Get::new());
+    let get = software::Get::new();
+    run.asks("ask for software", &get).got(device.request(&get));
 
     // Uploads go over HTTP, with a token from here.
-    if let Some(token) = run.ask("get an upload token", &GetToken) {
+    let token = run
+        .asks("get an upload token", &GetToken)
+        .got(device.request(&GetToken));
+    if let Some(token) = token {
         let upload = token.binary_data(Some("snapshot.jpg"));
         run.note(&format!(
             "upload with it: {} {}",

@@ -1,16 +1,18 @@
-//! Where the device plays: the platform in the environment, or a local one in this process.
+//! Where the device plays: the platform that the environment names, or a local one in this
+//! process. Shared by the quickstarts of all runtimes.
 
 use std::error::Error;
+use std::fs;
 use std::time::Duration;
-use std::{env, fs};
 
-use kaa_blocking::names::{CommandType, EndpointName};
 use kaa_blocking::platform::{LocalOptions, LocalPlatform};
+use kaa_proto::client::{EnvironmentProblem, InvalidEnvironment, Options};
+use kaa_proto::names::{CommandType, EndpointName};
 use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) struct Stage {
-    pub(crate) url: String,
+    pub(crate) options: Options,
     pub(crate) name: EndpointName,
     /// How long a push may take to come; another platform may have none to send.
     pub(crate) patience: Duration,
@@ -19,19 +21,18 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn set() -> Result<Self, Box<dyn Error>> {
-        if let Ok(url) = env::var("KAA_URL") {
-            let name = EndpointName::parse(&env::var("KAA_APP_VERSION")?, &env::var("KAA_TOKEN")?)?;
+        if let Some(options) = of_environment()? {
             return Ok(Self {
-                url,
-                name,
-                patience: Duration::from_secs(2),
+                options,
+                name: EndpointName::from_env()?,
+                patience: Duration::from_secs(5),
                 local: None,
             });
         }
-        // Port 0: the system picks a free one.
+        // On a free port of this machine.
         let local = LocalPlatform::start(LocalOptions::default())?;
         Ok(Self {
-            url: local.url().to_owned(),
+            options: Options::new(local.url())?,
             name: EndpointName::parse("demo-v1", "JTjdbENzHh")?,
             patience: Duration::from_secs(10),
             local: Some(local),
@@ -67,6 +68,16 @@ impl Stage {
             local.set_software(&self.name, version, spec)?;
         }
         Ok(())
+    }
+}
+
+/// What the environment says; `None` if it names no platform.
+fn of_environment() -> Result<Option<Options>, InvalidEnvironment> {
+    match Options::from_env() {
+        Ok(options) => Ok(Some(options)),
+        // Only `KAA_URL` can be.
+        Err(error) if error.problem == EnvironmentProblem::Missing => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,90 +1,58 @@
-//! Prints what is asked and what comes back, and counts.
+//! Prints what is asked and what comes back, and counts. Shared by the quickstarts of all
+//! runtimes.
 #![allow(
     clippy::print_stdout,
     reason = "the transcript is what this program is for"
 )]
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use kaa_blocking::connection::Account;
-use kaa_blocking::request::{Failure, Instances, Prepared, Request};
-use kaa_blocking::upload::UploadToken;
-use kaa_blocking::{Endpoint, Ticket, commands, config, software};
+use kaa_proto::connection::Account;
+use kaa_proto::names::EndpointName;
+use kaa_proto::request::{Instances, Prepared, Request};
+use kaa_proto::upload::UploadToken;
+use kaa_proto::{commands, config, software};
 use serde_json::Value;
 
 /// How many operations the platform has.
 const OPERATIONS: usize = 14;
 
-pub(crate) struct Transcript<'a> {
-    device: &'a Endpoint,
+pub(crate) struct Transcript {
+    device: EndpointName,
     /// Whether every operation and every push has to come.
     is_local: bool,
     asked: u32,
     confirmed: u32,
-    /// The operation that is being waited for.
-    operation: String,
     /// Those that were confirmed.
     operations: BTreeSet<String>,
 }
 
-impl<'a> Transcript<'a> {
-    pub(crate) fn new(device: &'a Endpoint, is_local: bool) -> Self {
-        println!("device {}", device.name());
+impl Transcript {
+    pub(crate) fn new(device: &EndpointName, is_local: bool) -> Self {
+        println!("device {device}");
         Self {
-            device,
+            device: device.clone(),
             is_local,
             asked: 0,
             confirmed: 0,
-            operation: String::new(),
             operations: BTreeSet::new(),
         }
     }
 
-    /// Asks, waits, and prints both.
-    pub(crate) fn ask<R: Request>(&mut self, what: &str, request: &R) -> Option<R::Response>
-    where
-        R::Response: Show,
-    {
-        self.announce(what, request);
-        match self.device.submit(request) {
-            Ok(ticket) => self.wait(ticket),
-            Err(error) => {
-                println!("  ! {error}");
-                None
-            }
-        }
-    }
-
     /// Prints what is asked.
-    pub(crate) fn announce<R: Request>(&mut self, what: &str, request: &R) {
+    pub(crate) fn asks<R: Request>(&mut self, what: &str, request: &R) -> Asked<'_> {
         self.asked += 1;
         println!("\n{what}");
-        if let Ok(prepared) = Prepared::new(request) {
-            let topic = prepared.shortened_topic(self.device.name(), &Instances::default());
+        let prepared = Prepared::new(request).ok();
+        if let Some(prepared) = &prepared {
+            let topic = prepared.shortened_topic(&self.device, &Instances::default());
             println!("  > {topic}\n    {}", text(prepared.payload()));
-            self.operation = operation(&prepared);
         }
-    }
-
-    /// Waits for what was asked, and prints what comes back.
-    pub(crate) fn wait<R: Request>(&mut self, mut ticket: Ticket<R>) -> Option<R::Response>
-    where
-        R::Response: Show,
-    {
-        let outcome = ticket.wait(Duration::from_secs(60));
-        match outcome.unwrap_or(Err(Failure::Unanswered)) {
-            Ok(response) => {
-                self.confirmed += 1;
-                self.operations.insert(self.operation.clone());
-                println!("  < {}", response.show());
-                Some(response)
-            }
-            Err(failure) => {
-                println!("  ! {failure}");
-                None
-            }
+        Asked {
+            operation: prepared.as_ref().map(operation),
+            run: self,
         }
     }
 
@@ -117,6 +85,30 @@ impl<'a> Transcript<'a> {
         match is_whole && self.confirmed == self.asked && account.unfinished.is_empty() {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// What was asked, and not answered yet.
+pub(crate) struct Asked<'a> {
+    run: &'a mut Transcript,
+    operation: Option<String>,
+}
+
+impl Asked<'_> {
+    /// Prints what came back, and gives it if that is an answer.
+    pub(crate) fn got<T: Show>(self, outcome: Result<T, impl Display>) -> Option<T> {
+        match outcome {
+            Ok(response) => {
+                self.run.confirmed += 1;
+                self.run.operations.extend(self.operation);
+                println!("  < {}", response.show());
+                Some(response)
+            }
+            Err(failure) => {
+                println!("  ! {failure}");
+                None
+            }
         }
     }
 }

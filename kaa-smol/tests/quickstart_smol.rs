@@ -1,0 +1,6 @@
+//! The quickstart on smol.
+
+const EXAMPLE: &str = "quickstart_smol";
+
+#[path = "../../kaa-blocking/tests/quickstart/suite.rs"]
+mod suite;
