@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use kaa_tests::ports::free_port;
+use kaa_tests::ports::Reserved;
 
 /// How often a thread that waits looks around.
 const GLANCE: Duration = Duration::from_millis(5);
@@ -17,7 +17,7 @@ pub(crate) struct Gate(Arc<Mutex<State>>);
 
 struct State {
     /// Where clients find it.
-    port: u16,
+    port: Reserved,
     /// Where it leads.
     target: SocketAddr,
     /// Whether anybody listens.
@@ -38,7 +38,7 @@ struct Link {
 impl Gate {
     pub(crate) fn new(target: SocketAddr, is_open: bool) -> io::Result<Self> {
         let state = State {
-            port: free_port()?,
+            port: Reserved::new()?,
             target,
             is_open,
             is_over: false,
@@ -52,7 +52,7 @@ impl Gate {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.lock().port
+        self.lock().port.port()
     }
 
     pub(crate) fn lead_to(&self, target: SocketAddr) {
@@ -71,7 +71,7 @@ impl Gate {
     /// From now on it is at another port.
     pub(crate) fn move_away(&self) -> io::Result<()> {
         self.open(false);
-        self.lock().port = free_port()?;
+        self.lock().port = Reserved::new()?;
         self.open(true);
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Gate {
                     if state.is_over {
                         return;
                     }
-                    (state.port, state.is_open)
+                    (state.port.port(), state.is_open)
                 };
                 listener = listener.filter(|(at, _)| is_open && *at == port);
                 if is_open && listener.is_none() {

@@ -10,7 +10,6 @@ use kaa_blocking::platform::{LocalOptions, LocalPlatform, LocalTls, News};
 use kaa_proto::platform::{Event, Platform};
 use kaa_tests::certificates::Authority;
 use kaa_tests::mosquitto::{self, Mosquitto};
-use kaa_tests::ports::free_port;
 use kaa_tests::scenario::{
     ClientHand, Given, Network, Peer, Scenario, Setup, Step, Waiting, World, play,
 };
@@ -94,14 +93,12 @@ impl Real {
             broker.restart().map_err(shown)?;
             // It comes back by itself, and only then does the broker lead anywhere.
             loop {
-                match self
-                    .platform
-                    .news(PATIENCE)
-                    .ok_or("it is not attached again")?
-                {
-                    News::Attached => return Ok(()),
-                    News::Event(event) => self.told.push_back(event),
-                    _ => {}
+                let news = self.platform.news(PATIENCE);
+                let news = news.ok_or("it is not attached again")?;
+                if let News::Event(event) = news {
+                    self.told.push_back(event);
+                } else if news == News::Attached {
+                    return Ok(());
                 }
             }
         }
@@ -135,18 +132,14 @@ fn start_behind_broker(setup: &Setup) -> Result<(Mosquitto, LocalPlatform), Stri
     let mut options = LocalOptions::default();
     options.platform = setup.platform();
     let mut broker = mosquitto::Setup::new();
-    let mut url = None;
     if let Some(tls) = setup.server_tls() {
-        let port = free_port().map_err(shown)?;
-        url = Some(format!("mqtt://127.0.0.1:{port}"));
-        broker = broker.tls(&tls.identity).plain_at(port);
+        broker = broker.tls(&tls.identity).plain_door();
         if let Some(authority) = tls.client_ca {
             broker = broker.clients_of(authority);
         }
     }
     let broker = Mosquitto::start_with(broker).map_err(shown)?;
-    let url = url.unwrap_or_else(|| broker.url());
-    let platform = LocalPlatform::attach(&url, None, options).map_err(shown)?;
+    let platform = LocalPlatform::attach(&broker.plain_url(), None, options).map_err(shown)?;
     platform.ready(PATIENCE).map_err(shown)?;
     Ok((broker, platform))
 }
