@@ -81,6 +81,8 @@ pub enum Given {
 
     /// Nobody listens yet.
     Away,
+    /// Who listens speaks another protocol, which is [`IMPOSTOR`].
+    Impostor,
     /// The client's dials go through a connector of the caller.
     Connector,
     /// The server speaks TLS, or does not, whatever the client does.
@@ -94,6 +96,9 @@ pub enum Given {
     /// The client has a certificate of the server's authority, or of another.
     HasCertificate(Trusted),
 }
+
+/// What somebody says who is no MQTT server.
+pub const IMPOSTOR: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
 
 /// The certificates of servers.
 pub type Shown = Server;

@@ -11,7 +11,9 @@ use kaa_proto::client::Client;
 use kaa_proto::platform::{Event, Platform};
 use rustls::ALL_VERSIONS;
 
-use super::{ClientHand, Given, Network, Scenario, Setup, SharedClient, Waiting, World, play};
+use super::{
+    ClientHand, Given, IMPOSTOR, Network, Scenario, Setup, SharedClient, Waiting, World, play,
+};
 use crate::certificates::Authority;
 use crate::rig::Rig;
 use crate::tls_end::server_config_for;
@@ -56,6 +58,7 @@ impl Simulated {
         });
         let (client, mut rig) = Rig::with(options, setup.platform(), tls);
         rig.refuses = setup.has(Given::Away);
+        rig.impostor = setup.has(Given::Impostor).then_some(IMPOSTOR);
         let patience = rig.now() + PATIENCE;
         Self {
             rig,

@@ -26,6 +26,10 @@ struct State {
     /// Links to come carry so many bytes to the client, then nothing.
     mute_after: Option<usize>,
     links: Vec<Arc<Link>>,
+    /// Somebody else answers, with these words.
+    impostor: Option<&'static [u8]>,
+    /// Whom the words went to.
+    fooled: Vec<TcpStream>,
 }
 
 struct Link {
@@ -44,6 +48,8 @@ impl Gate {
             is_over: false,
             mute_after: None,
             links: Vec::new(),
+            impostor: None,
+            fooled: Vec::new(),
         };
         let gate = Self(Arc::new(Mutex::new(state)));
         gate.listen();
@@ -66,6 +72,11 @@ impl Gate {
         if !is_open {
             self.cut();
         }
+    }
+
+    /// From now on somebody else answers, with these words.
+    pub(crate) fn impersonate(&self, words: &'static [u8]) {
+        self.lock().impostor = Some(words);
     }
 
     /// From now on it is at another port.
@@ -146,7 +157,13 @@ fn bind(port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-fn accept(state: &Arc<Mutex<State>>, client: TcpStream) {
+fn accept(state: &Arc<Mutex<State>>, mut client: TcpStream) {
+    let impostor = lock(state).impostor;
+    if let Some(words) = impostor {
+        let _ = client.write_all(words);
+        lock(state).fooled.push(client);
+        return;
+    }
     let (target, left) = {
         let state = lock(state);
         (state.target, state.mute_after)

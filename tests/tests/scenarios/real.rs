@@ -11,7 +11,7 @@ use kaa_proto::platform::{Event, Platform};
 use kaa_tests::certificates::Authority;
 use kaa_tests::mosquitto::{self, Mosquitto};
 use kaa_tests::scenario::{
-    ClientHand, Given, Network, Peer, Scenario, Setup, Step, Waiting, World, play,
+    ClientHand, Given, IMPOSTOR, Network, Peer, Scenario, Setup, Step, Waiting, World, play,
 };
 
 use crate::gate::Gate;
@@ -74,6 +74,9 @@ impl Real {
             }
         };
         let gate = Gate::new(target, !setup.has(Given::Away)).map_err(shown)?;
+        if setup.has(Given::Impostor) {
+            gate.impersonate(IMPOSTOR);
+        }
         let address = Arc::new(Mutex::new(local(gate.port())));
         Ok(Self {
             runtime,

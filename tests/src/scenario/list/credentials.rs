@@ -169,4 +169,18 @@ pub(super) const ALL: &[Scenario] = &[
             Expect("a", Done),
         ],
     },
+    Scenario {
+        name: "who_speaks_no_mqtt_is_told",
+        why: "a port may be somebody else's",
+        given: &[Given::Impostor],
+        except: &[(Place::Tls, "over TLS it is no TLS in the first place")],
+        steps: &[Submit("a", SAMPLE), Lost(&["Violation"]), Open("a")],
+    },
+    Scenario {
+        name: "who_speaks_no_tls_is_told",
+        why: "it is the URL that has to be mended",
+        given: &[Given::Impostor],
+        except: &[NO_TLS],
+        steps: &[NotReady("Refused(Tls(NotTls")],
+    },
 ];
