@@ -87,3 +87,55 @@ pub(crate) fn tcp(target: &Target) -> io::Result<Stream> {
     let _ = stream.set_nodelay(true);
     Ok(stream.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Bell(Sender<()>);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            let _ = self.0.send(());
+        }
+    }
+
+    fn bell() -> (Waker, Receiver<()>) {
+        let (sender, rung) = mpsc::channel();
+        (Waker::from(Arc::new(Bell(sender))), rung)
+    }
+
+    #[test]
+    fn a_connector_that_panics_fails_its_dial_at_once() {
+        let connector: Arc<Connector> = Arc::new(|_| panic!("the connector's own"));
+        let (waker, rung) = bell();
+        let target = Target::parse("mqtt://here").unwrap();
+        let dial = Dial::start(&connector, &target, &waker);
+        assert_eq!(rung.recv_timeout(Duration::from_secs(30)), Ok(()));
+        assert!(matches!(dial.poll(), Some(Err(_))));
+    }
+
+    #[test]
+    fn a_connector_that_hangs_is_not_called_without_end() {
+        let (begun, calls) = mpsc::channel();
+        let connector: Arc<Connector> = Arc::new(move |_| {
+            begun.send(()).unwrap();
+            loop {
+                thread::park();
+            }
+        });
+        let (waker, _rung) = bell();
+        let target = Target::parse("mqtt://here").unwrap();
+        let dials: Vec<_> = (0..=MAX_DIALS)
+            .map(|_| Dial::start(&connector, &target, &waker))
+            .collect();
+        for _ in 0..MAX_DIALS {
+            assert_eq!(calls.recv_timeout(Duration::from_secs(30)), Ok(()));
+        }
+        assert!(matches!(dials.last().unwrap().poll(), Some(Err(_))));
+        assert!(calls.try_recv().is_err());
+    }
+}

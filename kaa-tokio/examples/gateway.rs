@@ -78,10 +78,10 @@ async fn device(client: Client, name: EndpointName, n: u64, end: Instant, tally:
     loop {
         tally.present.fetch_add(1, Relaxed);
         let shift = work(&client, &name, n, &tally).await;
-        // What it has queued is still sent, then the endpoint is gone.
-        client.remove_endpoint(&name, Removal::Flush(Duration::from_secs(2)));
+        // What it has queued is sent for a second, then the endpoint is gone.
+        client.remove_endpoint(&name, Removal::Flush(Duration::from_secs(1)));
         tally.present.fetch_sub(1, Relaxed);
-        let mut pause = Duration::from_millis(500 + n * 53 % 1_000);
+        let mut pause = Duration::from_millis(1_500 + n * 53 % 1_000);
         if let Err(error) = shift {
             // Names are shown with the token shortened, so the number says which.
             println!("device {n} ({name}): {error}");
@@ -111,7 +111,7 @@ async fn measure(device: &Endpoint, n: u64, tally: &Tally) -> Result<(), AnyErro
     tally.confirmed.fetch_add(1, Relaxed);
 
     // The others are taken whether or not there is a link, and wait for it.
-    let mut clock = interval(Duration::from_millis(250));
+    let mut clock = interval(Duration::from_millis(500));
     let mut tickets = Vec::new();
     for _ in 0..3 + n % 5 {
         clock.tick().await;

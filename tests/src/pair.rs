@@ -81,6 +81,9 @@ pub struct Pair {
     pub bandwidth: Option<Bandwidth>,
     /// After so many more bytes, both ways counted, the link is cut.
     pub cut_after: Option<usize>,
+    /// After so many more bytes from the platform, nothing more comes on that link, in the middle
+    /// of a packet perhaps; the platform learns nothing of it.
+    pub silent_after: Option<usize>,
     /// How many bytes went through, both ways counted.
     pub carried: usize,
     /// The most that an endpoint may have queued.
@@ -169,6 +172,7 @@ impl Pair {
             latency: Duration::from_millis(10),
             bandwidth: None,
             cut_after: None,
+            silent_after: None,
             carried: 0,
             max_queued: 10_256,
             link_events: Vec::new(),
@@ -242,6 +246,12 @@ impl Pair {
     /// The messages that reached the platform since the last call, and when their last byte did.
     pub fn take_seen_at(&mut self) -> Vec<(Instant, Seen)> {
         std::mem::take(&mut self.seen)
+    }
+
+    /// How long the client waits for answers, where that is not the default of 30 s: then an ID
+    /// may be used again.
+    pub fn expect_answers_within(&mut self, time: Duration) {
+        self.wire_ids = WireIds::new(time);
     }
 
     /// The transport breaks, and both ends learn it at once.
@@ -491,6 +501,7 @@ impl Pair {
             self.check();
             return true;
         };
+        line.down.is_hole |= carry(&mut 0, &mut self.silent_after, &mut bytes);
         let is_cut = carry(&mut self.carried, &mut self.cut_after, &mut bytes);
         for seen in line.answers.messages(&bytes) {
             self.wire_ids.handle_answer(&seen.topic);
@@ -546,11 +557,10 @@ impl Pair {
             server.is_none_or(|link| self.server.wants_input(link))
         };
         let ups = self.lines.iter().filter(|line| wants_input(line));
-        let arrivals = ups.filter_map(|line| line.up.next_arrival()).chain(
-            self.lines
-                .iter()
-                .filter_map(|line| line.down.next_arrival()),
-        );
+        let is_read = |line: &&Line| line.client.is_none() || self.connection.wants_input();
+        let downs = self.lines.iter().filter(is_read);
+        let arrivals = ups.filter_map(|line| line.up.next_arrival());
+        let arrivals = arrivals.chain(downs.filter_map(|line| line.down.next_arrival()));
         let dial = self.dialing.filter(|_| self.dials != Dials::Hang);
         let deadlines = [
             self.connection.poll_timeout(),

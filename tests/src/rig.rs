@@ -162,7 +162,8 @@ impl Rig {
         events.iter().any(|event| is_it(&event.kind))
     }
 
-    fn step(&mut self) -> bool {
+    /// One turn of the driver, and what follows from it on the platform; whether there is more.
+    pub fn step(&mut self) -> bool {
         if let Some(driver) = &mut self.driver {
             self.turn = driver.turn(Waker::noop(), &mut self.transport);
         } else {

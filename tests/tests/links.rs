@@ -127,6 +127,22 @@ fn a_late_answer_to_a_request_that_waits_to_be_sent_again_is_right() {
 }
 
 #[test]
+fn what_was_sent_twice_may_be_answered_twice_and_its_id_rests() {
+    let options = options().max_request_id(1).unwrap();
+    let mut host = EndpointHost::online(options, 1).unwrap();
+    let id = host.submit(&kept(1)).unwrap();
+    host.relink();
+    host.submit(&kept(2)).unwrap();
+    host.receive("dcx/json/1/status", "");
+    assert!(is_ok(&host, id));
+    host.receive("dcx/json/1/status", "");
+    assert_eq!(host.statistics().late_answers, 1);
+    assert_eq!(host.take_lines(), ["dcx/json/1 1", "dcx/json/1 1"]);
+    host.advance(60 * SECOND);
+    assert_eq!(host.take_lines(), ["dcx/json/1 2"]);
+}
+
+#[test]
 fn time_without_a_link_does_not_count() {
     let mut host = online();
     let id = host.submit(&kept(1)).unwrap();
@@ -366,6 +382,21 @@ fn each_link_is_subscribed_to_anew_before_anything_is_sent_again() {
         host.take_lines(),
         ["cex/command/reboot/1 {\"observe\":true}", "dcx/json/1 1"]
     );
+}
+
+#[test]
+fn a_new_link_is_not_subscribed_to_what_was_needed_once() {
+    let mut host = per_resource(Subscribing::Grant);
+    host.submit(&upload::GetToken).unwrap();
+    host.receive("bcx/token/1/status", "{}");
+    host.submit(&kept(1)).unwrap();
+    host.link_down();
+    host.filters.clear();
+    host.link_up();
+    assert_eq!(host.filters, ["+dcx/json/+/error", "+dcx/json/+/status"]);
+    host.filters.clear();
+    host.submit(&upload::GetToken).unwrap();
+    assert_eq!(host.filters, ["+bcx/token/+/error", "+bcx/token/+/status"]);
 }
 
 #[test]

@@ -315,6 +315,7 @@ impl Connection {
             trace::added(slot.endpoint.name());
         }
         self.suspects.add(key);
+        self.schedule.handle_count(self.slots.len());
         if self.is_up() {
             self.arrivals.push_back(key);
         }
@@ -394,6 +395,7 @@ impl Connection {
         trace::removed(&name, unfinished.len());
         self.directory.remove(&name);
         self.suspects.remove(key);
+        self.schedule.handle_count(self.slots.len());
         self.timers.clear(Deadline::Endpoint(key));
         self.timers.clear(Deadline::Removal(key));
         self.totals.replace(slot.counted, Totals::default());

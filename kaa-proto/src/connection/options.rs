@@ -50,7 +50,10 @@ impl Options {
     /// system's entropy; it is never made from a token.
     pub fn new(client_id: impl Into<String>) -> Self {
         Self {
-            session: SessionOptions::new(client_id),
+            session: SessionOptions {
+                high_water: 16 * 1_024,
+                ..SessionOptions::new(client_id)
+            },
             dial_within: Duration::from_secs(20),
             hang_up_within: Duration::from_secs(2),
             stable_after: Duration::from_secs(30),
@@ -116,8 +119,9 @@ impl Options {
     }
 
     /// How many bytes may wait to be written before nothing more is encoded and no input is
-    /// wanted. Default 65,536: the transport never runs dry, and a queued request can still be
-    /// overtaken by a more urgent one.
+    /// wanted; also the largest SUBSCRIBE. Default 16,384: a hundred messages with one system call,
+    /// while the operating system's own buffer keeps the transport busy. More would only wait here,
+    /// where nothing overtakes it, neither a more urgent request nor another endpoint's.
     #[must_use]
     pub const fn high_water(mut self, bytes: usize) -> Self {
         self.session.high_water = bytes;

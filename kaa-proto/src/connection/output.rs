@@ -14,7 +14,7 @@ use crate::mqtt::{PublishError, Session};
 
 /// How many endpoints are told of the link before others get their turn: enough for a SUBSCRIBE of
 /// full size.
-const ARRIVALS_AT_ONCE: usize = 256;
+const ARRIVALS_AT_ONCE: usize = 512;
 
 /// How many endpoints are told of the link in one call, even if they have nothing to say.
 const ARRIVALS_PER_CALL: usize = 1_024;
@@ -22,8 +22,9 @@ const ARRIVALS_PER_CALL: usize = 1_024;
 /// The pause after so many.
 const ARRIVALS_PAUSE: Duration = Duration::from_millis(1);
 
-/// How long acknowledgements may stay away before a window that is not half free is used again.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long acknowledgements may stay away before a window that is not half free is used again:
+/// longer than between those of one batch, much shorter than a round trip, which would be lost.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Holds messages back while a full window drains to its half, so that they go in batches: one
 /// write for many messages. It never holds back a lone message, because only a full window makes

@@ -1,18 +1,24 @@
-//! Whose message goes next: deficit round robin by bytes.
+//! Whose message goes next: deficit round robin by bytes, and some more for each message.
 //!
 //! Endpoints that have something to send stand in a ring. Whoever is at the head sends until its
 //! balance is used up, then goes to the tail and is credited one quantum; a message may overdraw
 //! the balance, so that no message is too large to be sent. Over time every endpoint of the ring
-//! gets the same share of the bytes, whatever the sizes of its messages.
+//! gets the same share of the link, whatever the sizes of its messages.
 //!
 //! The in-flight window is a second thing to share: no endpoint is given more than a quarter of
-//! it while another one could send.
+//! it while another one could send, or where there are so many that somebody soon will.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// What one turn is worth in bytes: a handful of ordinary messages, so that turns are few and
-/// nobody waits for long.
-const QUANTUM: i64 = 4_096;
+/// What one turn is worth in bytes: a few ordinary messages, so that nobody waits for long.
+const QUANTUM: i64 = 1_024;
+
+/// What a message costs beside its bytes: headers, acknowledgements, its answer, and a place in the
+/// window. Without it many small messages would crowd out others.
+const MESSAGE_COST: i64 = 256;
+
+/// How many shares the window has.
+const SHARES: usize = 4;
 
 /// The ring, and who holds how much of the window.
 #[derive(Debug)]
@@ -23,6 +29,9 @@ pub(crate) struct Schedule<K> {
     accounts: BTreeMap<K, Account>,
     /// How much of the window an endpoint may hold while others wait; at least 1.
     share: usize,
+    /// Whether there are enough endpoints to use the window up with their shares: then nobody
+    /// holds more, so that whoever speaks up finds room.
+    is_crowded: bool,
 }
 
 #[derive(Debug, Default)]
@@ -41,8 +50,14 @@ impl<K: Copy + Ord> Schedule<K> {
         Self {
             ring: VecDeque::new(),
             accounts: BTreeMap::new(),
-            share: (window / 4).max(1),
+            share: (window / SHARES).max(1),
+            is_crowded: false,
         }
+    }
+
+    /// So many endpoints there are, silent or not.
+    pub(crate) const fn handle_count(&mut self, endpoints: usize) {
+        self.is_crowded = endpoints > SHARES;
     }
 
     /// `key` has something to send.
@@ -63,6 +78,8 @@ impl<K: Copy + Ord> Schedule<K> {
                 self.leave();
             } else if self.holds_its_share(key) && self.others_wait() {
                 self.ring.rotate_left(1);
+            } else if self.holds_its_share(key) && self.is_crowded {
+                return None;
             } else {
                 let account = self.accounts.entry(key).or_default();
                 if account.balance > 0 {
@@ -78,7 +95,7 @@ impl<K: Copy + Ord> Schedule<K> {
     /// `key` sent a message of this many bytes.
     pub(crate) fn sent(&mut self, key: K, bytes: usize) {
         if let Some(account) = self.accounts.get_mut(&key) {
-            account.balance -= i64::try_from(bytes).unwrap_or(i64::MAX / 2);
+            account.balance -= i64::try_from(bytes).unwrap_or(i64::MAX / 2) + MESSAGE_COST;
         }
     }
 
@@ -187,13 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_share_the_bytes_whatever_the_sizes_of_their_messages() {
+    fn endpoints_share_the_link_whatever_the_sizes_of_their_messages() {
         let mut endpoints = Endpoints::new(40, &[(1, 10_000), (2, 10_000), (3, 10_000)]);
         let size = |key| [0, 100, 1_000, 20_000][key as usize];
         let mut bytes = [0; 4];
         for _ in 0..9_000 {
             if let Some(key) = endpoints.send(size) {
-                bytes[key as usize] += size(key);
+                // Each message counts for 256 bytes more than it has.
+                bytes[key as usize] += size(key) + 256;
             }
             endpoints.acknowledge();
         }
@@ -208,14 +226,14 @@ mod tests {
         let mut bytes = [0; 3];
         for _ in 0..20_000 {
             let key = endpoints.send(size).unwrap();
-            bytes[key as usize] += size(key);
+            bytes[key as usize] += size(key) + 256;
             endpoints.acknowledge();
             // It has left the ring by then.
             if key != 1 && endpoints.queued[&1] == 0 {
                 endpoints.queue(1, 1);
             }
         }
-        assert!(bytes[1] <= bytes[2] + 100_000, "{bytes:?}");
+        assert!(bytes[1] <= bytes[2] + 100_256, "{bytes:?}");
     }
 
     #[test]
@@ -240,6 +258,20 @@ mod tests {
         for _ in 0..25 {
             assert_eq!(endpoints.send(|_| 10), Some(3));
         }
+    }
+
+    #[test]
+    fn among_many_endpoints_none_gets_more_than_a_quarter_of_the_window() {
+        let mut endpoints = Endpoints::new(100, &[(1, 1_000)]);
+        endpoints.schedule.handle_count(5);
+        for _ in 0..2 {
+            let sent = std::iter::from_fn(|| endpoints.send(|_| 10)).count();
+            assert_eq!(sent, 25);
+            (0..25).for_each(|_| endpoints.acknowledge());
+        }
+        endpoints.queue(2, 1);
+        assert_eq!(endpoints.send(|_| 10), Some(1));
+        assert_eq!(endpoints.queued[&1], 949);
     }
 
     #[test]

@@ -94,8 +94,7 @@ impl Connection {
     /// was. In this order, because a name may be added again right after it was removed.
     pub(super) fn subscribe(&mut self, now: Instant, session: &mut Session<Ticket>) -> bool {
         let limit = self.options.session.max_packet_out;
-        // A full one must not keep messages out of the output.
-        let limit = limit.min(self.options.session.high_water / 4);
+        let limit = limit.min(self.options.session.high_water);
         let limit = limit.saturating_sub(OVERHEAD);
         self.gather(now, limit);
         let unsubscribed = self.has_room(session) && self.unsubscribe_batch(session, limit);

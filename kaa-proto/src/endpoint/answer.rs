@@ -97,7 +97,10 @@ impl Endpoint {
                 return;
             }
         }
-        // It may wait in the queue to be sent again after a link loss: any answer is right.
+        // It may wait in the queue to be sent again after a link loss: any answer is right. If it
+        // was sent again, that will be answered too.
+        let flight = self.flights.get(id);
+        let rest = flight.map_or(Rest::None, Flight::rest_after_answer);
         let Some(entry) = self.take_out(id, |_| true) else {
             return;
         };
@@ -117,7 +120,7 @@ impl Endpoint {
                 })
             }
         };
-        self.end(now, &entry, outcome, Rest::None);
+        self.end(now, &entry, outcome, rest);
     }
 
     /// The platform's word on something that was acknowledged before.
@@ -126,7 +129,7 @@ impl Endpoint {
             return;
         };
         self.timers.clear(Timer::Answer(id));
-        self.free_id(now, &flight.entry, Rest::None);
+        self.free_id(now, &flight.entry, flight.rest_after_answer());
         if let (Suffix::Error, Effect::Results(command_type, results)) =
             (suffix, &flight.entry.request.effect)
         {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::Observation;
 use super::trace::Life;
+use super::{Observation, Rest};
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{Prepared, RequestId};
@@ -62,6 +62,14 @@ pub(super) struct Flight {
 }
 
 impl Flight {
+    /// When its ID may be used again after an answer: what was sent twice is answered twice.
+    pub(super) const fn rest_after_answer(&self) -> Rest {
+        match self.sent_before {
+            true => Rest::ForLateAnswer,
+            false => Rest::None,
+        }
+    }
+
     /// The entry of a message whose fate is not awaited any more. Its bytes may be on their way,
     /// even if the last one is not known to be handed over.
     pub(super) fn into_entry(self) -> Entry {
