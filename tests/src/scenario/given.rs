@@ -55,8 +55,6 @@ pub enum Given {
     RefusesWhenFull,
     /// How many unread commands are kept.
     MaxUnreadCommands(usize),
-    /// How many commands the ledger holds.
-    MaxCommands(usize),
     /// The highest request ID.
     MaxRequestId(u32),
     /// What is subscribed to.
@@ -278,7 +276,6 @@ fn of_endpoint(options: EndpointOptions, given: Given) -> EndpointOptions {
         Given::Queue(class, n) => options.queue(class, count(n), count(1 << 24)),
         Given::RefusesWhenFull => options.bulk_when_full(WhenFull::Refuse),
         Given::MaxUnreadCommands(n) => options.max_unread_commands(count(n)),
-        Given::MaxCommands(n) => options.max_commands(count(n)),
         Given::MaxRequestId(n) => must(options.max_request_id(n)),
         Given::Subscriptions(subscriptions) => options.subscriptions(subscriptions),
         Given::Refresh(s) => must(options.refresh_observations(secs(s))),

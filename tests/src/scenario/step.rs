@@ -118,8 +118,6 @@ pub enum End {
     Done,
     /// Confirmed, and this came back.
     Brings(&'static str),
-    /// Confirmed, and what came back has these fields.
-    Holds(&'static str),
     /// Refused by the platform, with this status.
     Rejected(u16),
     /// Another failure, by its name.

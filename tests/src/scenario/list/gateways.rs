@@ -154,7 +154,11 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "a_suspended_endpoint_is_let_in_again_when_it_is_mended",
         why: "somebody pays the bill, and nobody restarts the gateway",
-        given: &[Given::Backoff(1_000, 120_000), Given::SlowRetry(60)],
+        given: &[
+            Given::Backoff(1_000, 120_000),
+            Given::KickLimit(2),
+            Given::SlowRetry(60),
+        ],
         except: &[(Place::Real, "the search takes minutes of simulated time")],
         steps: &[
             As("a", &[Request(SAMPLE, Done)]),
