@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::{env, fmt, fs, thread};
 
 use crate::certificates::{Authority, Identity, IdentityFiles};
-use crate::ports::free_port;
+use crate::ports::Reserved;
 use crate::scratch::Scratch;
 
 /// How often another port is tried when somebody else took the one that was free.
@@ -37,6 +37,8 @@ pub struct Setup {
     client_ca: Option<String>,
     /// Whether TLS 1.3 is switched off.
     is_tls12: bool,
+    /// Whether it has a door without TLS, too.
+    has_plain_door: bool,
 }
 
 impl Setup {
@@ -64,6 +66,14 @@ impl Setup {
     #[must_use]
     pub fn clients_of(mut self, authority: &Authority) -> Self {
         self.client_ca = Some(authority.certificate_pem());
+        self
+    }
+
+    /// With [`tls`](Self::tls): there is a door without TLS, for those who cannot do it; see
+    /// [`Mosquitto::plain_url`].
+    #[must_use]
+    pub const fn plain_door(mut self) -> Self {
+        self.has_plain_door = true;
         self
     }
 
@@ -106,7 +116,9 @@ impl fmt::Debug for Setup {
 /// A running broker, stopped when this is dropped.
 #[derive(Debug)]
 pub struct Mosquitto {
-    port: u16,
+    port: Reserved,
+    /// The port without TLS, beside one with it.
+    plain_port: Reserved,
     setup: Setup,
     files: Scratch,
     /// `None` while it is stopped.
@@ -137,18 +149,19 @@ impl Mosquitto {
     /// As [`start`](Self::start).
     pub fn start_with(setup: Setup) -> io::Result<Self> {
         let mut broker = Self {
-            port: 0,
+            port: Reserved::new()?,
+            plain_port: Reserved::new()?,
             setup,
             files: Scratch::new()?,
             process: None,
         };
         let mut result = Ok(());
         for _ in 0..ATTEMPTS {
-            broker.port = free_port()?;
             result = broker.run();
             if result.is_ok() {
                 break;
             }
+            (broker.port, broker.plain_port) = (Reserved::new()?, Reserved::new()?);
         }
         result.map(|()| broker)
     }
@@ -156,16 +169,26 @@ impl Mosquitto {
     /// Where it listens.
     #[must_use]
     pub const fn port(&self) -> u16 {
-        self.port
+        self.port.port()
     }
 
     /// Where it listens, for a client: `mqtt://127.0.0.1:PORT`, or `mqtts://localhost:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         match self.setup.identity {
-            None => format!("mqtt://127.0.0.1:{}", self.port),
-            Some(_) => format!("mqtts://localhost:{}", self.port),
+            None => format!("mqtt://127.0.0.1:{}", self.port()),
+            Some(_) => format!("mqtts://localhost:{}", self.port()),
         }
+    }
+
+    /// Where it listens without TLS; see [`Setup::plain_door`].
+    #[must_use]
+    pub fn plain_url(&self) -> String {
+        let port = match self.setup.has_plain_door {
+            true => &self.plain_port,
+            false => &self.port,
+        };
+        format!("mqtt://127.0.0.1:{}", port.port())
     }
 
     /// Stops it at once, as a crash would: nobody is told.
@@ -203,9 +226,12 @@ impl Mosquitto {
         // Started by root it would become a user who may not read our files.
         let mut lines = format!(
             "listener {} 127.0.0.1\nuser root\nlog_dest stderr\nlog_type all\n",
-            self.port
+            self.port()
         );
         lines += &self.setup.write(&self.files)?;
+        if self.setup.has_plain_door {
+            lines += &format!("listener {} 127.0.0.1\n", self.plain_port.port());
+        }
         fs::write(&config, lines)?;
         let mut command = Command::new(program("mosquitto")?);
         if self.setup.is_tls12 {

@@ -30,6 +30,8 @@ pub struct Rig {
     pub turn: Turn,
     /// Links to come carry so many bytes from the platform, then nothing, either way.
     pub mute_after: Option<usize>,
+    /// While set, somebody else answers dials, with these words.
+    pub impostor: Option<&'static [u8]>,
     /// How TLS is spoken at the platform's end; `None`: not at all.
     tls: Option<Arc<ServerConfig>>,
     clock: Arc<Mutex<Clock>>,
@@ -81,6 +83,7 @@ impl Rig {
             refuses: false,
             turn: Turn::Again,
             mute_after: None,
+            impostor: None,
             tls,
             clock,
             transport: None,
@@ -187,6 +190,8 @@ impl Rig {
         }
         let wire = Wire::default();
         self.transport = Some(wire.clone());
+        let words = self.impostor.unwrap_or_default();
+        lock(&wire.0).to_client.extend(words);
         driver.handle_connected(link);
         self.end();
         self.far = Some(Far {
@@ -194,7 +199,7 @@ impl Rig {
             wire,
             tls: self.tls.as_ref().map(TlsEnd::new),
             left: self.mute_after,
-            is_mute: false,
+            is_mute: self.impostor.is_some(),
         });
         true
     }

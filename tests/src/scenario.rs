@@ -20,7 +20,7 @@ mod simulated;
 mod step;
 mod world;
 
-pub use given::{Given, Peer, ServerTls, Setup, Shown, Trusted};
+pub use given::{Given, IMPOSTOR, Peer, ServerTls, Setup, Shown, Trusted};
 pub use hands::{ClientHand, CommandHand, EndpointHand, Reader, TicketHand, Waiting};
 pub use matrix::{Cell, Column, Matrix};
 pub use op::{Answer, Held, Op, Show, Tweak, Verb};

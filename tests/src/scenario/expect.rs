@@ -16,7 +16,6 @@ pub(super) fn end(expected: &End, found: &Result<Answer, RequestError>) -> Verdi
     let is_so = match (expected, found) {
         (End::Done, Ok(_)) => true,
         (End::Brings(json), Ok(answer)) => answer.value == parse(json),
-        (End::Holds(json), Ok(answer)) => holds(&answer.value, &parse(json)),
         (End::Rejected(expected), Err(RequestError::Failed(Failure::Rejected { status, .. }))) => {
             *status == Some(*expected)
         }
@@ -102,7 +101,7 @@ mod tests {
         let done = Ok(Answer::from(parse("{\"a\": 1}")));
         let unknown = Err(RequestError::Failed(Failure::OutcomeUnknown));
         assert!(end(&End::Done, &done).is_ok() && end(&End::Done, &unknown).is_err());
-        assert!(end(&End::Brings("{}"), &done).is_err() && end(&End::Holds("{}"), &done).is_ok());
+        assert!(end(&End::Brings("{}"), &done).is_err());
         assert!(end(&End::Fails("OutcomeUnknown"), &unknown).is_ok());
         assert!(end(&End::Fails("Closed"), &unknown).is_err());
         assert!(

@@ -55,8 +55,6 @@ pub enum Given {
     RefusesWhenFull,
     /// How many unread commands are kept.
     MaxUnreadCommands(usize),
-    /// How many commands the ledger holds.
-    MaxCommands(usize),
     /// The highest request ID.
     MaxRequestId(u32),
     /// What is subscribed to.
@@ -81,6 +79,8 @@ pub enum Given {
 
     /// Nobody listens yet.
     Away,
+    /// Who listens speaks another protocol, which is [`IMPOSTOR`].
+    Impostor,
     /// The client's dials go through a connector of the caller.
     Connector,
     /// The server speaks TLS, or does not, whatever the client does.
@@ -94,6 +94,9 @@ pub enum Given {
     /// The client has a certificate of the server's authority, or of another.
     HasCertificate(Trusted),
 }
+
+/// What somebody says who is no MQTT server.
+pub const IMPOSTOR: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
 
 /// The certificates of servers.
 pub type Shown = Server;
@@ -124,13 +127,13 @@ pub struct Setup {
     is_tls: bool,
 }
 
-/// What the server's end of TLS needs, as PEM.
+/// What the server's end of TLS needs.
 #[derive(Debug)]
 pub struct ServerTls {
     /// Its certificate and key.
     pub identity: Identity,
     /// The authority of its clients, if they need certificates.
-    pub client_ca: Option<String>,
+    pub client_ca: Option<&'static Authority>,
 }
 
 impl Setup {
@@ -220,7 +223,7 @@ impl Setup {
                 .server(shown.unwrap_or(Shown::Good), Key::EcPkcs8),
             client_ca: self
                 .has(Given::WantsCertificate)
-                .then(|| AUTHORITIES.ours.certificate_pem()),
+                .then_some(&AUTHORITIES.ours),
         })
     }
 
@@ -273,7 +276,6 @@ fn of_endpoint(options: EndpointOptions, given: Given) -> EndpointOptions {
         Given::Queue(class, n) => options.queue(class, count(n), count(1 << 24)),
         Given::RefusesWhenFull => options.bulk_when_full(WhenFull::Refuse),
         Given::MaxUnreadCommands(n) => options.max_unread_commands(count(n)),
-        Given::MaxCommands(n) => options.max_commands(count(n)),
         Given::MaxRequestId(n) => must(options.max_request_id(n)),
         Given::Subscriptions(subscriptions) => options.subscriptions(subscriptions),
         Given::Refresh(s) => must(options.refresh_observations(secs(s))),

@@ -112,13 +112,13 @@ impl fmt::Display for Matrix {
         let mut reasons: Vec<&str> = Vec::new();
         write!(f, "{:width$}", "scenario")?;
         for column in &self.columns {
-            write!(f, " | {column}")?;
+            write!(f, " | {:7}", column.to_string())?;
         }
         writeln!(f)?;
         for (scenario, cells) in &self.rows {
             write!(f, "{:width$}", scenario.name)?;
             for (column, cell) in self.columns.iter().zip(cells) {
-                let width = column.to_string().len();
+                let width = column.to_string().len().max(7);
                 let text = match cell {
                     None => String::new(),
                     Some(Cell::Virtual) => "virtual".into(),
@@ -140,6 +140,18 @@ impl fmt::Display for Matrix {
         for (index, reason) in reasons.iter().enumerate() {
             writeln!(f, "({}) {reason}", index + 1)?;
         }
-        Ok(())
+        let count = |cell: &Cell| {
+            let cells = self
+                .rows
+                .iter()
+                .flat_map(|(_, cells)| cells.iter().flatten());
+            cells.filter(|other| *other == cell).count()
+        };
+        let (virtuals, reals) = (count(&Cell::Virtual), count(&Cell::Real));
+        let rows = self.rows.len();
+        writeln!(
+            f,
+            "{rows} scenarios: {virtuals} runs in memory, {reals} over sockets"
+        )
     }
 }

@@ -61,6 +61,8 @@ pub enum Op {
     NotInstalled(&'static str, u16, &'static str),
     /// A token for uploads.
     UploadToken,
+    /// An empty sample under a request ID of the caller's.
+    Numbered(u32),
     /// Anything: extension, resource, payload.
     Call(&'static str, &'static str, &'static str),
 }
@@ -186,6 +188,10 @@ impl Op {
                 verb.with(software::Rejected::of(update, status, reason))
             }
             Self::UploadToken => verb.with(GetToken),
+            Self::Numbered(id) => {
+                let call = Call::new(Service::Telemetry, "json").payload("{}");
+                verb.with(call.fixed_id(id))
+            }
             Self::Call(extension, resource, payload) => {
                 let service = Service::Other(Extension::new(extension)?);
                 verb.with(Call::new(service, resource).payload(payload))

@@ -236,10 +236,13 @@ impl<W: World> Scene<'_, W> {
             Step::Remove(removal) => {
                 let name = self.name()?;
                 let was_there = self.client()?.remove_endpoint(&name, removal);
-                self.devices.remove(self.token);
                 was_there
                     .then_some(())
                     .ok_or_else(|| "it was not there".into())
+            }
+            Step::Add => {
+                self.devices.remove(self.token);
+                self.device().map(|_| ())
             }
             Step::Shutdown(seconds, outcomes, unfinished) => {
                 let client = self.client.as_deref().ok_or("the handles were dropped")?;

@@ -11,7 +11,10 @@ use kaa_proto::client::Client;
 use kaa_proto::platform::{Event, Platform};
 use rustls::ALL_VERSIONS;
 
-use super::{ClientHand, Given, Network, Scenario, Setup, SharedClient, Waiting, World, play};
+use super::{
+    ClientHand, Given, IMPOSTOR, Network, Scenario, Setup, SharedClient, Waiting, World, play,
+};
+use crate::certificates::Authority;
 use crate::rig::Rig;
 use crate::tls_end::server_config_for;
 
@@ -49,11 +52,13 @@ impl Simulated {
         if let Err(error) = loaded {
             panic!("{error}");
         }
-        let tls = setup.server_tls();
-        let tls =
-            tls.map(|tls| server_config_for(&tls.identity, ALL_VERSIONS, tls.client_ca.as_deref()));
+        let tls = setup.server_tls().map(|tls| {
+            let client_ca = tls.client_ca.map(Authority::certificate_pem);
+            server_config_for(&tls.identity, ALL_VERSIONS, client_ca.as_deref())
+        });
         let (client, mut rig) = Rig::with(options, setup.platform(), tls);
         rig.refuses = setup.has(Given::Away);
+        rig.impostor = setup.has(Given::Impostor).then_some(IMPOSTOR);
         let patience = rig.now() + PATIENCE;
         Self {
             rig,

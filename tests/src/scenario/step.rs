@@ -70,8 +70,10 @@ pub enum Step {
     DialNow,
     /// Uses another login.
     Login(&'static str, &'static str),
-    /// Removes the endpoint.
+    /// Removes the endpoint. Its handle stays, until there is another.
     Remove(Removal),
+    /// Adds the endpoint once more.
+    Add,
     /// Closes the client; how many requests ended how, and how many are unfinished.
     Shutdown(u64, &'static [(&'static str, u64)], usize),
     /// Drops all handles.
@@ -116,8 +118,6 @@ pub enum End {
     Done,
     /// Confirmed, and this came back.
     Brings(&'static str),
-    /// Confirmed, and what came back has these fields.
-    Holds(&'static str),
     /// Refused by the platform, with this status.
     Rejected(u16),
     /// Another failure, by its name.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use kaa_tests::ports::free_port;
+use kaa_tests::ports::Reserved;
 
 /// How often a thread that waits looks around.
 const GLANCE: Duration = Duration::from_millis(5);
@@ -17,7 +17,7 @@ pub(crate) struct Gate(Arc<Mutex<State>>);
 
 struct State {
     /// Where clients find it.
-    port: u16,
+    port: Reserved,
     /// Where it leads.
     target: SocketAddr,
     /// Whether anybody listens.
@@ -26,6 +26,10 @@ struct State {
     /// Links to come carry so many bytes to the client, then nothing.
     mute_after: Option<usize>,
     links: Vec<Arc<Link>>,
+    /// Somebody else answers, with these words.
+    impostor: Option<&'static [u8]>,
+    /// Whom the words went to.
+    fooled: Vec<TcpStream>,
 }
 
 struct Link {
@@ -38,12 +42,14 @@ struct Link {
 impl Gate {
     pub(crate) fn new(target: SocketAddr, is_open: bool) -> io::Result<Self> {
         let state = State {
-            port: free_port()?,
+            port: Reserved::new()?,
             target,
             is_open,
             is_over: false,
             mute_after: None,
             links: Vec::new(),
+            impostor: None,
+            fooled: Vec::new(),
         };
         let gate = Self(Arc::new(Mutex::new(state)));
         gate.listen();
@@ -52,7 +58,7 @@ impl Gate {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.lock().port
+        self.lock().port.port()
     }
 
     pub(crate) fn lead_to(&self, target: SocketAddr) {
@@ -68,10 +74,15 @@ impl Gate {
         }
     }
 
+    /// From now on somebody else answers, with these words.
+    pub(crate) fn impersonate(&self, words: &'static [u8]) {
+        self.lock().impostor = Some(words);
+    }
+
     /// From now on it is at another port.
     pub(crate) fn move_away(&self) -> io::Result<()> {
         self.open(false);
-        self.lock().port = free_port()?;
+        self.lock().port = Reserved::new()?;
         self.open(true);
         Ok(())
     }
@@ -105,7 +116,7 @@ impl Gate {
                     if state.is_over {
                         return;
                     }
-                    (state.port, state.is_open)
+                    (state.port.port(), state.is_open)
                 };
                 listener = listener.filter(|(at, _)| is_open && *at == port);
                 if is_open && listener.is_none() {
@@ -146,7 +157,13 @@ fn bind(port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-fn accept(state: &Arc<Mutex<State>>, client: TcpStream) {
+fn accept(state: &Arc<Mutex<State>>, mut client: TcpStream) {
+    let impostor = lock(state).impostor;
+    if let Some(words) = impostor {
+        let _ = client.write_all(words);
+        lock(state).fooled.push(client);
+        return;
+    }
     let (target, left) = {
         let state = lock(state);
         (state.target, state.mute_after)

@@ -1,14 +1,17 @@
 //! The world with sockets: a platform in the process, behind a network that does what it is told.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use kaa_blocking::platform::{LocalOptions, LocalPlatform, LocalTls};
+use kaa_blocking::platform::{LocalOptions, LocalPlatform, LocalTls, News};
 use kaa_proto::platform::{Event, Platform};
+use kaa_tests::certificates::Authority;
+use kaa_tests::mosquitto::{self, Mosquitto};
 use kaa_tests::scenario::{
-    ClientHand, Given, Network, Scenario, Setup, Step, Waiting, World, play,
+    ClientHand, Given, IMPOSTOR, Network, Peer, Scenario, Setup, Step, Waiting, World, play,
 };
 
 use crate::gate::Gate;
@@ -45,6 +48,10 @@ struct Real {
     setup: Setup,
     is_mortal: bool,
     platform: LocalPlatform,
+    /// What stands between the platform and the client.
+    broker: Option<Mosquitto>,
+    /// What the platform told while it was waited for.
+    told: VecDeque<Event>,
     gate: Gate,
     /// Where the client's connector dials, if it has one.
     address: Address,
@@ -54,15 +61,30 @@ struct Real {
 
 impl Real {
     fn new(runtime: Runtime, setup: Setup, is_mortal: bool) -> Result<Self, String> {
-        let platform = start(&setup)?;
-        let target = platform.addr().ok_or("it listens")?;
-        let gate = Gate::new(target, !setup.has(Given::Away)).map_err(|e| e.to_string())?;
+        let (broker, platform, target) = match setup.peer() {
+            Peer::Platform => {
+                let platform = start(&setup)?;
+                let target = platform.addr().ok_or("it listens")?;
+                (None, platform, target)
+            }
+            Peer::Broker => {
+                let (broker, platform) = start_behind_broker(&setup)?;
+                let target = local(broker.port());
+                (Some(broker), platform, target)
+            }
+        };
+        let gate = Gate::new(target, !setup.has(Given::Away)).map_err(shown)?;
+        if setup.has(Given::Impostor) {
+            gate.impersonate(IMPOSTOR);
+        }
         let address = Arc::new(Mutex::new(local(gate.port())));
         Ok(Self {
             runtime,
             setup,
             is_mortal,
             platform,
+            broker,
+            told: VecDeque::new(),
             gate,
             address,
             end: None,
@@ -70,6 +92,19 @@ impl Real {
     }
 
     fn restart(&mut self) -> Result<(), String> {
+        if let Some(broker) = &mut self.broker {
+            broker.restart().map_err(shown)?;
+            // It comes back by itself, and only then does the broker lead anywhere.
+            loop {
+                let news = self.platform.news(PATIENCE);
+                let news = news.ok_or("it is not attached again")?;
+                if let News::Event(event) = news {
+                    self.told.push_back(event);
+                } else if news == News::Attached {
+                    return Ok(());
+                }
+            }
+        }
         self.platform.stop();
         self.platform = start(&self.setup)?;
         self.gate.lead_to(self.platform.addr().ok_or("it listens")?);
@@ -87,11 +122,33 @@ fn start(setup: &Setup) -> Result<LocalPlatform, String> {
     options.platform = setup.platform();
     if let Some(tls) = setup.server_tls() {
         let (chain, key) = (tls.identity.chain_pem, tls.identity.key_pem);
-        let client_ca = tls.client_ca.as_ref().map(String::as_bytes);
+        let client_ca = tls.client_ca.map(Authority::certificate_pem);
+        let client_ca = client_ca.as_ref().map(String::as_bytes);
         let tls = LocalTls::from_pem(chain.as_bytes(), key.as_bytes(), client_ca);
-        options.tls = Some(tls.map_err(|error| error.to_string())?);
+        options.tls = Some(tls.map_err(shown)?);
     }
-    LocalPlatform::start(options).map_err(|error| error.to_string())
+    LocalPlatform::start(options).map_err(shown)
+}
+
+/// The platform goes in by a door without TLS.
+fn start_behind_broker(setup: &Setup) -> Result<(Mosquitto, LocalPlatform), String> {
+    let mut options = LocalOptions::default();
+    options.platform = setup.platform();
+    let mut broker = mosquitto::Setup::new();
+    if let Some(tls) = setup.server_tls() {
+        broker = broker.tls(&tls.identity).plain_door();
+        if let Some(authority) = tls.client_ca {
+            broker = broker.clients_of(authority);
+        }
+    }
+    let broker = Mosquitto::start_with(broker).map_err(shown)?;
+    let platform = LocalPlatform::attach(&broker.plain_url(), None, options).map_err(shown)?;
+    platform.ready(PATIENCE).map_err(shown)?;
+    Ok((broker, platform))
+}
+
+fn shown(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 impl World for Real {
@@ -158,7 +215,8 @@ impl World for Real {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        self.platform.next_event(Duration::ZERO)
+        let told = self.told.pop_front();
+        told.or_else(|| self.platform.next_event(Duration::ZERO))
     }
 
     fn change(&mut self, network: Network) -> Result<(), String> {
@@ -172,7 +230,7 @@ impl World for Real {
             Network::Heal => self.gate.mute_after(None),
             Network::Restart => self.restart()?,
             Network::Move => {
-                self.gate.move_away().map_err(|error| error.to_string())?;
+                self.gate.move_away().map_err(shown)?;
                 let mut address = self.address.lock().unwrap_or_else(PoisonError::into_inner);
                 *address = local(self.gate.port());
             }

@@ -65,7 +65,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "an_unknown_authority_is_refused",
         why: "anybody can make an authority",
-        given: &[Given::Trusts(Trusted::Other)],
+        given: &[Given::Broker, Given::Trusts(Trusted::Other)],
         except: &[NO_TLS],
         steps: &[
             Submit("a", SAMPLE),
@@ -76,21 +76,21 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "a_self_signed_certificate_is_refused_by_that_name",
         why: "a person understands that one",
-        given: &[Given::Shows(Shown::SelfSigned)],
+        given: &[Given::Broker, Given::Shows(Shown::SelfSigned)],
         except: &[NO_TLS],
         steps: &[NotReady("Refused(Tls(SelfSigned")],
     },
     Scenario {
         name: "an_expired_certificate_is_refused",
         why: "with the local time, because the clock may be the one that is wrong",
-        given: &[Given::Shows(Shown::Expired)],
+        given: &[Given::Broker, Given::Shows(Shown::Expired)],
         except: &[NO_TLS],
         steps: &[NotReady("Refused(Tls(Expired(Some(CertificateTime")],
     },
     Scenario {
         name: "a_certificate_that_is_not_valid_yet_is_tried_again",
         why: "gateways without a battery boot in 1970, and learn the time later",
-        given: &[Given::Shows(Shown::NotYetValid)],
+        given: &[Given::Broker, Given::Shows(Shown::NotYetValid)],
         except: &[NO_TLS],
         steps: &[
             Lost(&["Tls(NotYetValid(Some(CertificateTime"]),
@@ -100,7 +100,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "a_certificate_of_another_host_is_refused",
         why: "it proves somebody else",
-        given: &[Given::Shows(Shown::WrongHost)],
+        given: &[Given::Broker, Given::Shows(Shown::WrongHost)],
         except: &[NO_TLS],
         steps: &[NotReady("Refused(Tls(WrongName")],
     },
@@ -115,6 +115,7 @@ pub(super) const ALL: &[Scenario] = &[
         name: "a_client_certificate_opens_the_door",
         why: "devices are known by theirs",
         given: &[
+            Given::Broker,
             Given::WantsCertificate,
             Given::HasCertificate(Trusted::Ours),
         ],
@@ -124,7 +125,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "a_missing_client_certificate_is_told",
         why: "the server only hangs up, and nobody would know why",
-        given: &[Given::WantsCertificate],
+        given: &[Given::Broker, Given::WantsCertificate],
         except: &[NO_TLS],
         steps: &[NotReady("Refused(Tls(ClientCertificateMissing")],
     },
@@ -132,6 +133,7 @@ pub(super) const ALL: &[Scenario] = &[
         name: "a_client_certificate_of_another_authority_is_told",
         why: "it is not the server's that is wrong",
         given: &[
+            Given::Broker,
             Given::WantsCertificate,
             Given::HasCertificate(Trusted::Other),
         ],
@@ -166,5 +168,19 @@ pub(super) const ALL: &[Scenario] = &[
             Net(Network::Heal),
             Expect("a", Done),
         ],
+    },
+    Scenario {
+        name: "who_speaks_no_mqtt_is_told",
+        why: "a port may be somebody else's",
+        given: &[Given::Impostor],
+        except: &[(Place::Tls, "over TLS it is no TLS in the first place")],
+        steps: &[Submit("a", SAMPLE), Lost(&["Violation"]), Open("a")],
+    },
+    Scenario {
+        name: "who_speaks_no_tls_is_told",
+        why: "it is the URL that has to be mended",
+        given: &[Given::Impostor],
+        except: &[NO_TLS],
+        steps: &[NotReady("Refused(Tls(NotTls")],
     },
 ];

@@ -5,8 +5,8 @@ use kaa_proto::request::Confirm;
 use super::super::End::{Done, Fails, NotTaken};
 use super::super::Item::{Command, Ended};
 use super::super::Step::{
-    Burst, Count, DropHandles, EndDriver, Expect, Fault, Forget, Invoke, Next, Open, Panic, Read,
-    Ready, Refuse, Request, Respond, SawTimes, Sees, Shutdown, Submit,
+    Burst, Count, DropHandles, EndDriver, Expect, Fault, Forget, Invoke, Next, NotReady, Open,
+    Panic, Read, Ready, Refuse, Request, Respond, SawTimes, Sees, Shutdown, Submit,
 };
 use super::super::{Given, Op, Place, Scenario, Source, Tweak, Verdict};
 
@@ -83,6 +83,7 @@ pub(super) const ALL: &[Scenario] = &[
             Refuse(SAMPLE, "Closed"),
             Request(SAMPLE, NotTaken("Closed")),
             Next("commands", Ended),
+            NotReady("Closed"),
             // Everyone who asks gets the same.
             Shutdown(20, &[], 0),
         ],

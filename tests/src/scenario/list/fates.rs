@@ -229,6 +229,19 @@ pub(super) const ALL: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "a_request_id_of_the_callers_is_used_once_at_a_time",
+        why: "two requests with one ID would share an answer",
+        given: &[],
+        except: &[],
+        steps: &[
+            Fault("lose dcx"),
+            Submit("a", Op::Numbered(7)),
+            Sees("telemetry", "{}"),
+            Refuse(Op::Numbered(7), "IdInUse(7)"),
+            Request(Op::Numbered(8), Done),
+        ],
+    },
+    Scenario {
         name: "an_answer_that_cannot_be_read_is_told_as_such",
         why: "the platform has processed the request all the same",
         given: &[],

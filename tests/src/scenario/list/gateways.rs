@@ -2,11 +2,11 @@
 
 use kaa_proto::connection::Removal;
 
-use super::super::End::{Brings, Done, Fails, NotTaken, Rejected};
+use super::super::End::{Brings, Done, Fails, Rejected};
 use super::super::Item::{Command, Ended};
 use super::super::Step::{
-    As, Burst, Count, Expect, Fault, Invoke, LinkCount, LinkTells, Next, Read, Ready, Remove,
-    Request, SawTimes, Sees, Send, State, Submit,
+    Add, As, Burst, Count, Expect, Fault, Invoke, LinkCount, LinkTells, Next, Read, Ready, Refuse,
+    Remove, Request, SawTimes, Sees, State, Submit,
 };
 use super::super::{Given, Op, Place, Scenario, Source};
 
@@ -91,6 +91,7 @@ pub(super) const ALL: &[Scenario] = &[
             ),
             Expect("a", Fails("Closed")),
             Next("commands", Ended),
+            As("other", &[Refuse(SAMPLE, "UnknownEndpoint")]),
             Request(SAMPLE, Done),
         ],
     },
@@ -111,7 +112,7 @@ pub(super) const ALL: &[Scenario] = &[
             Expect("a", Done),
             As(
                 "other",
-                &[Request(SAMPLE, Done), State(r#"{"samples": 11}"#)],
+                &[Add, Request(SAMPLE, Done), State(r#"{"samples": 11}"#)],
             ),
         ],
     },
@@ -153,7 +154,11 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "a_suspended_endpoint_is_let_in_again_when_it_is_mended",
         why: "somebody pays the bill, and nobody restarts the gateway",
-        given: &[Given::Backoff(1_000, 120_000), Given::SlowRetry(60)],
+        given: &[
+            Given::Backoff(1_000, 120_000),
+            Given::KickLimit(2),
+            Given::SlowRetry(60),
+        ],
         except: &[(Place::Real, "the search takes minutes of simulated time")],
         steps: &[
             As("a", &[Request(SAMPLE, Done)]),
@@ -184,17 +189,6 @@ pub(super) const ALL: &[Scenario] = &[
                 "four",
                 &[Count("confirmed", 100), SawTimes("telemetry", "{}", 100)],
             ),
-        ],
-    },
-    Scenario {
-        name: "no_endpoint_can_be_added_to_a_closed_client",
-        why: "what it takes would be lost",
-        given: &[],
-        except: &[],
-        steps: &[
-            Send(SAMPLE),
-            super::super::Step::Shutdown(20, &[], 0),
-            Request(SAMPLE, NotTaken("Closed")),
         ],
     },
 ];

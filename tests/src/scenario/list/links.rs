@@ -5,7 +5,7 @@ use kaa_proto::request::{Class, Confirm, Resend};
 
 use super::super::End::Done;
 use super::super::Step::{
-    Burst, Count, DialNow, Expect, Fault, LinkCount, Lost, Net, Numbered, Open, Pass, Ready,
+    Burst, Count, DialNow, Expect, Fault, Kick, LinkCount, Lost, Net, Numbered, Open, Pass, Ready,
     Repeat, Request, SawTimes, Sees, Send, Submit,
 };
 use super::super::{Given, Network, Op, Place, Scenario, Tweak};
@@ -69,6 +69,19 @@ pub(super) const ALL: &[Scenario] = &[
             ),
             Expect("all", Done),
             Count("confirmed", 140),
+        ],
+    },
+    Scenario {
+        name: "an_operator_may_drop_the_link",
+        why: "so platforms move their devices to another server",
+        given: &[],
+        except: &[],
+        steps: &[
+            Request(Op::Sample("{}"), Done),
+            Kick,
+            Lost(BROKEN),
+            Ready,
+            Request(Op::Sample("{}"), Done),
         ],
     },
     Scenario {
