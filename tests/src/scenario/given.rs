@@ -205,6 +205,15 @@ impl Setup {
         options
     }
 
+    /// Somebody who may come in, by name and password, if not everybody may.
+    #[must_use]
+    pub fn user(&self) -> Option<(&'static str, &'static str)> {
+        self.given.iter().find_map(|given| match given {
+            Given::User(name, password) => Some((*name, *password)),
+            _ => None,
+        })
+    }
+
     /// What the server's end of TLS needs, if it speaks TLS.
     #[must_use]
     pub fn server_tls(&self) -> Option<ServerTls> {

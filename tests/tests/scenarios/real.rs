@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use kaa_blocking::platform::{LocalOptions, LocalPlatform, LocalTls, News};
+use kaa_proto::mqtt::Login;
 use kaa_proto::platform::{Event, Platform};
 use kaa_tests::certificates::Authority;
 use kaa_tests::mosquitto::{self, Mosquitto};
@@ -135,6 +136,11 @@ fn start_behind_broker(setup: &Setup) -> Result<(Mosquitto, LocalPlatform), Stri
     let mut options = LocalOptions::default();
     options.platform = setup.platform();
     let mut broker = mosquitto::Setup::new();
+    let mut login = None;
+    if let Some((name, password)) = setup.user() {
+        broker = broker.user(name, password);
+        login = Some(Login::new(name).with_password(password.as_bytes()));
+    }
     if let Some(tls) = setup.server_tls() {
         broker = broker.tls(&tls.identity).plain_door();
         if let Some(authority) = tls.client_ca {
@@ -142,7 +148,7 @@ fn start_behind_broker(setup: &Setup) -> Result<(Mosquitto, LocalPlatform), Stri
         }
     }
     let broker = Mosquitto::start_with(broker).map_err(shown)?;
-    let platform = LocalPlatform::attach(&broker.plain_url(), None, options).map_err(shown)?;
+    let platform = LocalPlatform::attach(&broker.plain_url(), login, options).map_err(shown)?;
     platform.ready(PATIENCE).map_err(shown)?;
     Ok((broker, platform))
 }

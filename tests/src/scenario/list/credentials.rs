@@ -155,6 +155,38 @@ pub(super) const ALL: &[Scenario] = &[
         steps: &[NotReady("Refused(TlsWanted")],
     },
     Scenario {
+        name: "a_broker_without_tls_at_the_port_is_told",
+        why: "brokers hang up on what they do not understand, without a word",
+        given: &[Given::Broker, Given::ServerTls(false), Given::Complaints],
+        except: &[NO_TLS],
+        steps: &[Lost(&["Tls(NotTls", "Tls(Cut"])],
+    },
+    Scenario {
+        name: "a_broker_with_tls_at_the_port_is_told",
+        why: "OpenSSL resets the connection, without a word",
+        given: &[Given::Broker, Given::ServerTls(true)],
+        except: &[(Place::Tls, "it is about a client without TLS")],
+        steps: &[Lost(&["Unwelcome", "TlsWanted"])],
+    },
+    Scenario {
+        name: "a_broker_takes_the_right_password_only",
+        why: "a broker does not say which part of the login is wrong",
+        given: &[
+            Given::Broker,
+            USER,
+            Given::Login("gateway@0f1f3e2c", "wrong"),
+        ],
+        except: &[],
+        steps: &[
+            Submit("a", SAMPLE),
+            NotReady("Refused(Refused("),
+            Open("a"),
+            Login("gateway@0f1f3e2c", "right"),
+            Ready,
+            Expect("a", Done),
+        ],
+    },
+    Scenario {
         name: "silence_in_the_middle_of_the_handshake_is_found",
         why: "it is no link yet, so no keep alive looks after it",
         given: &[Given::Away, Given::DialWithin(1)],
