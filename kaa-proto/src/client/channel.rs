@@ -26,6 +26,23 @@ pub(super) enum Exchanged {
     All,
 }
 
+/// What was done of the goodbye.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goodbye {
+    /// Nothing, or the connection's own is not written yet.
+    ///
+    /// Exits: `Told`.
+    Untold,
+    /// The layer was told to say its own.
+    ///
+    /// Exits: `Closed` when the transport has closed our direction.
+    Told,
+    /// Our direction is closed, and the server's is waited for.
+    ///
+    /// Exits: none.
+    Closed,
+}
+
 pub(super) struct Channel {
     link: LinkId,
     /// What the bytes go through on their way.
@@ -37,8 +54,8 @@ pub(super) struct Channel {
     written: usize,
     /// Set while we hang up: until when that may take.
     goodbye_until: Option<Instant>,
-    /// The layer was told to say goodbye.
-    is_closed: bool,
+    /// How far that is.
+    goodbye: Goodbye,
     input: Box<[u8]>,
 }
 
@@ -51,7 +68,7 @@ impl Channel {
             out: Vec::new(),
             written: 0,
             goodbye_until: None,
-            is_closed: false,
+            goodbye: Goodbye::Untold,
             input: vec![0; READ_BLOCK].into(),
         }
     }
@@ -110,19 +127,25 @@ impl Channel {
         if until <= now {
             return Err(LinkError::Closed);
         }
+        if self.goodbye == Goodbye::Closed {
+            return discard(transport);
+        }
         let written = self.write(shared, transport)?;
         if !self.out.is_empty() {
             return Ok(written);
         }
-        if !self.is_closed {
-            self.is_closed = true;
+        if self.goodbye == Goodbye::Untold {
+            self.goodbye = Goodbye::Told;
             self.layer.close();
             // The layer's own goodbye.
             return Ok(Exchanged::Some);
         }
         // A close might overtake what the transport has in a buffer of its own.
         match transport.flush().and_then(|()| transport.close()) {
-            Ok(()) => discard(transport),
+            Ok(()) => {
+                self.goodbye = Goodbye::Closed;
+                discard(transport)
+            }
             Err(error) => would_block(&error).ok_or(LinkError::Closed),
         }
     }

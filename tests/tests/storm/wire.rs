@@ -139,6 +139,7 @@ impl Transport for Hostile {
         self.call()?;
         let mut wire = lock(&self.wire);
         assert!(wire.buffer.is_empty(), "closed before it was flushed");
+        assert!(!wire.is_closed, "closed again");
         wire.is_closed = true;
         Ok(())
     }
