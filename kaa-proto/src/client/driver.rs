@@ -68,7 +68,7 @@ impl Driver {
         }
     }
 
-    /// Moves what can be moved: at most 16 KiB from the transport, and to it what it takes, up to
+    /// Moves what can be moved: at most 20 KiB from the transport, and to it what it takes, up to
     /// 256 KiB. Then looks at the clock. Drops the transport when it is not wanted any more.
     ///
     /// `waker` is woken once when one of the handles made work, or time is shorter than it was.
