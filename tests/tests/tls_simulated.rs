@@ -342,6 +342,43 @@ fn a_server_that_is_silent_in_the_middle_of_a_record_is_found_by_keep_alive() {
     assert_eq!(causes(&mut events), [LinkError::KeepAliveTimeout]);
 }
 
+/// A device that was suspended finds a silence that is over and what came since, at once. The
+/// first part of the largest record there is says nothing yet.
+#[test]
+fn a_record_that_waited_through_a_stall_is_seen_before_the_silence_is_judged() {
+    let (client, mut rig) = Rig::new(&TLS13, WIDE);
+    let mut events = client.link_events();
+    rig.run();
+    rig.is_silent = true;
+    rig.pass(60 * SECOND);
+    // The beginning of a PUBLISH of 32 KiB.
+    let mut message = vec![0x30, 0x80, 0x80, 0x02, 0, 1, b'x'];
+    message.resize(16 * 1_024, b' ');
+    let link = rig.link.as_mut().unwrap();
+    let record = link.tls.seal(&message);
+    assert!(record.len() > message.len());
+    link.wire.lock().unwrap().to_client.extend(&record);
+    let later = rig.clock().now() + 40 * SECOND;
+    rig.clock().advance_to(later);
+    rig.run();
+    assert_eq!(causes(&mut events), []);
+}
+
+/// Whatever comes later, it is no wrong port.
+#[test]
+fn what_is_no_record_on_a_link_that_was_up_does_not_wait_for_an_operator() {
+    let (client, mut rig) = Rig::new(&TLS13, WIDE);
+    let mut events = client.link_events();
+    rig.run();
+    let link = rig.link.as_mut().unwrap();
+    link.wire.lock().unwrap().to_client.extend(b"HTTP/1.1 ");
+    rig.driver.turn(Waker::noop(), &mut rig.transport);
+    let [LinkError::Tls(cause @ TlsError::Other(_))] = &causes(&mut events)[..] else {
+        panic!("it is told as something else");
+    };
+    assert!(!cause.needs_operator());
+}
+
 #[test]
 fn the_goodbye_ends_with_that_of_tls() {
     let (client, mut rig) = Rig::new(&TLS13, WIDE);

@@ -138,6 +138,10 @@ impl Layer {
 
     /// The transport ended like this; what that means for the link.
     pub(super) fn cut(&self, error: LinkError) -> LinkError {
+        if !is_of_peer(&error) {
+            // The network has a name for it.
+            return error;
+        }
         match self {
             Self::Plain { is_fed: false } => LinkError::Unwelcome,
             Self::Plain { is_fed: true } => error,
@@ -147,6 +151,18 @@ impl Layer {
             Self::Tls(_) => error,
         }
     }
+}
+
+/// Whether an end of the transport may be the peer's doing.
+fn is_of_peer(error: &LinkError) -> bool {
+    use std::io::ErrorKind as Kind;
+    let LinkError::Transport(error) = error else {
+        return true;
+    };
+    matches!(
+        error.kind(),
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof
+    )
 }
 
 /// Whether the first bytes of a server are a TLS alert or handshake. No MQTT packet of a server

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, Error, OtherError};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError};
 
 use super::verifier::SelfSigned;
 
@@ -64,7 +64,13 @@ impl TlsError {
         match error {
             Error::InvalidCertificate(error) => Self::of_certificate(error),
             Error::AlertReceived(alert) => Self::of_alert(*alert, lacked),
-            Error::InvalidMessage(_) => Self::NotTls,
+            // The header of a record; what is wrong in its content is said by its own name.
+            Error::InvalidMessage(
+                InvalidMessage::InvalidContentType
+                | InvalidMessage::UnknownProtocolVersion
+                | InvalidMessage::MessageTooLarge
+                | InvalidMessage::InvalidEmptyPayload,
+            ) => Self::NotTls,
             Error::PeerIncompatible(reason) => Self::Incompatible(format!("{reason:?}")),
             error => Self::Other(error.to_string()),
         }

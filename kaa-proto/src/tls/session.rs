@@ -88,9 +88,11 @@ impl Session {
         mut to: impl FnMut(&[u8]),
     ) -> Result<(), LinkError> {
         while !input.is_empty() {
-            if !matches!(self.tls.read_tls(&mut input), Ok(1..)) {
+            match self.tls.read_tls(&mut input) {
                 // After its goodbye nothing is taken any more.
-                return Err(LinkError::Eof);
+                Ok(0) => return Err(LinkError::Eof),
+                Ok(_) => {}
+                Err(error) => return Err(LinkError::Tls(TlsError::Other(error.to_string()))),
             }
             let state = self
                 .tls
@@ -179,7 +181,11 @@ impl Session {
     }
 
     fn cause(&self, error: &rustls::Error) -> TlsError {
-        TlsError::new(error, self.lacked.load(Ordering::Relaxed))
+        match TlsError::new(error, self.lacked.load(Ordering::Relaxed)) {
+            // It did, until now.
+            TlsError::NotTls if self.is_ready() => TlsError::Other(error.to_string()),
+            cause => cause,
+        }
     }
 }
 
