@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError};
 
-use super::verifier::SelfSigned;
+use super::verifier::{IsAuthority, SelfSigned};
 
 /// Why a link could not be secured, or is not any more. No request fails by it.
 ///
@@ -18,6 +18,9 @@ pub enum TlsError {
     UnknownAuthority,
     /// The server's certificate is its own authority, and not trusted.
     SelfSigned,
+    /// The server shows the certificate of an authority, which is trusted as that, and cannot be a
+    /// server's too. `openssl req -x509` makes such ones unless it is told `CA:FALSE`.
+    IsAuthority,
     /// The server's certificate is over, by the local clock.
     Expired(Option<CertificateTime>),
     /// The server's certificate begins later, by the local clock. A clock that was never set is
@@ -82,6 +85,7 @@ impl TlsError {
         match self {
             Self::UnknownAuthority
             | Self::SelfSigned
+            | Self::IsAuthority
             | Self::Expired(_)
             | Self::WrongName
             | Self::Revoked
@@ -114,6 +118,9 @@ impl TlsError {
             CertificateError::Revoked => Self::Revoked,
             CertificateError::Other(OtherError(error)) if error.is::<SelfSigned>() => {
                 Self::SelfSigned
+            }
+            CertificateError::Other(OtherError(error)) if error.is::<IsAuthority>() => {
+                Self::IsAuthority
             }
             error => Self::BadCertificate(error.to_string()),
         }
@@ -170,6 +177,10 @@ impl fmt::Display for TlsError {
         f.write_str(match self {
             Self::UnknownAuthority => "the server's certificate is of an unknown authority",
             Self::SelfSigned => "the server's certificate is self-signed, and not trusted",
+            Self::IsAuthority => {
+                "the server's certificate is that of an authority, which no server may show; it \
+                 needs one with CA:FALSE"
+            }
             Self::Expired(Some(time)) => {
                 return write!(f, "the server's certificate expired at {time}");
             }

@@ -31,8 +31,8 @@ pub enum InvalidTls {
     Authorities,
     /// What was given as the client's certificate holds none, in PEM or DER.
     Certificate,
-    /// What was given as the client's key holds none that can be used: PKCS#8, SEC1 or PKCS#1, in
-    /// PEM or DER, without a passphrase.
+    /// What was given as the client's key holds none that can be used: RSA of 2048 to 4096 bits,
+    /// P-256, P-384 or Ed25519; as PKCS#8, SEC1 or PKCS#1, in PEM or DER, without a passphrase.
     Key,
     /// The client's key is not that of its certificate.
     KeyMismatch,
@@ -51,7 +51,10 @@ impl fmt::Display for InvalidTls {
             Self::NoSystemRoots => "the system has no certificate authorities; give some",
             Self::Authorities => "the authorities hold no usable certificate, in PEM or DER",
             Self::Certificate => "the client's certificate is none, in PEM or DER",
-            Self::Key => "the client's key is none of PKCS#8, SEC1 and PKCS#1 without a passphrase",
+            Self::Key => {
+                "the client's key cannot be used: it has to be RSA of 2048 to 4096 bits, P-256, \
+                 P-384 or Ed25519, as PKCS#8, SEC1 or PKCS#1 without a passphrase"
+            }
             Self::KeyMismatch => "the client's key is not that of its certificate",
             Self::ServerName => "the host is neither a DNS name nor an IP address",
             Self::NotLoaded => "the TLS options were not loaded",
@@ -63,12 +66,15 @@ impl std::error::Error for InvalidTls {}
 
 /// The certificates of authorities.
 pub(super) fn authorities(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
-    certificates(bytes).ok_or(InvalidTls::Authorities)
+    // Old ones have no version that says what they may be used for.
+    let is_usable = |der: &CertificateDer<'_>| webpki::anchor_from_trusted_cert(der).is_ok();
+    certificates(bytes, is_usable).ok_or(InvalidTls::Authorities)
 }
 
 /// The client's certificate, and those between it and its authority.
 pub(super) fn chain(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, InvalidTls> {
-    certificates(bytes).ok_or(InvalidTls::Certificate)
+    let is_usable = |der: &CertificateDer<'_>| webpki::EndEntityCert::try_from(der).is_ok();
+    certificates(bytes, is_usable).ok_or(InvalidTls::Certificate)
 }
 
 /// The client's key.
@@ -94,7 +100,8 @@ pub(super) fn config(
         return Err(InvalidTls::Authorities);
     }
     let provider = Arc::new(ring::default_provider());
-    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
+    let store = Arc::new(store);
+    let webpki = WebPkiServerVerifier::builder_with_provider(store.clone(), provider.clone())
         .build()
         .map_err(|_| InvalidTls::Authorities)?;
     let builder = ClientConfig::builder_with_provider(provider)
@@ -102,7 +109,7 @@ pub(super) fn config(
         .map_err(|_| InvalidTls::Authorities)?
         .dangerous()
         // It verifies as webpki does, and only names one failure better.
-        .with_custom_certificate_verifier(Arc::new(Verifier::new(webpki)));
+        .with_custom_certificate_verifier(Arc::new(Verifier::new(webpki, store)));
     match identity {
         None => Ok(builder.with_no_client_auth()),
         Some((chain, key)) => {
@@ -117,15 +124,17 @@ pub(super) fn config(
     }
 }
 
-fn certificates(bytes: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+fn certificates(
+    bytes: &[u8],
+    is_usable: impl Fn(&CertificateDer<'_>) -> bool,
+) -> Option<Vec<CertificateDer<'static>>> {
     let certificates = match is_pem(bytes) {
         true => CertificateDer::pem_slice_iter(bytes)
             .collect::<Result<Vec<_>, pem::Error>>()
             .ok()?,
         false => vec![CertificateDer::from(bytes.to_vec())],
     };
-    let is_certificate = |der: &CertificateDer<'_>| webpki::EndEntityCert::try_from(der).is_ok();
-    (!certificates.is_empty() && certificates.iter().all(is_certificate)).then_some(certificates)
+    (!certificates.is_empty() && certificates.iter().all(is_usable)).then_some(certificates)
 }
 
 fn is_pem(bytes: &[u8]) -> bool {

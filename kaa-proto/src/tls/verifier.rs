@@ -6,17 +6,26 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 
 /// Decides as webpki does.
 #[derive(Debug)]
 pub(super) struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
+    /// What it trusts.
+    roots: Arc<RootCertStore>,
 }
 
 impl Verifier {
-    pub(super) const fn new(webpki: Arc<WebPkiServerVerifier>) -> Self {
-        Self { webpki }
+    pub(super) const fn new(webpki: Arc<WebPkiServerVerifier>, roots: Arc<RootCertStore>) -> Self {
+        Self { webpki, roots }
+    }
+
+    fn is_root(&self, certificate: &CertificateDer<'_>) -> bool {
+        webpki::anchor_from_trusted_cert(certificate)
+            .is_ok_and(|anchor| self.roots.roots.contains(&anchor))
     }
 }
 
@@ -32,10 +41,8 @@ impl ServerCertVerifier for Verifier {
         self.webpki
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             .map_err(|error| match is_untrusted(&error) {
-                true if is_self_signed(end_entity) => {
-                    let error = OtherError(Arc::new(SelfSigned));
-                    Error::InvalidCertificate(CertificateError::Other(error))
-                }
+                true if self.is_root(end_entity) => named(OtherError(Arc::new(IsAuthority))),
+                true if is_self_signed(end_entity) => named(OtherError(Arc::new(SelfSigned))),
                 _ => error,
             })
     }
@@ -65,6 +72,10 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+fn named(error: OtherError) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(error))
+}
+
 /// The second is what webpki says of a certificate that is marked as an authority.
 const fn is_untrusted(error: &Error) -> bool {
     matches!(
@@ -89,3 +100,15 @@ impl fmt::Display for SelfSigned {
 }
 
 impl std::error::Error for SelfSigned {}
+
+/// Marks a certificate that is trusted, but as an authority: webpki takes it for no server's.
+#[derive(Debug)]
+pub(super) struct IsAuthority;
+
+impl fmt::Display for IsAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an authority's own")
+    }
+}
+
+impl std::error::Error for IsAuthority {}
