@@ -42,10 +42,11 @@ impl Target {
         }
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => default_port,
+            // A number may have a sign for Rust, not for a URL.
             Some(port) => port
                 .parse()
                 .ok()
-                .filter(|&port| port != 0)
+                .filter(|&number| number != 0 && !port.starts_with('+'))
                 .ok_or(InvalidTarget::Port)?,
             None => return Err(InvalidTarget::Host),
         };
@@ -178,6 +179,7 @@ mod tests {
             ("mqtt://host/path", InvalidTarget::Host),
             ("mqtt://host:0", InvalidTarget::Port),
             ("mqtt://host:65536", InvalidTarget::Port),
+            ("mqtt://host:+1883", InvalidTarget::Port),
         ];
         for (url, expected) in cases {
             assert_eq!(Target::parse(url), Err(expected), "{url}");
