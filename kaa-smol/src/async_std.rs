@@ -56,7 +56,7 @@ impl Client {
     /// As [`connect`](Self::connect).
     pub async fn connect_with<C, F, S>(options: Options, connector: C) -> Result<Self, ConnectError>
     where
-        C: FnMut(Target) -> F + Send + Unpin + 'static,
+        C: FnMut(Target) -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {

@@ -58,7 +58,7 @@ impl Client {
     #[cfg(feature = "smol")]
     pub async fn connect_with<C, F, S>(options: Options, connector: C) -> Result<Self, ConnectError>
     where
-        C: FnMut(Target) -> F + Send + Unpin + 'static,
+        C: FnMut(Target) -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -97,7 +97,7 @@ impl Client {
         connector: C,
     ) -> Result<(Self, Driver), ConnectError>
     where
-        C: FnMut(Target) -> F + Send + Unpin + 'static,
+        C: FnMut(Target) -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {

@@ -110,10 +110,11 @@ impl<R: Runtime> Task<R> {
     }
 }
 
-impl<R: Runtime + Unpin> Future for Task<R>
-where
-    R::Stream: Unpin,
-{
+/// Nothing of it is pinned but the dial, which has a place of its own. So connectors, and what
+/// they capture, may be anything.
+impl<R: Runtime> Unpin for Task<R> {}
+
+impl<R: Runtime> Future for Task<R> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
