@@ -8,14 +8,21 @@
 )]
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
+use std::time::Duration;
 
 use kaa_proto::client::{Client, Options, Transport, Turn};
 use kaa_proto::connection::{Event, LinkError};
+use kaa_proto::platform::PlatformOptions;
 use kaa_proto::tls::{self, TlsError};
-use kaa_tests::certificates::Authority;
+use kaa_tests::certificates::{Authority, Key, Server as Kind};
 use kaa_tests::clock::Clock;
+use kaa_tests::rig::Rig;
+use kaa_tests::tls_end::{server_config, server_config_for};
+use rustls::ServerConfig;
+use rustls::version::{TLS12, TLS13};
 
 /// A server that says something and then ends like this; `None`: it closes.
 struct Server {
@@ -51,7 +58,7 @@ fn cause(url: &str, says: &'static [u8], ends: Option<io::ErrorKind>) -> LinkErr
     let mut options = Options::new(url)
         .unwrap()
         .tls(tls::Options::new().ca(trusted));
-    let no_file = |_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
+    let no_file = |_: &Path| Err(io::ErrorKind::NotFound.into());
     options.load_tls(no_file, Vec::new).unwrap();
     let clock = Arc::new(Mutex::new(Clock::new()));
     let now = move || clock.lock().unwrap().now();
@@ -124,5 +131,78 @@ fn a_server_that_hangs_up_at_once_is_not_the_same_as_a_network_that_fails() {
             };
             assert_eq!(found.kind(), kind);
         }
+    }
+}
+
+/// How many dials two hours of failures cost, and what the last one is told to have been.
+fn two_hours(url: &str, tls: tls::Options, server: Option<Arc<ServerConfig>>) -> (u64, LinkError) {
+    let mut options = Options::new(url).unwrap().tls(tls);
+    let no_file = |_: &Path| Err(io::ErrorKind::NotFound.into());
+    options.load_tls(no_file, Vec::new).unwrap();
+    let (client, mut rig) = Rig::with(options, PlatformOptions::default(), server);
+    let mut events = client.link_events();
+    let mut last = None;
+    for _ in 0..120 {
+        rig.pass(Duration::from_secs(60));
+        while let Some(event) = events.try_next() {
+            if let Event::LinkLost { error, .. } = event {
+                last = Some(error);
+            }
+        }
+    }
+    (client.statistics().dials, last.unwrap())
+}
+
+/// What a person has to mend is tried again every quarter of an hour; what may pass by itself
+/// after two minutes at the most. The first attempts are quicker.
+#[test]
+fn no_refusal_of_tls_makes_a_hot_loop() {
+    let (authority, other) = (Authority::new("Root"), Authority::new("Other"));
+    let (ours, key) = (authority.certificate_pem(), Key::EcPkcs8);
+    let trusting = || tls::Options::new().ca(ours.as_str());
+    let stranger = other.client("device", key);
+    for version in [&TLS12, &TLS13] {
+        let showing = |kind| Some(server_config(&authority.server(kind, key), &[version]));
+        let asking = server_config_for(&authority.server(Kind::Good, key), &[version], Some(&ours));
+        let foreign = Some(server_config(&other.server(Kind::Good, key), &[version]));
+        let as_stranger =
+            trusting().identity(stranger.chain_pem.as_str(), stranger.key_pem.as_str());
+        let slow = 6..=14;
+        let normal = 90..=200;
+        let cases = [
+            ("UnknownAuthority", trusting(), foreign, &slow),
+            ("SelfSigned", trusting(), showing(Kind::SelfSigned), &slow),
+            ("Expired(Some(", trusting(), showing(Kind::Expired), &slow),
+            ("WrongName", trusting(), showing(Kind::WrongHost), &slow),
+            (
+                "ClientCertificateMissing",
+                trusting(),
+                Some(asking.clone()),
+                &slow,
+            ),
+            (
+                "ClientCertificateRefused(",
+                as_stranger,
+                Some(asking),
+                &slow,
+            ),
+            (
+                "NotYetValid(Some(",
+                trusting(),
+                showing(Kind::NotYetValid),
+                &normal,
+            ),
+            ("Cut", trusting(), None, &normal),
+        ];
+        for (name, tls, server, bounds) in cases {
+            let (dials, LinkError::Tls(cause)) = two_hours(TLS, tls, server) else {
+                panic!("{name} is told as something else");
+            };
+            assert!(format!("{cause:?}").starts_with(name), "{name}: {cause:?}");
+            assert!(bounds.contains(&dials), "{name}: {dials} dials");
+        }
+        let (dials, cause) = two_hours(PLAIN, trusting(), showing(Kind::Good));
+        assert!(matches!(cause, LinkError::TlsWanted | LinkError::Unwelcome));
+        assert!((6..=200).contains(&dials), "{dials} dials without TLS");
     }
 }

@@ -213,3 +213,49 @@ impl fmt::Display for TlsError {
 }
 
 impl std::error::Error for TlsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gateway whose clock was never set; a person has to see that it is the clock.
+    #[test]
+    fn a_certificate_out_of_its_time_is_told_with_the_local_time() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let early = CertificateError::NotValidYetContext {
+            time: at(100),
+            not_before: at(1_767_225_600),
+        };
+        let late = CertificateError::ExpiredContext {
+            time: at(1_767_225_600),
+            not_after: at(1_000_000_000),
+        };
+        let told = |error| TlsError::new(&Error::InvalidCertificate(error), false).to_string();
+        assert_eq!(
+            told(early),
+            "the server's certificate is not valid before 2026-01-01T00:00:00Z; \
+             the local time is 1970-01-01T00:01:40Z"
+        );
+        assert_eq!(
+            told(late),
+            "the server's certificate expired at 2001-09-09T01:46:40Z; \
+             the local time is 2026-01-01T00:00:00Z"
+        );
+    }
+
+    /// TLS 1.2 has no alert of its own for a certificate that is missing.
+    #[test]
+    fn an_alert_is_read_by_whether_a_certificate_was_asked_for_in_vain() {
+        use AlertDescription as A;
+        let of = |alert, lacked| TlsError::new(&Error::AlertReceived(alert), lacked);
+        let missing = TlsError::ClientCertificateMissing;
+        assert_eq!(of(A::CertificateRequired, true), missing);
+        assert_eq!(of(A::HandshakeFailure, true), missing);
+        let incompatible = TlsError::Incompatible("HandshakeFailure".into());
+        assert_eq!(of(A::HandshakeFailure, false), incompatible);
+        let refused = TlsError::ClientCertificateRefused("UnknownCA".into());
+        assert_eq!(of(A::UnknownCA, false), refused);
+        assert!(refused.needs_operator() && missing.needs_operator());
+        assert!(!of(A::InternalError, true).needs_operator());
+    }
+}

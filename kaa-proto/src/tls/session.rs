@@ -181,10 +181,11 @@ impl Session {
     }
 
     fn cause(&self, error: &rustls::Error) -> TlsError {
-        match TlsError::new(error, self.lacked.load(Ordering::Relaxed)) {
+        let cause = TlsError::new(error, self.lacked.load(Ordering::Relaxed));
+        match cause == TlsError::NotTls && self.is_ready() {
             // It did, until now.
-            TlsError::NotTls if self.is_ready() => TlsError::Other(error.to_string()),
-            cause => cause,
+            true => TlsError::Other(error.to_string()),
+            false => cause,
         }
     }
 }
