@@ -72,9 +72,11 @@ fn cause(url: &str, says: &'static [u8], ends: Option<io::ErrorKind>) -> LinkErr
     driver.handle_connected(link);
     while driver.turn(Waker::noop(), &mut transport) == Turn::Again {}
     std::iter::from_fn(|| events.try_next())
-        .find_map(|event| match event {
-            Event::LinkLost { error, .. } => Some(error),
-            _ => None,
+        .find_map(|event| {
+            let Event::LinkLost { error, .. } = event else {
+                return None;
+            };
+            Some(error)
         })
         .unwrap()
 }

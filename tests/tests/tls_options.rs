@@ -33,7 +33,7 @@ fn load(options: &Options, files: &[(&str, &[u8])]) -> Result<Arc<ClientConfig>,
         files
             .get(path)
             .cloned()
-            .ok_or(io::ErrorKind::NotFound.into())
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     options.load(read, Vec::new)
 }
@@ -52,9 +52,11 @@ fn shut_out(options: Options, server: Arc<rustls::ServerConfig>) -> Option<Strin
     let (client, mut rig) = Rig::with(options, PlatformOptions::default(), Some(server));
     let mut events = client.link_events();
     rig.run();
-    let lost = std::iter::from_fn(|| events.try_next()).find_map(|event| match event {
-        Event::LinkLost { error, .. } => Some(error.to_string()),
-        _ => None,
+    let lost = std::iter::from_fn(|| events.try_next()).find_map(|event| {
+        let Event::LinkLost { error, .. } = event else {
+            return None;
+        };
+        Some(error.to_string())
     });
     assert_eq!(lost.is_none(), client.link_state() == LinkState::Up);
     lost
