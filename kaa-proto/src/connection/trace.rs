@@ -67,6 +67,11 @@ pub(super) fn added(name: &EndpointName) {
     event!("endpoint", INFO, endpoint = %name, "added");
 }
 
+/// Its removal was taken back.
+pub(super) fn stays(name: &EndpointName) {
+    event!("endpoint", INFO, endpoint = %name, "stays");
+}
+
 pub(super) fn removed(name: &EndpointName, unfinished: usize) {
     event!("endpoint", INFO, endpoint = %name, unfinished, "removed");
 }
