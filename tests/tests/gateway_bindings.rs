@@ -12,9 +12,11 @@
 #[allow(dead_code, reason = "the suite of the runtimes uses the rest")]
 mod bindings;
 
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bindings::{
     Api, AsyncStd, Blocking, Device, Kit, PATIENCE, Smol, SmolThread, Step, Tokio, Waiting,
@@ -36,7 +38,7 @@ const WORKERS: usize = 50;
 /// One of so many devices leaves while there is traffic, by turns flushed and not.
 const LEAVES: usize = 10;
 /// One of so many devices observes commands.
-const OBSERVES: usize = 100;
+const OBSERVES: usize = 10;
 /// One of so many devices sends what may be sent only once.
 const ONCE: usize = 20;
 
@@ -76,9 +78,7 @@ gateway! { kaa_blocking::Client, kaa_blocking::Endpoint }
 /// One after the other: a thousand threads of several gateways only wait for each other.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]
@@ -132,7 +132,9 @@ fn platform(authority: Option<&Authority>) -> LocalPlatform {
 fn options(platform: &LocalPlatform, authority: Option<&Authority>) -> Options {
     let quick = Duration::from_millis(100);
     let options = Options::new(platform.url()).unwrap();
-    let options = options.connection(|options| options.backoff(quick, quick));
+    // Observations are asked for again at once.
+    let all = NonZeroU32::new(100_000).unwrap();
+    let options = options.connection(|options| options.backoff(quick, quick).observe_rate(all));
     match authority {
         Some(authority) => options.tls(tls::Options::new().ca(authority.certificate_pem())),
         None => options,
@@ -147,35 +149,50 @@ struct Sent<D> {
     command: Option<Waiting<bool>>,
 }
 
+/// A device and what became of its sample.
+struct Ended<D> {
+    n: usize,
+    device: D,
+    outcome: Result<(), Failure>,
+}
+
 /// A device is added and sends its number.
-fn send<G: Gateway>(client: &G, n: usize) -> Sent<G::Device> {
+fn add<G: Gateway>(client: &G, n: usize) -> Sent<G::Device> {
     let device = client.endpoint(&name(n));
     let resend = match n % ONCE {
         7 => Resend::Never,
         _ => Resend::AfterLinkLoss,
     };
+    let mut sent = send(device, n, resend);
+    sent.command = (n % OBSERVES == 0).then(|| sent.device.command());
+    sent
+}
+
+fn send<D: Device>(device: D, n: usize, resend: Resend) -> Sent<D> {
     let sample = Sample::new(json!({ "n": n })).resend(resend);
     let outcome = device.submit(&sample).unwrap();
-    let command = (n % OBSERVES == 0).then(|| device.command());
     Sent {
         n,
         device,
         outcome,
-        command,
+        command: None,
     }
 }
 
-/// A device and what became of its sample.
-type Ended<D> = (usize, D, Result<(), Failure>);
-
 async fn end<D>(all: Vec<Sent<D>>) -> Vec<Ended<D>> {
     let mut ended = Vec::new();
-    for sent in all {
-        let outcome = sent.outcome.await;
-        if let Some(command) = sent.command {
-            assert!(command.await, "{} has no command", sent.n);
+    for Sent {
+        n,
+        device,
+        outcome,
+        command,
+    } in all
+    {
+        let outcome = outcome.await;
+        if let Some(command) = command {
+            assert!(command.await, "{n} has no command");
         }
-        ended.push((sent.n, sent.device, outcome));
+        ended.push(Ended { n, device, outcome });
     }
     ended
 }
@@ -183,21 +200,59 @@ async fn end<D>(all: Vec<Sent<D>>) -> Vec<Ended<D>> {
 fn ten_thousand<K: Kit<Client: Gateway>>(authority: Option<&Authority>) {
     let _alone = alone();
     let platform = platform(authority);
-    let kit = K::new();
-    let addr = platform.addr().unwrap();
-    let client = kit.connect(
-        options(&platform, authority),
-        Arc::new(move || Step::Tcp(addr)),
-    );
+    let (kit, addr) = (K::new(), platform.addr().unwrap());
+    let is_away = Arc::new(AtomicBool::new(false));
+    let client = {
+        let is_away = Arc::clone(&is_away);
+        let script = move || match is_away.load(Ordering::Relaxed) {
+            true => Step::Fail,
+            false => Step::Tcp(addr),
+        };
+        kit.connect(options(&platform, authority), Arc::new(script))
+    };
     kit.end_of(client.ready(PATIENCE)).unwrap();
 
+    let devices = come_and_go(&kit, &platform, &client);
+    is_away.store(true, Ordering::Relaxed);
+    platform.kick(&name(0)).unwrap();
+    wait_for_the_end_of_a_link(&platform);
+    wait_until(|| client.counted().links_lost == 2);
+    let again = |(n, device)| send(device, n, Resend::AfterLinkLoss);
+    let all: Vec<_> = devices.into_iter().map(again).collect();
+    let before = client.counted();
+    assert_eq!(before.queued, COUNT);
+    is_away.store(false, Ordering::Relaxed);
+    for Ended { n, device, outcome } in kit.end_of(end(all)) {
+        let submitted = device.counted().unwrap().submitted;
+        assert_eq!((outcome, submitted), (Ok(()), 2), "{n}");
+        assert!(platform.state(&name(n)).unwrap().samples >= 1, "{n}");
+    }
+    let after = client.counted();
+    let messages = |counted: &Statistics| counted.messages_out + counted.messages_in;
+    // CONNECT and SUBSCRIBE: all but the messages, and the acknowledgements of those that came.
+    let others = after.traffic.packets_out - before.traffic.packets_out;
+    let others = others - (messages(&after) - messages(&before));
+    assert!((40..=100).contains(&others), "{others} packets");
+
+    let account = kit.end_of(client.shutdown(PATIENCE));
+    assert_eq!(account.unfinished, []);
+    wait_for_the_end_of_a_link(&platform);
+}
+
+/// Devices are added and send; while they are served some leave, others come, and the link is cut.
+/// Those that are there at the end.
+fn come_and_go<K: Kit<Client: Gateway>>(
+    kit: &K,
+    platform: &LocalPlatform,
+    client: &K::Client,
+) -> Vec<(usize, <K::Client as Api>::Device)> {
     // The platform stands still until all are queued or in flight.
-    let (sender, submitted) = mpsc::channel();
+    let (sender, added) = mpsc::channel();
     let workers: Vec<_> = platform.operate(|_, _| {
         let worker = |first| {
             let (client, sender) = (client.clone(), sender.clone());
             kit.spawn(async move {
-                let all = (first..COUNT).step_by(WORKERS).map(|n| send(&client, n));
+                let all = (first..COUNT).step_by(WORKERS).map(|n| add(&client, n));
                 let all = all.collect();
                 sender.send(()).unwrap();
                 end(all).await
@@ -205,24 +260,24 @@ fn ten_thousand<K: Kit<Client: Gateway>>(authority: Option<&Authority>) {
         };
         let workers = (0..WORKERS).map(worker).collect();
         for _ in 0..WORKERS {
-            submitted.recv_timeout(PATIENCE).expect("it sends all");
+            added.recv_timeout(PATIENCE).expect("it adds all");
         }
+        let counted = client.counted();
+        assert_eq!(counted.requests.confirmed, 0);
+        assert!(counted.queued + counted.in_flight >= COUNT);
         workers
     });
-    let counted = client.counted();
-    assert_eq!(counted.endpoints, COUNT);
 
-    // While they are served, some leave and others come.
     let gateway = client.clone();
     let churn = kit.spawn(async move {
         let mut come = Vec::new();
-        for (turn, n) in (3..COUNT).step_by(LEAVES).enumerate() {
-            let removal = match turn % 2 {
-                0 => Removal::Flush(PATIENCE),
-                _ => Removal::Discard,
+        for n in (0..COUNT).filter(|n| leaves(*n)) {
+            let removal = match is_flushed(n) {
+                true => Removal::Flush(PATIENCE),
+                false => Removal::Discard,
             };
             assert!(gateway.remove(&name(n), removal), "{n} was there");
-            come.push(send(&gateway, COUNT + n));
+            come.push(add(&gateway, COUNT + n));
         }
         end(come).await
     });
@@ -230,51 +285,35 @@ fn ten_thousand<K: Kit<Client: Gateway>>(authority: Option<&Authority>) {
     for n in (0..COUNT).step_by(OBSERVES) {
         platform.command(&name(n), &reboot, None).unwrap();
     }
-    // The link is cut in the middle.
-    let taken = |kind: &EventKind| matches!(kind, EventKind::Telemetry { .. });
+    let is_sample = |kind: &EventKind| matches!(kind, EventKind::Telemetry { .. });
     let events = platform.events(PATIENCE);
-    let mut taken = events.filter(|event| taken(&event.kind));
-    let last = taken.nth(COUNT / 5);
-    platform.kick(&last.unwrap().endpoint.unwrap()).unwrap();
-    wait_for_the_end_of_a_link(&platform);
+    let mut samples = events.filter(|event| is_sample(&event.kind));
+    let one = samples.nth(COUNT / 5).and_then(|event| event.endpoint);
+    platform.kick(&one.unwrap()).unwrap();
+    wait_for_the_end_of_a_link(platform);
 
-    let ended = workers.into_iter().chain([churn]);
-    let ended = ended.flat_map(|worker| worker.recv_timeout(PATIENCE).expect("it ends"));
+    let workers = workers.into_iter().chain([churn]);
+    let ended = workers.flat_map(|worker| worker.recv_timeout(PATIENCE).expect("it ends"));
+    let ended: Vec<_> = ended.collect();
+    balance(&client.counted(), &ended);
+    let there = ended.into_iter().filter(|ended| stays(platform, ended));
+    there.map(|ended| (ended.n, ended.device)).collect()
+}
+
+/// Every sample ended, as it may, and was counted.
+fn balance<D>(counted: &Statistics, ended: &[Ended<D>]) {
     let (mut confirmed, mut unknown, mut closed) = (0, 0, 0);
-    for (n, device, outcome) in ended {
-        let (leaves, is_flushed) = (n < COUNT && n % LEAVES == 3, n / LEAVES % 2 == 0);
+    for Ended { n, outcome, .. } in ended {
         match outcome {
             Ok(()) => confirmed += 1,
             Err(Failure::OutcomeUnknown) if n % ONCE == 7 => unknown += 1,
-            Err(Failure::Closed) if leaves && !is_flushed => closed += 1,
+            Err(Failure::Closed) if leaves(*n) && !is_flushed(*n) => closed += 1,
             outcome => panic!("{n}: {outcome:?}"),
-        }
-        let state = platform.state(&name(n));
-        let samples = state.as_ref().map_or(0, |state| state.samples);
-        if outcome.is_ok() {
-            assert!(samples >= 1, "{n}");
-            assert_eq!(state.unwrap().last_sample.unwrap()["n"], n);
-        }
-        match device.counted() {
-            None => assert!(leaves, "{n} is gone"),
-            Some(counted) => {
-                assert!(!leaves, "{n} is there");
-                let ended = (counted.confirmed, counted.outcome_unknown);
-                let expected = (outcome.is_ok().into(), outcome.is_err().into());
-                assert_eq!((counted.submitted, ended), (1, expected), "{n}");
-                assert!(counted.resent <= 1 && samples <= 2, "{n}");
-            }
         }
     }
     let all = (COUNT + COUNT / LEAVES) as u64;
     assert_eq!(confirmed + unknown + closed, all);
-    let counted = client.counted();
-    eprintln!(
-        "{confirmed} {unknown} {closed} {:?} out {} in {}",
-        counted.traffic, counted.messages_out, counted.messages_in
-    );
     let requests = &counted.requests;
-    assert_eq!(requests.submitted, all);
     assert_eq!(
         (
             requests.confirmed,
@@ -283,14 +322,53 @@ fn ten_thousand<K: Kit<Client: Gateway>>(authority: Option<&Authority>) {
         ),
         (confirmed, unknown, closed)
     );
-    assert_eq!((counted.endpoints, counted.queued), (COUNT, 0));
+    assert_eq!((requests.submitted, requests.ended()), (all, all));
+    assert_eq!(counted.endpoints, COUNT);
     assert_eq!((counted.links_up, counted.links_lost), (2, 1));
-
-    let account = kit.end_of(client.shutdown(PATIENCE));
-    assert_eq!(account.unfinished, []);
-    wait_for_the_end_of_a_link(&platform);
 }
 
+/// Whether a device is still there, as it should; the platform has its sample, and both counted it.
+fn stays<D: Meter>(platform: &LocalPlatform, ended: &Ended<D>) -> bool {
+    let Ended { n, device, outcome } = ended;
+    let state = platform.state(&name(*n));
+    let samples = state.as_ref().map_or(0, |state| state.samples);
+    if outcome.is_ok() {
+        assert!(samples >= 1, "{n}");
+        assert_eq!(state.unwrap().last_sample.unwrap()["n"], *n);
+    }
+    let counted = device.counted();
+    assert_eq!(counted.is_none(), leaves(*n), "{n}");
+    let Some(counted) = counted else {
+        return false;
+    };
+    let numbers = (
+        counted.submitted,
+        counted.confirmed,
+        counted.outcome_unknown,
+    );
+    let expected = (1, outcome.is_ok().into(), outcome.is_err().into());
+    assert_eq!(numbers, expected, "{n}");
+    assert!(samples <= 2, "{n}");
+    true
+}
+
+const fn leaves(n: usize) -> bool {
+    n < COUNT && n % LEAVES == 3
+}
+
+const fn is_flushed(n: usize) -> bool {
+    n / LEAVES % 2 == 0
+}
+
+fn wait_until(is_it: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_it() {
+        assert!(start.elapsed() < PATIENCE, "it did not happen");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// News that is older is forgotten.
 fn wait_for_the_end_of_a_link(platform: &LocalPlatform) {
     let mut events = platform.events(PATIENCE);
     assert!(events.any(|event| matches!(event.kind, EventKind::LinkClosed {})));
