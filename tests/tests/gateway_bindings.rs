@@ -213,8 +213,11 @@ fn ten_thousand<K: Kit<Client: Gateway>>(authority: Option<&Authority>) {
     kit.end_of(client.ready(PATIENCE)).unwrap();
 
     let devices = come_and_go(&kit, &platform, &client);
+    // The platform cuts the link of one that has spoken on it.
+    let last = send(client.endpoint(&name(2 * COUNT)), 0, Resend::AfterLinkLoss);
+    assert_eq!(kit.end_of(last.outcome), Ok(()));
     is_away.store(true, Ordering::Relaxed);
-    platform.kick(&name(0)).unwrap();
+    platform.kick(&name(2 * COUNT)).unwrap();
     wait_for_the_end_of_a_link(&platform);
     wait_until(|| client.counted().links_lost == 2);
     let again = |(n, device)| send(device, n, Resend::AfterLinkLoss);
