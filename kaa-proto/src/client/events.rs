@@ -167,7 +167,7 @@ impl Drop for LinkEvents {
 }
 
 /// What happens to one endpoint beside its requests. A listener that does not read loses the
-/// oldest events beyond 256. Ends when the endpoint is removed or the client is closed.
+/// oldest events beyond 256. Ends as [`Commands`](super::Commands) does.
 pub struct EndpointEvents {
     handle: Arc<Handle>,
     id: (EndpointKey, u64),
