@@ -1,7 +1,6 @@
 //! The client: a thread, and the handles that talk to it.
 
 use std::io;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +9,6 @@ use kaa_proto::client::{self, ConnectError, NotReady, Options, Target};
 use kaa_proto::connection::{Account, AddError};
 use kaa_proto::endpoint::EndpointOptions;
 use kaa_proto::names::EndpointName;
-use mio::Poll;
 
 use crate::driver::Loop;
 use crate::{Endpoint, LinkEvents, Stream, dial, wait};
@@ -60,21 +58,15 @@ impl Client {
         connector: impl Fn(&Target) -> io::Result<Stream> + Send + Sync + 'static,
     ) -> Result<Self, ConnectError> {
         #[cfg(feature = "tls")]
-        let options = with_files(options)?;
+        let roots = || rustls_native_certs::load_native_certs().certs;
+        #[cfg(feature = "tls")]
+        let options = options.load_tls(|path| std::fs::read(path), roots)?;
         let target = options.target().clone();
         let entropy = || getrandom::u64().map_err(io::Error::other);
         let (client, driver) = client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
-        let work = Loop {
-            driver,
-            target,
-            connector: Arc::new(connector),
-            dial: None,
-            socket: None,
-            selector: Poll::new()?,
-        };
-        thread::Builder::new()
-            .name("kaa".into())
-            .spawn(|| work.run())?;
+        let work = Loop::new(driver, Arc::new(move || connector(&target)))?;
+        let thread = thread::Builder::new().name("kaa".into());
+        thread.spawn(|| work.run())?;
         Ok(Self(client))
     }
 
@@ -124,18 +116,10 @@ impl Client {
 }
 
 /// The verbs that do not wait.
-impl Deref for Client {
+impl std::ops::Deref for Client {
     type Target = client::Client;
 
     fn deref(&self) -> &client::Client {
         &self.0
     }
-}
-
-/// Reads what the options need of the system.
-#[cfg(feature = "tls")]
-fn with_files(mut options: Options) -> Result<Options, ConnectError> {
-    let roots = || rustls_native_certs::load_native_certs().certs;
-    options.load_tls(|path| std::fs::read(path), roots)?;
-    Ok(options)
 }

@@ -20,23 +20,23 @@ use crate::{Stream, wait};
 const MAX_DIALS: usize = 16;
 
 /// Makes the transport of a link. Called for each dial, on a thread of its own.
-pub(crate) type Connector = dyn Fn(&Target) -> io::Result<Stream> + Send + Sync;
+pub(crate) type Connector = dyn Fn() -> io::Result<Stream> + Send + Sync;
 
 /// A dial under way. Dropping it gives it up; what it comes to is closed.
 pub(crate) struct Dial(Receiver<io::Result<Stream>>);
 
 impl Dial {
     /// Begins. `waker` is woken when it is over.
-    pub(crate) fn start(connector: &Arc<Connector>, target: &Target, waker: &Waker) -> Self {
+    pub(crate) fn start(connector: &Arc<Connector>, waker: &Waker) -> Self {
         let (sender, receiver) = mpsc::channel();
         // Each thread holds the connector, as the loop does.
         if Arc::strong_count(connector) > MAX_DIALS {
             let _ = sender.send(Err(io::Error::other("too many dials before this one hang")));
             return Self(receiver);
         }
-        let (connector, target, waker) = (Arc::clone(connector), target.clone(), waker.clone());
+        let (connector, waker) = (Arc::clone(connector), waker.clone());
         let work = move || {
-            let dialing = catch_unwind(AssertUnwindSafe(|| connector(&target)));
+            let dialing = catch_unwind(AssertUnwindSafe(|| connector()));
             let panicked = |_| Err(io::Error::other("the connector panicked"));
             // Nobody listens if the dial was given up.
             let _ = sender.send(dialing.unwrap_or_else(panicked));
@@ -89,10 +89,9 @@ mod tests {
 
     #[test]
     fn a_connector_that_panics_fails_its_dial_at_once() {
-        let connector: Arc<Connector> = Arc::new(|_| panic!("the connector's own"));
+        let connector: Arc<Connector> = Arc::new(|| panic!("the connector's own"));
         let (waker, rung) = bell();
-        let target = Target::parse("mqtt://here").unwrap();
-        let dial = Dial::start(&connector, &target, &waker);
+        let dial = Dial::start(&connector, &waker);
         assert_eq!(rung.recv_timeout(Duration::from_secs(30)), Ok(()));
         assert!(matches!(dial.poll(), Some(Err(_))));
     }
@@ -100,16 +99,15 @@ mod tests {
     #[test]
     fn a_connector_that_hangs_is_not_called_without_end() {
         let (begun, calls) = mpsc::channel();
-        let connector: Arc<Connector> = Arc::new(move |_| {
+        let connector: Arc<Connector> = Arc::new(move || {
             begun.send(()).unwrap();
             loop {
                 thread::park();
             }
         });
         let (waker, _rung) = bell();
-        let target = Target::parse("mqtt://here").unwrap();
         let dials: Vec<_> = (0..=MAX_DIALS)
-            .map(|_| Dial::start(&connector, &target, &waker))
+            .map(|_| Dial::start(&connector, &waker))
             .collect();
         for _ in 0..MAX_DIALS {
             assert_eq!(calls.recv_timeout(Duration::from_secs(30)), Ok(()));

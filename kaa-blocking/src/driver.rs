@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Instant;
 
-use kaa_proto::client::{Driver, Target, Turn};
+use kaa_proto::client::{Driver, Turn};
 use kaa_proto::connection::LinkId;
 use mio::{Events, Poll, Token};
 
@@ -16,29 +16,38 @@ const WAKER: Token = Token(0);
 const SOCKET: Token = Token(1);
 
 pub(crate) struct Loop {
-    pub(crate) driver: Driver,
-    pub(crate) target: Target,
-    pub(crate) connector: Arc<Connector>,
+    driver: Driver,
+    connector: Arc<Connector>,
     /// The dial under way.
-    pub(crate) dial: Option<(LinkId, Dial)>,
-    pub(crate) socket: Option<Registered>,
-    pub(crate) selector: Poll,
+    dial: Option<(LinkId, Dial)>,
+    socket: Option<Registered>,
+    selector: Poll,
+    waker: Waker,
 }
 
 impl Loop {
-    /// Runs until the client is closed.
-    ///
-    /// # Errors
-    /// That of the selector, which ends it too; then all that waits ends as closed.
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        let waker = mio::Waker::new(self.selector.registry(), WAKER)?;
-        let waker = Waker::from(Arc::new(Bell(waker)));
+    pub(crate) fn new(driver: Driver, connector: Arc<Connector>) -> io::Result<Self> {
+        let selector = Poll::new()?;
+        let bell = Bell(mio::Waker::new(selector.registry(), WAKER)?);
+        Ok(Self {
+            driver,
+            connector,
+            dial: None,
+            socket: None,
+            selector,
+            waker: Waker::from(Arc::new(bell)),
+        })
+    }
+
+    /// Runs until the client is closed. An error of the selector ends it too; then all that waits
+    /// ends as closed.
+    pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(8);
         loop {
-            let until = match self.driver.turn(&waker, &mut self.socket) {
-                Turn::Finished => return Ok(()),
+            let until = match self.driver.turn(&self.waker, &mut self.socket) {
+                Turn::Finished => return,
                 Turn::Again => Some(Instant::now()),
-                Turn::Dial { link, .. } if self.dial(link, &waker) => continue,
+                Turn::Dial { link, .. } if self.dial(link) => continue,
                 Turn::Dial { until, .. } => until,
                 Turn::Wait { until } => {
                     self.dial = None;
@@ -46,23 +55,21 @@ impl Loop {
                 }
             };
             let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match self.selector.poll(&mut events, timeout) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
+            let waited = self.selector.poll(&mut events, timeout);
+            if waited.is_err_and(|error| error.kind() != io::ErrorKind::Interrupted) {
+                return;
             }
-            for event in events.iter().filter(|event| event.token() == SOCKET) {
-                if let Some(socket) = &mut self.socket {
-                    socket.handle_event(event);
-                }
+            if let Some(socket) = &mut self.socket {
+                let of_socket = events.iter().filter(|event| event.token() == SOCKET);
+                of_socket.for_each(|event| socket.handle_event(event));
             }
-            events.clear();
         }
     }
 
     /// Goes on dialing, or begins; whether that has come to something.
-    fn dial(&mut self, link: LinkId, waker: &Waker) -> bool {
+    fn dial(&mut self, link: LinkId) -> bool {
         let of_link = self.dial.take().filter(|(of, _)| *of == link);
-        let begin = || (link, Dial::start(&self.connector, &self.target, waker));
+        let begin = || (link, Dial::start(&self.connector, &self.waker));
         let (_, dial) = self.dial.insert(of_link.unwrap_or_else(begin));
         let Some(result) = dial.poll() else {
             return false;

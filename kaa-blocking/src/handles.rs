@@ -1,11 +1,10 @@
 //! The handles of `kaa_proto::client` with waits that block the thread.
 
 use std::future::Future as _;
-use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_core::Stream as _;
 use kaa_proto::client;
 use kaa_proto::commands::{CommandResult, Report};
 use kaa_proto::connection::Event;
@@ -103,13 +102,17 @@ impl Endpoint {
 /// Stands for a request that was taken; tells how it ended.
 ///
 /// Dropping it loses only the wait: the request goes on. It dereferences to
-/// [`kaa_proto::client::Ticket`]: `cancel` takes the request itself back, `try_outcome` looks
-/// without waiting.
+/// [`kaa_proto::client::Ticket`]: `cancel` takes the request itself back.
 #[must_use = "dropping a ticket gives up the wait; use `send` to say so"]
 #[derive(Debug)]
 pub struct Ticket<R: Request>(client::Ticket<R>);
 
 impl<R: Request> Ticket<R> {
+    /// The outcome, if the request has ended; afterwards `None`.
+    pub fn try_outcome(&mut self) -> Option<Result<R::Response, Failure>> {
+        self.0.try_outcome()
+    }
+
     /// Waits for the outcome; `None` if it did not end within `timeout`. An outcome that was
     /// taken before is [`Failure::Closed`].
     pub fn wait(&mut self, timeout: Duration) -> Option<Result<R::Response, Failure>> {
@@ -178,12 +181,8 @@ macro_rules! blocking {
             /// Waits for the next one; `None` if none came within `timeout`, or the client is
             /// closed.
             pub fn next_within(&mut self, timeout: Duration) -> Option<$item> {
-                wait::until(timeout, |context| self.poll(context)).flatten()
-            }
-
-            fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<$item>> {
-                use futures_core::Stream as _;
-                Pin::new(&mut self.0).poll_next(context).map(|item| item.map($wrap))
+                let next = wait::until(timeout, |context| Pin::new(&mut self.0).poll_next(context));
+                next.flatten().map($wrap)
             }
         }
 
@@ -192,7 +191,7 @@ macro_rules! blocking {
             type Item = $item;
 
             fn next(&mut self) -> Option<$item> {
-                wait::for_end(std::future::poll_fn(|context| self.poll(context)))
+                self.next_within(Duration::MAX)
             }
         }
     )*};
@@ -220,7 +219,7 @@ blocking! {
 /// What is not here does not wait, and is the core's.
 macro_rules! deref {
     ($($name:ident$(<$request:ident>)? => $target:ty;)*) => {$(
-        impl$(<$request: Request>)? Deref for $name$(<$request>)? {
+        impl$(<$request: Request>)? std::ops::Deref for $name$(<$request>)? {
             type Target = $target;
 
             fn deref(&self) -> &$target {
@@ -234,10 +233,4 @@ deref! {
     Endpoint => client::Endpoint;
     Ticket<R> => client::Ticket<R>;
     Command => kaa_proto::commands::Command;
-}
-
-impl<R: Request> DerefMut for Ticket<R> {
-    fn deref_mut(&mut self) -> &mut client::Ticket<R> {
-        &mut self.0
-    }
 }

@@ -44,19 +44,24 @@
 //! [`Options::login`] the credentials; [`Options::from_env`] reads them all from the environment.
 //!
 //! [`Client::connect`] returns at once; the client dials in the background, for as long as it
-//! lives, and tells about it through [`Client::ready`], [`Client::link_state`] and
+//! lives, and tells about it through [`Client::ready`], [`link_state`] and
 //! [`Client::link_events`]. Requests are taken with or without a link:
 //!
 //! * [`Endpoint::request`] waits for the platform's answer.
 //! * [`Endpoint::submit`] gives a [`Ticket`] to look at later.
-//! * [`Endpoint::send`] waits for nothing; the request is confirmed, resent and counted as any
-//!   other.
+//! * [`send`] waits for nothing; the request is confirmed, resent and counted as any other.
+//!
+//! The verbs that do not wait, [`link_state`] and [`send`] among them, are those of the core, to
+//! whose handles these dereference.
+//!
+//! [`link_state`]: kaa_proto::client::Client::link_state
+//! [`send`]: kaa_proto::client::Endpoint::send
 //!
 //! What the platform pushes is read from [`Commands`], [`Configurations`] and
 //! [`SoftwareUpdates`]: iterators, with [`next_within`](Commands::next_within) for a bounded wait.
 //! [`Client`] and [`Endpoint`] are `Clone`, and all handles may be used from any thread. When the
-//! last one is dropped, what is queued is flushed
-//! and the link closed; [`Client::shutdown`] does it with an account.
+//! last one is dropped, what is queued is flushed and the link closed; [`Client::shutdown`] does it
+//! with an account.
 //!
 //! The requests and their defaults are those of [`kaa_proto`], reexported here. There is one
 //! thread for each client, and a short-lived one for each dial.

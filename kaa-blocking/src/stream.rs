@@ -1,51 +1,36 @@
 //! What a dial comes to: a socket of the system.
 
-use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+#[cfg(unix)]
+use std::os::{fd::OwnedFd, unix::net::UnixStream};
 
 use kaa_proto::client::Transport;
-use mio::event::{Event, Source};
+use mio::event::Event;
 use mio::{Interest, Registry, Token};
 
 /// A connected stream that a connector gives, made from a socket of the standard library; see
 /// [`Client::connect_with`](crate::Client::connect_with).
 #[derive(Debug)]
-pub struct Stream(io::Result<Box<dyn Socket>>);
+pub struct Stream(TcpStream);
 
-/// What the loop needs of a nonblocking socket.
-trait Socket: Read + Write + Source + fmt::Debug + Send {
-    fn shut(&self) -> io::Result<()>;
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self(stream)
+    }
 }
 
-macro_rules! sockets {
-    ($($(#[$cfg:meta])? $std:ty => $mio:ty;)*) => {$(
-        $(#[$cfg])?
-        impl From<$std> for Stream {
-            fn from(stream: $std) -> Self {
-                let nonblocking = stream.set_nonblocking(true);
-                Self(nonblocking.map(|()| Box::new(<$mio>::from_std(stream)) as _))
-            }
-        }
-
-        $(#[$cfg])?
-        impl Socket for $mio {
-            fn shut(&self) -> io::Result<()> {
-                self.shutdown(Shutdown::Write)
-            }
-        }
-    )*};
-}
-
-sockets! {
-    std::net::TcpStream => mio::net::TcpStream;
-    #[cfg(unix)]
-    std::os::unix::net::UnixStream => mio::net::UnixStream;
+/// A connected Unix socket is read, written and shut down by the same calls of the system.
+#[cfg(unix)]
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self(OwnedFd::from(stream).into())
+    }
 }
 
 /// A stream in the selector, and what the selector said of it.
 pub(crate) struct Registered {
-    socket: Box<dyn Socket>,
+    socket: mio::net::TcpStream,
     /// It may have bytes.
     is_readable: bool,
     /// It may have room.
@@ -55,9 +40,9 @@ pub(crate) struct Registered {
 impl Registered {
     /// Tells the selector of it.
     pub(crate) fn new(stream: Stream, registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut socket = stream.0?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        Source::register(&mut *socket, registry, token, interest)?;
+        stream.0.set_nonblocking(true)?;
+        let mut socket = mio::net::TcpStream::from_std(stream.0);
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
             socket,
             is_readable: true,
@@ -87,7 +72,7 @@ impl Transport for Registered {
     }
 
     fn close(&mut self) -> io::Result<()> {
-        self.socket.shut()
+        self.socket.shutdown(Shutdown::Write)
     }
 }
 

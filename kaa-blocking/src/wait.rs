@@ -29,6 +29,7 @@ pub(crate) fn until<T>(
 /// Waits for a future that ends by itself.
 pub(crate) fn for_end<F: Future + Unpin>(mut future: F) -> F::Output {
     loop {
+        // No clock goes that far.
         if let Some(output) = until(Duration::MAX, |context| Pin::new(&mut future).poll(context)) {
             return output;
         }

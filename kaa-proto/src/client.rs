@@ -96,6 +96,11 @@ impl Client {
     /// Adds an endpoint with the options that the client gives its endpoints. Adding it again
     /// gives another handle of the same endpoint.
     ///
+    /// One that is still leaving ([`Removal::Flush`]) stays: the device came back. What is queued
+    /// goes on, request IDs and counters too, and handles and tickets of before serve again. Only
+    /// streams of before ([`Commands`], [`EndpointEvents`] and the like) end as if it were gone, so
+    /// that they take nothing from new ones.
+    ///
     /// # Errors
     /// [`AddError`] if there are too many, or the client is closed.
     pub fn endpoint(&self, name: &EndpointName) -> Result<Endpoint, AddError> {
@@ -103,7 +108,7 @@ impl Client {
     }
 
     /// As [`endpoint`](Self::endpoint), with options of its own. They have no effect on one that
-    /// was added before, and [`durable`](EndpointOptions::durable) has none yet: the handles keep
+    /// is there, leaving or not, and [`durable`](EndpointOptions::durable) has none yet: the handles keep
     /// no store.
     ///
     /// # Errors
@@ -117,7 +122,8 @@ impl Client {
     }
 
     /// Removes an endpoint. With [`Removal::Flush`] what it has queued is sent first; its handles
-    /// refuse new requests either way. `false` if it was not there.
+    /// refuse new requests either way, until it is added again. `false` if it was not there, or
+    /// is leaving already.
     pub fn remove_endpoint(&self, name: &EndpointName, removal: Removal) -> bool {
         self.shared()
             .act(|connection, now| match connection.find(name) {
@@ -185,18 +191,13 @@ impl Client {
         name: &EndpointName,
         options: Option<EndpointOptions>,
     ) -> Result<Endpoint, AddError> {
-        let key = self
-            .shared()
-            .act(|connection, now| match connection.find(name) {
-                Some(key) => Ok(key),
-                None => match options {
-                    Some(options) => {
-                        let options = options.for_handles();
-                        connection.add_endpoint_with(now, name.clone(), options)
-                    }
-                    None => connection.add_endpoint(now, name.clone()),
-                },
-            })?;
+        let key = self.shared().add(name, |connection, now| match options {
+            Some(options) => {
+                let options = options.for_handles();
+                connection.add_endpoint_with(now, name.clone(), options)
+            }
+            None => connection.add_endpoint(now, name.clone()),
+        })?;
         Ok(Endpoint::new(Arc::clone(&self.handle), name.clone(), key))
     }
 

@@ -309,7 +309,13 @@ impl Connection {
         !self.suspects.may_speak(key)
     }
 
-    /// The endpoint of this name.
+    /// Whether an endpoint is being removed by [`Removal::Flush`].
+    #[must_use]
+    pub fn is_leaving(&self, key: EndpointKey) -> bool {
+        self.slots.get(key).is_some_and(|slot| slot.is_leaving)
+    }
+
+    /// The endpoint of this name, also while it is leaving.
     #[must_use]
     pub fn find(&self, name: &EndpointName) -> Option<EndpointKey> {
         let (app_version, token) = (name.app_version(), name.token());

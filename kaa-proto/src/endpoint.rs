@@ -215,13 +215,11 @@ impl Endpoint {
 
     /// Prepares for [`close`](Self::close): nothing is observed any more, so that nothing but what
     /// the application asked for is waited for. Commands in its hands can still be answered; new
-    /// ones are left with the platform.
+    /// ones are left with the platform. It may observe again, as if it never had.
     #[cfg(feature = "connection")]
     pub(crate) fn wind_down(&mut self, now: Instant) {
         let now = self.advance(now);
-        self.standing.clear();
-        self.timers
-            .retain(|timer| !matches!(timer, Timer::Refresh(_)));
+        self.forget_observations(now);
         let ours = |entry: &Entry| matches!(entry.owner, Owner::Observation(_) | Owner::Nobody);
         let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
         let flights = self.flights.iter().map(|(_, flight)| &flight.entry);
@@ -229,8 +227,7 @@ impl Endpoint {
         let own: Vec<_> = own.iter().map(|entry| entry.id).collect();
         for id in own {
             if let Some(entry) = self.take_out(id, ours) {
-                let rest = Rest::after(&entry);
-                self.end(now, &entry, Err(Failure::Closed), rest);
+                self.end(now, &entry, Err(Failure::Closed), Rest::ForLateAnswer);
             }
         }
     }

@@ -58,13 +58,6 @@ impl<K: Clone + Ord> Timers<K> {
         Some(key)
     }
 
-    /// Takes away the deadlines of all keys but those that `keep` accepts.
-    #[cfg(feature = "connection")]
-    pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
-        self.at.retain(|key, _| keep(key));
-        self.by_time.retain(|(_, key)| keep(key));
-    }
-
     /// Whether `key` has a deadline.
     pub(crate) fn is_set(&self, key: &K) -> bool {
         self.at.contains_key(key)

@@ -279,6 +279,23 @@ pub fn shortened(topic: &str) -> String {
         .join("/")
 }
 
+/// A topic of the peer, which may be anything, as it is told to people: the token is shortened
+/// where tokens stand, and every level of what is not 1/KP, where it may stand anywhere.
+#[cfg(any(feature = "connection", feature = "tracing"))]
+pub(crate) fn shown(topic: &str) -> String {
+    match address(topic) {
+        Some(_) => cut(&shortened(topic)),
+        None => cut(&topic.split('/').map(shorten).collect::<Vec<_>>().join("/")),
+    }
+}
+
+/// As much of a text of the peer as is told: a server may send topics of 64 KiB.
+#[cfg(any(feature = "connection", feature = "tracing"))]
+pub(crate) fn cut(text: &str) -> String {
+    const MAX_SHOWN: usize = 256;
+    text.chars().take(MAX_SHOWN).collect()
+}
+
 /// Checks a resource path: no leading slash; empty is no level at all.
 pub(crate) fn check_resource(resource: &str) -> Result<(), TopicError> {
     if resource.is_empty() {
@@ -540,6 +557,21 @@ mod tests {
             format!("{:?}", Topic::parse(wire).unwrap()),
             "Topic(kp1/demo-v1/dcx/JTj…/json/1)"
         );
+    }
+
+    #[cfg(any(feature = "connection", feature = "tracing"))]
+    #[test]
+    fn what_is_no_topic_of_ours_shows_no_level_whole() {
+        let cases = [
+            ("kp1/v/dcx/JTjdbENzHh/json/x", "kp1/v/dcx/JTj…/json/x"),
+            ("kp1//dcx/JTjdbENzHh", "k…/…/d…/JTj…"),
+            ("JTjdbENzHh", "JTj…"),
+            ("gateway/secret", "ga…/se…"),
+        ];
+        for (topic, expected) in cases {
+            assert_eq!(shown(topic), expected);
+        }
+        assert_eq!(shown(&"/".repeat(999)).chars().count(), 256);
     }
 
     #[test]

@@ -91,23 +91,3 @@ impl Span {
         self.span.as_ref().and_then(|span| span.id())
     }
 }
-
-/// A topic of the peer, which may be anything: its token is shortened where tokens stand, and
-/// every level if it cannot be there.
-#[cfg(feature = "tracing")]
-pub(crate) fn shown(topic: &str) -> String {
-    match crate::topic::address(topic) {
-        Some(_) => cut(&crate::topic::shortened(topic)),
-        None => {
-            let levels: Vec<_> = topic.split('/').map(crate::names::shorten).collect();
-            cut(&levels.join("/"))
-        }
-    }
-}
-
-/// As much of a text of the peer as is shown.
-#[cfg(feature = "tracing")]
-pub(crate) fn cut(text: &str) -> String {
-    const MAX_SHOWN: usize = 256;
-    text.chars().take(MAX_SHOWN).collect()
-}

@@ -139,14 +139,13 @@ impl fmt::Debug for Driver {
 
 /// Reads what the options need of the system, where it may block.
 #[cfg(feature = "tls")]
-async fn with_files(mut options: Options) -> Result<Options, ConnectError> {
+async fn with_files(options: Options) -> Result<Options, ConnectError> {
     if !options.target().is_tls() {
         return Ok(options);
     }
     blocking::unblock(|| {
         let roots = || rustls_native_certs::load_native_certs().certs;
-        options.load_tls(|path| std::fs::read(path), roots)?;
-        Ok(options)
+        Ok(options.load_tls(|path| std::fs::read(path), roots)?)
     })
     .await
 }

@@ -81,14 +81,13 @@ impl Deref for Client {
 
 /// Reads what the options need of the system, where it may block.
 #[cfg(feature = "tls")]
-async fn with_files(mut options: Options) -> Result<Options, ConnectError> {
+async fn with_files(options: Options) -> Result<Options, ConnectError> {
     if !options.target().is_tls() {
         return Ok(options);
     }
     let load = || {
         let roots = || rustls_native_certs::load_native_certs().certs;
-        options.load_tls(|path| std::fs::read(path), roots)?;
-        Ok(options)
+        Ok(options.load_tls(|path| std::fs::read(path), roots)?)
     };
     let loaded = tokio::task::spawn_blocking(load).await;
     loaded.map_err(io::Error::other)?

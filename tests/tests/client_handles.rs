@@ -313,3 +313,66 @@ fn removing_an_endpoint_wakes_and_ends_what_waits_for_it() {
     rig.run();
     assert!(device.statistics().is_none());
 }
+
+#[test]
+fn an_endpoint_that_is_added_again_while_it_leaves_serves_all_its_handles() {
+    let (client, before, mut rig) = online();
+    rig.is_away = true;
+    rig.cut();
+    let (bell, waker) = bell();
+    let mut first = before.submit(&Sample::new(1)).unwrap();
+    let mut commands = before.commands([reboot()]).unwrap();
+    let mut events = before.events();
+    assert!(poll_next(&mut commands, &waker).is_pending());
+    assert!(poll_next(&mut events, &waker).is_pending());
+    assert!(client.remove_endpoint(&name(), Removal::Flush(600 * SECOND)));
+    let refused = before.send(&Sample::new(2));
+    assert_eq!(refused, Err(SubmitError::UnknownEndpoint));
+
+    let after = client.endpoint(&name()).unwrap();
+    assert_eq!(after.key(), before.key());
+    assert_eq!(bell.rung(), 2);
+    let mut anew = after.commands([reboot()]).unwrap();
+    let over = |next: Poll<Option<_>>| matches!(next, Poll::Ready(None));
+    assert!(over(
+        poll_next(&mut commands, &waker).map(|next| next.map(drop))
+    ));
+    assert!(over(
+        poll_next(&mut events, &waker).map(|next| next.map(drop))
+    ));
+    let mut second = before.submit(&Sample::new(2)).unwrap();
+    rig.is_away = false;
+    rig.pass(60 * SECOND);
+    assert_eq!(first.try_outcome(), Some(Ok(())));
+    assert_eq!(second.try_outcome(), Some(Ok(())));
+    assert_eq!(after.statistics().unwrap().submitted, 2);
+
+    // Streams of before take nothing from new ones, and nothing back when they go.
+    command(&mut rig);
+    rig.run();
+    assert!(commands.try_next().is_none());
+    assert!(anew.try_next().is_some());
+    drop(commands);
+    command(&mut rig);
+    rig.run();
+    assert!(anew.try_next().is_some());
+    drop(anew);
+    rig.run();
+    command(&mut rig);
+    rig.run();
+    assert!(after.commands([reboot()]).unwrap().try_next().is_none());
+}
+
+#[test]
+fn an_endpoint_that_is_gone_is_added_anew() {
+    let (client, before, mut rig) = online();
+    assert!(client.remove_endpoint(&name(), Removal::Flush(600 * SECOND)));
+    let after = client.endpoint(&name()).unwrap();
+    assert_ne!(after.key(), before.key());
+    rig.run();
+    assert_eq!(
+        before.send(&Sample::new(1)),
+        Err(SubmitError::UnknownEndpoint)
+    );
+    assert!(after.send(&Sample::new(1)).is_ok());
+}

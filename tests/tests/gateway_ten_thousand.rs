@@ -223,6 +223,64 @@ fn observing(rate: u32) -> (Pair, Vec<EndpointKey>) {
 }
 
 #[test]
+fn what_ten_thousand_observe_before_the_first_link_is_asked_for_at_the_same_pace() {
+    let (mut pair, _) = observing(200);
+    pair.pass(2 * MINUTE);
+    let mut of_second: BTreeMap<u64, u32> = BTreeMap::new();
+    let seen = pair.take_seen_at();
+    let start = seen[0].0;
+    for (at, _) in &seen {
+        *of_second.entry((*at - start).as_secs()).or_default() += 1;
+    }
+    assert_eq!(seen.len(), 10_000);
+    let most = of_second.values().max().unwrap();
+    assert!(*most <= 240, "{most} in a second");
+}
+
+#[test]
+fn what_is_observed_on_a_live_link_does_not_wait_for_what_stood_before() {
+    let options = Options::new("gateway").observe_rate(NonZeroU32::MIN);
+    let mut pair = Pair::new(PlatformOptions::default(), options, 1).unwrap();
+    for key in fleet(&mut pair, 100) {
+        let now = pair.now();
+        let observation = Observation::Configuration(None);
+        pair.connection.observe(now, key, &observation).unwrap();
+    }
+    pair.pass(5 * SECOND);
+    pair.take_seen();
+    for n in 0..50 {
+        let name = EndpointName::parse("demo-v1", &format!("late-{n:05}")).unwrap();
+        let now = pair.now();
+        // The driver has no turn in between.
+        let key = pair.connection.add_endpoint(now, name).unwrap();
+        let connection = &mut pair.connection;
+        match n % 2 {
+            0 => connection.observe(now, key, &Observation::Commands(reboot())),
+            _ => connection.observe_software(now, key, "1.0"),
+        }
+        .unwrap();
+    }
+    pair.pass(SECOND / 5);
+    let seen = pair.take_seen().into_iter();
+    let late = seen.filter(|seen| seen.topic.contains("/late-"));
+    let late: BTreeSet<_> = late
+        .filter(|seen| {
+            seen.payload
+                .windows(14)
+                .any(|part| part == br#""observe":true"#)
+        })
+        .map(|seen| seen.topic)
+        .collect();
+    assert_eq!(late.len(), 50, "{late:?}");
+    // On the next link they wait with the others.
+    pair.cut();
+    pair.pass(5 * SECOND);
+    let seen = pair.take_seen().into_iter();
+    let seen = seen.filter(|seen| seen.topic.contains("/late-"));
+    assert_eq!(seen.count(), 0);
+}
+
+#[test]
 fn ten_thousand_observe_again_at_their_pace_and_telemetry_does_not_wait_for_it() {
     let (mut pair, keys) = observing(200);
     pair.pass(2 * MINUTE);

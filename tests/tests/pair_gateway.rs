@@ -8,12 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kaa_proto::connection::{EndpointKey, Event, Options};
+use kaa_proto::connection::{EndpointKey, Event, Options, Removal};
+use kaa_proto::endpoint::{EndpointOptions, Observation};
 use kaa_proto::names::EndpointName;
 use kaa_proto::platform::{Fixture, PlatformOptions};
 use kaa_proto::request::{RequestExt, Resend};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::device::Device;
+use kaa_tests::operations::reboot;
 use kaa_tests::pair::Pair;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -184,4 +186,58 @@ fn a_suspended_endpoint_is_served_when_the_platform_knows_it_at_last() {
     let resumed =
         |(_, event): &(_, Event)| matches!(event, Event::Resumed { key, .. } if *key == keys[5]);
     assert!(pair.link_events.iter().any(resumed));
+}
+
+/// Request IDs are few, and each time two are taken by observations.
+#[test]
+fn an_endpoint_that_comes_back_while_it_leaves_observes_anew() {
+    let endpoint = EndpointOptions::default().max_request_id(12).unwrap();
+    let options = Options::new("gateway").endpoint(endpoint);
+    let mut pair = Pair::online_with(PlatformOptions::default(), options);
+    pair.fault("lose dcx always");
+    let (key, name) = (
+        pair.add("meter-000"),
+        EndpointName::parse("demo-v1", "meter-000").unwrap(),
+    );
+    let observations = [
+        Observation::Commands(reboot()),
+        Observation::Configuration(None),
+    ];
+    pair.operate(|platform, now| {
+        let config = serde_json::json!({"interval": 5});
+        platform.set_configuration(now, &name, None, config)
+    })
+    .unwrap();
+    for round in 0..10 {
+        let now = pair.now();
+        for observation in &observations {
+            pair.connection.observe(now, key, observation).unwrap();
+        }
+        pair.submit_of(key, &sample(round)).unwrap();
+        pair.pass(SECOND);
+        let config = pair.connection.poll_configuration(key, None);
+        assert!(config.is_some(), "round {round}");
+        pair.operate(|platform, now| platform.command(now, &name, &reboot(), None))
+            .unwrap();
+        pair.pass(SECOND);
+        let command = pair.connection.poll_command(key, |_| true);
+        assert!(command.is_some(), "round {round}");
+
+        let (now, flush) = (pair.now(), Removal::Flush(MINUTE));
+        assert!(pair.connection.remove_endpoint(now, key, flush));
+        let [commands, configuration] = &observations;
+        let endpoint = pair.connection.endpoint(key).unwrap();
+        assert!(!endpoint.is_observed(commands) && !endpoint.is_observed(configuration));
+        pair.pass(SECOND);
+        assert_eq!(pair.add("meter-000"), key);
+        pair.pass(2 * MINUTE);
+    }
+    assert_eq!(
+        pair.connection
+            .endpoint(key)
+            .unwrap()
+            .statistics()
+            .submitted,
+        10
+    );
 }

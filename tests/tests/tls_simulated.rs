@@ -123,11 +123,11 @@ impl Rig {
     fn new(version: &'static SupportedProtocolVersion, manner: Manner) -> (Client, Self) {
         let authority = Authority::new("simulated");
         let identity = authority.server(Server::Good, Key::EcPkcs8);
-        let mut options = Options::new("mqtts://localhost")
+        let options = Options::new("mqtts://localhost")
             .unwrap()
             .tls(tls::Options::new().ca(authority.certificate_pem()));
         let no_file = |_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
-        options.load_tls(no_file, Vec::new).unwrap();
+        let options = options.load_tls(no_file, Vec::new).unwrap();
         let clock = Arc::new(Mutex::new(Clock::new()));
         let time = Arc::clone(&clock);
         let now = move || time.lock().unwrap().now();

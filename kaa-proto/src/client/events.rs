@@ -19,11 +19,14 @@ const MAX_UNREAD: usize = 256;
 pub(super) struct Subscribers {
     next_id: u64,
     link: BTreeMap<u64, Subscriber<Event>>,
-    endpoint: BTreeMap<u64, (EndpointKey, Subscriber<endpoint::Event>)>,
+    /// By endpoint.
+    endpoint: BTreeMap<(EndpointKey, u64), Subscriber<endpoint::Event>>,
 }
 
 struct Subscriber<T> {
     unread: VecDeque<T>,
+    /// Nothing more comes, though its endpoint is there.
+    is_over: bool,
     waker: Option<Waker>,
 }
 
@@ -31,6 +34,7 @@ impl<T> Default for Subscriber<T> {
     fn default() -> Self {
         Self {
             unread: VecDeque::new(),
+            is_over: false,
             waker: None,
         }
     }
@@ -52,7 +56,7 @@ impl<T> Subscriber<T> {
         replaced: &mut Vec<Waker>,
     ) -> Poll<Option<T>> {
         match self.unread.pop_front() {
-            None if !is_over => {
+            None if !is_over && !self.is_over => {
                 replaced.extend(self.waker.replace(context.waker().clone()));
                 Poll::Pending
             }
@@ -74,15 +78,24 @@ impl Subscribers {
         event: &endpoint::Event,
         woken: &mut Vec<Waker>,
     ) {
-        for (_, subscriber) in self.endpoint.values_mut().filter(|(of, _)| *of == key) {
+        for subscriber in self.of(key).filter(|subscriber| !subscriber.is_over) {
             subscriber.push(event.clone(), woken);
         }
     }
 
     /// Nothing more will happen to this endpoint.
     pub(super) fn wake(&mut self, key: EndpointKey, woken: &mut Vec<Waker>) {
-        let of_endpoint = self.endpoint.values_mut().filter(|(of, _)| *of == key);
-        woken.extend(of_endpoint.filter_map(|(_, subscriber)| subscriber.waker.take()));
+        woken.extend(
+            self.of(key)
+                .filter_map(|subscriber| subscriber.waker.take()),
+        );
+    }
+
+    /// Those there are hear nothing more of this endpoint, though it stays.
+    pub(super) fn end(&mut self, key: EndpointKey, woken: &mut Vec<Waker>) {
+        self.of(key)
+            .for_each(|subscriber| subscriber.is_over = true);
+        self.wake(key, woken);
     }
 
     pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
@@ -92,7 +105,13 @@ impl Subscribers {
                 .filter_map(|subscriber| subscriber.waker.take()),
         );
         let endpoints = self.endpoint.values_mut();
-        woken.extend(endpoints.filter_map(|(_, subscriber)| subscriber.waker.take()));
+        woken.extend(endpoints.filter_map(|subscriber| subscriber.waker.take()));
+    }
+
+    /// Those of an endpoint.
+    fn of(&mut self, key: EndpointKey) -> impl Iterator<Item = &mut Subscriber<endpoint::Event>> {
+        let of_endpoint = self.endpoint.range_mut((key, 0)..=(key, u64::MAX));
+        of_endpoint.map(|(_, subscriber)| subscriber)
     }
 
     fn next_id(&mut self) -> u64 {
@@ -148,20 +167,18 @@ impl Drop for LinkEvents {
 }
 
 /// What happens to one endpoint beside its requests. A listener that does not read loses the
-/// oldest events beyond 256. Ends when the endpoint is removed or the client is closed.
+/// oldest events beyond 256. Ends as [`Commands`](super::Commands) does.
 pub struct EndpointEvents {
     handle: Arc<Handle>,
-    id: u64,
+    id: (EndpointKey, u64),
 }
 
 impl EndpointEvents {
     pub(super) fn new(handle: Arc<Handle>, key: EndpointKey) -> Self {
         let id = handle.shared().update(|state, _| {
-            let id = state.subscribers.next_id();
-            state
-                .subscribers
-                .endpoint
-                .insert(id, (key, Subscriber::default()));
+            let id = (key, state.subscribers.next_id());
+            let subscribers = &mut state.subscribers.endpoint;
+            subscribers.insert(id, Subscriber::default());
             id
         });
         Self { handle, id }
@@ -170,13 +187,8 @@ impl EndpointEvents {
     /// The next event, if one waits.
     pub fn try_next(&mut self) -> Option<endpoint::Event> {
         self.handle.shared().update(|state, _| {
-            state
-                .subscribers
-                .endpoint
-                .get_mut(&self.id)?
-                .1
-                .unread
-                .pop_front()
+            let subscribers = &mut state.subscribers.endpoint;
+            subscribers.get_mut(&self.id)?.unread.pop_front()
         })
     }
 }
@@ -187,8 +199,8 @@ impl Stream for EndpointEvents {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<endpoint::Event>> {
         self.handle.shared().update(
             |state, _| match state.subscribers.endpoint.get_mut(&self.id) {
-                Some((key, subscriber)) => {
-                    let is_over = state.is_over || state.connection.endpoint(*key).is_none();
+                Some(subscriber) => {
+                    let is_over = state.is_over || state.connection.endpoint(self.id.0).is_none();
                     subscriber.poll(is_over, context, &mut state.replaced)
                 }
                 None => Poll::Ready(None),

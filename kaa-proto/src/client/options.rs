@@ -101,14 +101,14 @@ impl Options {
     /// As [`tls::Options::load`].
     #[cfg(feature = "tls")]
     pub fn load_tls(
-        &mut self,
+        mut self,
         read: impl Fn(&Path) -> io::Result<Vec<u8>>,
         system_roots: impl FnOnce() -> Vec<tls::CertificateDer<'static>>,
-    ) -> Result<(), tls::InvalidTls> {
+    ) -> Result<Self, tls::InvalidTls> {
         if self.target.is_tls() {
             self.loaded_tls = Some(self.tls.load(read, system_roots)?);
         }
-        Ok(())
+        Ok(self)
     }
 
     /// Where the platform is.

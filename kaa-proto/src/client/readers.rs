@@ -12,24 +12,39 @@ use crate::request::SubmitError;
 #[derive(Default)]
 pub(super) struct Readers {
     next_id: u64,
-    /// Each reader's endpoint, and whom to wake.
-    wakers: BTreeMap<u64, (EndpointKey, Option<Waker>)>,
+    /// Those of each endpoint that has some.
+    of: BTreeMap<EndpointKey, OfEndpoint>,
+}
+
+/// The readers of one endpoint.
+#[derive(Default)]
+struct OfEndpoint {
+    /// Whom to wake, by reader.
+    wakers: BTreeMap<u64, Option<Waker>>,
     /// How many readers share an observation; the last one takes it back.
-    shares: BTreeMap<(EndpointKey, Observation), usize>,
+    shares: BTreeMap<Observation, usize>,
 }
 
 impl Readers {
     pub(super) fn wake(&mut self, key: EndpointKey, woken: &mut Vec<Waker>) {
-        let of_endpoint = self.wakers.values_mut().filter(|(of, _)| *of == key);
-        woken.extend(of_endpoint.filter_map(|(_, waker)| waker.take()));
+        let wakers = self.of.get_mut(&key).map(|of| of.wakers.values_mut());
+        woken.extend(wakers.into_iter().flatten().filter_map(Option::take));
+    }
+
+    /// Those there are read nothing more: what they observed is not observed any more.
+    pub(super) fn end(&mut self, key: EndpointKey, woken: &mut Vec<Waker>) {
+        let wakers = self.of.remove(&key).map(|of| of.wakers.into_values());
+        woken.extend(wakers.into_iter().flatten().flatten());
     }
 
     pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
-        woken.extend(
-            self.wakers
-                .values_mut()
-                .filter_map(|(_, waker)| waker.take()),
-        );
+        let wakers = self.of.values_mut().flat_map(|of| of.wakers.values_mut());
+        woken.extend(wakers.filter_map(Option::take));
+    }
+
+    /// Whom to wake for a reader; `None` if it has ended.
+    fn waker(&mut self, key: EndpointKey, id: u64) -> Option<&mut Option<Waker>> {
+        self.of.get_mut(&key)?.wakers.get_mut(&id)
     }
 }
 
@@ -51,11 +66,9 @@ impl Reader {
         let id = handle.shared().act_on_state(|state, now| {
             for (index, observation) in observations.iter().enumerate() {
                 if let Err(error) = observe(&mut state.connection, observation) {
+                    let of = state.readers.of.get(&key);
                     let fresh = |observation: &&Observation| {
-                        !state
-                            .readers
-                            .shares
-                            .contains_key(&(key, (*observation).clone()))
+                        of.is_none_or(|of| !of.shares.contains_key(observation))
                     };
                     for observation in observations.iter().take(index).filter(fresh) {
                         state.connection.unobserve(now, key, observation);
@@ -63,16 +76,13 @@ impl Reader {
                     return Err(error);
                 }
             }
-            let readers = &mut state.readers;
+            let id = state.readers.next_id;
+            state.readers.next_id += 1;
+            let of = state.readers.of.entry(key).or_default();
             for observation in &observations {
-                *readers
-                    .shares
-                    .entry((key, observation.clone()))
-                    .or_default() += 1;
+                *of.shares.entry(observation.clone()).or_default() += 1;
             }
-            let id = readers.next_id;
-            readers.next_id += 1;
-            readers.wakers.insert(id, (key, None));
+            of.wakers.insert(id, None);
             Ok(id)
         })?;
         Ok(Self {
@@ -96,9 +106,10 @@ impl Reader {
         &self,
         read: impl FnOnce(&mut Connection, EndpointKey) -> Option<T>,
     ) -> Option<T> {
-        self.handle
-            .shared()
-            .read(|state, _| read(&mut state.connection, self.key))
+        self.handle.shared().read(|state, _| {
+            state.readers.waker(self.key, self.id)?;
+            read(&mut state.connection, self.key)
+        })
     }
 
     /// What there is to read; ends when nothing can come any more.
@@ -109,9 +120,13 @@ impl Reader {
     ) -> Poll<Option<T>> {
         let mut is_over = false;
         let item = self.handle.shared().read(|state, _| {
+            let Some(waker) = state.readers.waker(self.key, self.id) else {
+                is_over = true;
+                return None;
+            };
             let item = read(&mut state.connection, self.key);
             is_over = state.is_over || state.connection.endpoint(self.key).is_none();
-            if let (None, Some((_, waker))) = (&item, state.readers.wakers.get_mut(&self.id)) {
+            if item.is_none() {
                 state
                     .replaced
                     .extend(waker.replace(context.waker().clone()));
@@ -128,21 +143,25 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.handle.shared().act_on_state(|state, now| {
-            let waker = state
-                .readers
-                .wakers
-                .remove(&self.id)
-                .and_then(|(_, waker)| waker);
+            let Some(of) = state.readers.of.get_mut(&self.key) else {
+                return;
+            };
+            // One that has ended observes nothing.
+            let Some(waker) = of.wakers.remove(&self.id) else {
+                return;
+            };
             state.replaced.extend(waker);
             for observation in &self.observations {
-                let share = (self.key, observation.clone());
-                match state.readers.shares.get_mut(&share) {
+                match of.shares.get_mut(observation) {
                     Some(count) if *count > 1 => *count -= 1,
                     _ => {
-                        state.readers.shares.remove(&share);
+                        of.shares.remove(observation);
                         state.connection.unobserve(now, self.key, observation);
                     }
                 }
+            }
+            if of.wakers.is_empty() {
+                state.readers.of.remove(&self.key);
             }
         });
     }

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use super::events::Subscribers;
 use super::readers::Readers;
 use super::waits::Waits;
-use crate::connection::{Connection, EndpointKey, Event};
+use crate::connection::{AddError, Connection, EndpointKey, Event};
 use crate::endpoint;
+use crate::names::EndpointName;
 use crate::request::{Failure, Outcome, Reply, RequestId};
 
 /// What all handles and the driver share.
@@ -90,6 +91,30 @@ impl Shared {
     /// As [`act`](Self::act), with all that is behind the lock.
     pub(super) fn act_on_state<T>(&self, f: impl FnOnce(&mut State, Instant) -> T) -> T {
         self.change(f, |_| true)
+    }
+
+    /// Adds an endpoint, unless it is there. If it was leaving, its streams of before end.
+    pub(super) fn add(
+        &self,
+        name: &EndpointName,
+        add: impl FnOnce(&mut Connection, Instant) -> Result<EndpointKey, AddError>,
+    ) -> Result<EndpointKey, AddError> {
+        let mut woken = Vec::new();
+        let added = self.act_on_state(|state, now| {
+            let there = state.connection.find(name);
+            let is_leaving = there.is_some_and(|key| state.connection.is_leaving(key));
+            if let (Some(key), false) = (there, is_leaving) {
+                return Ok(key);
+            }
+            let key = add(&mut state.connection, now)?;
+            if is_leaving {
+                state.readers.end(key, &mut woken);
+                state.subscribers.end(key, &mut woken);
+            }
+            Ok(key)
+        });
+        wake(woken);
+        added
     }
 
     /// Changes something, then wakes whom it concerns; the driver knows already.

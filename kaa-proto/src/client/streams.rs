@@ -21,8 +21,8 @@ use crate::{config, software};
 ///
 /// Each command comes once, however often the platform delivers it. Unread ones wait in a bounded
 /// buffer; what does not fit stays with the platform and is asked for again. Of two streams for
-/// one type, each command goes to one. Ends when the endpoint is removed or the
-/// client is closed.
+/// one type, each command goes to one. Ends when the endpoint is removed, also if it comes back
+/// before it is gone, or the client is closed.
 pub struct Commands {
     reader: Reader,
     types: Vec<CommandType>,
@@ -70,8 +70,7 @@ impl Stream for Commands {
 }
 
 /// One configuration as it changes: never [`NotModified`](config::Answer::NotModified). Of
-/// changes that were not read, only the newest is kept. Ends when the
-/// endpoint is removed or the client is closed.
+/// changes that were not read, only the newest is kept. Ends as [`Commands`] does.
 pub struct Configurations {
     reader: Reader,
     name: Option<ConfigName>,
@@ -112,8 +111,7 @@ impl Stream for Configurations {
 }
 
 /// Software updates as they are offered: never [`NotModified`](software::Answer::NotModified).
-/// Of offers that were not read, only the newest is kept. Ends when the
-/// endpoint is removed or the client is closed.
+/// Of offers that were not read, only the newest is kept. Ends as [`Commands`] does.
 pub struct SoftwareUpdates {
     reader: Reader,
 }

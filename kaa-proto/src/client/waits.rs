@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use super::shared::Handle;
 use crate::connection::{Account, Event, LinkError, LinkState};
+use crate::timers::Timers;
 
 /// Who waits, and why the link is not up.
 #[derive(Default)]
 pub(super) struct Waits {
     next_id: u64,
-    /// Who waits for the link, until when; `None`: for as long as it takes.
-    ready: BTreeMap<u64, (Option<Instant>, Waker)>,
+    /// Who waits for the link.
+    ready: BTreeMap<u64, Waker>,
+    /// Until when. Who is not there waits for as long as it takes.
+    deadlines: Timers<u64>,
     /// Who waits for the end.
     shutdown: BTreeMap<u64, Waker>,
     /// Why the last link was lost, while there is none.
@@ -32,44 +35,38 @@ impl Waits {
         } else {
             return;
         }
-        woken.extend(
-            std::mem::take(&mut self.ready)
-                .into_values()
-                .map(|(_, waker)| waker),
-        );
+        self.wake_ready(woken);
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, woken: &mut Vec<Waker>) {
-        let is_due = |deadline: &Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if self.poll_timeout().is_none_or(|at| at > now) {
-            return;
+        while let Some(id) = self.deadlines.pop_due(now) {
+            woken.extend(self.ready.remove(&id));
         }
-        let all = std::mem::take(&mut self.ready).into_iter();
-        let (due, later) =
-            all.partition::<BTreeMap<_, _>, _>(|(_, (deadline, _))| is_due(deadline));
-        self.ready = later;
-        woken.extend(due.into_values().map(|(_, waker)| waker));
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.ready
-            .values()
-            .filter_map(|(deadline, _)| *deadline)
-            .min()
+        self.deadlines.next()
     }
 
     pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
-        woken.extend(
-            std::mem::take(&mut self.ready)
-                .into_values()
-                .map(|(_, waker)| waker),
-        );
+        self.wake_ready(woken);
         woken.extend(std::mem::take(&mut self.shutdown).into_values());
     }
 
     /// Somebody did something about it: the next attempt may do better.
     pub(super) fn forget_cause(&mut self) {
         self.cause = None;
+    }
+
+    fn wake_ready(&mut self, woken: &mut Vec<Waker>) {
+        self.deadlines = Timers::default();
+        woken.extend(std::mem::take(&mut self.ready).into_values());
+    }
+
+    /// `id` waits for the link no more; whom it would have woken.
+    fn forget_ready(&mut self, id: u64) -> Option<Waker> {
+        self.deadlines.clear(id);
+        self.ready.remove(&id)
     }
 
     fn next_id(&mut self) -> u64 {
@@ -106,8 +103,7 @@ impl Future for Ready {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // The driver learns of the deadline.
         self.handle.shared().act_on_state(|state, now| {
-            let before = state.waits.ready.remove(&self.id);
-            state.replaced.extend(before.map(|(_, waker)| waker));
+            state.replaced.extend(state.waits.forget_ready(self.id));
             if state.connection.link_state() == LinkState::Up {
                 return Poll::Ready(Ok(()));
             }
@@ -121,10 +117,9 @@ impl Future for Ready {
                 }
                 _ => {}
             }
-            state
-                .waits
-                .ready
-                .insert(self.id, (self.deadline, context.waker().clone()));
+            let waits = &mut state.waits;
+            waits.deadlines.set(self.id, self.deadline);
+            waits.ready.insert(self.id, context.waker().clone());
             Poll::Pending
         })
     }
@@ -134,7 +129,7 @@ impl Drop for Ready {
     fn drop(&mut self) {
         self.handle
             .shared()
-            .update(|state, _| state.waits.ready.remove(&self.id));
+            .update(|state, _| state.waits.forget_ready(self.id));
     }
 }
 

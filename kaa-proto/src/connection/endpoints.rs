@@ -29,7 +29,7 @@ pub(super) struct Slot {
     /// Whether it stands in `recording`.
     pub(super) is_recording: bool,
     /// Whether it is to be removed when it is idle.
-    is_leaving: bool,
+    pub(super) is_leaving: bool,
     /// Its part of the totals.
     counted: Totals,
 }
@@ -49,8 +49,8 @@ pub(super) struct Totals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// When its requests have ended, or after this time: what is left then ends as
-    /// [`Closed`](crate::request::Failure::Closed). It takes no more requests meanwhile. More than
-    /// ten years count as ten.
+    /// [`Closed`](crate::request::Failure::Closed). It observes nothing and takes no more requests
+    /// meanwhile; adding it again takes the removal back. More than ten years count as ten.
     Flush(Duration),
     /// At once.
     Discard,
@@ -87,6 +87,10 @@ impl Connection {
     /// [`EndpointOptions::spread_request_ids`]: a late answer to one that was removed would
     /// otherwise confirm the first request of its successor (FACTS trap 13).
     ///
+    /// One of this name that is still leaving ([`Removal::Flush`]) stays instead, as a device does
+    /// that comes back at once: under its key, with its options, queue, request IDs and counters,
+    /// and without an [`Event::EndpointRemoved`]. What it had observed is to be observed anew.
+    ///
     /// # Errors
     /// [`AddError`].
     pub fn add_endpoint(
@@ -98,7 +102,7 @@ impl Connection {
         self.add(now, name, options)
     }
 
-    /// Adds an endpoint with options of its own.
+    /// Adds an endpoint with options of its own, which have no effect on one that was leaving.
     ///
     /// # Errors
     /// [`AddError`].
@@ -162,10 +166,9 @@ impl Connection {
         request: Prepared,
     ) -> Result<RequestId, SubmitError> {
         self.admit(key, &request)?;
-        let now = self.advance(now);
-        if request.policy().offline == Offline::Drop && self.is_up() {
+        if request.policy().offline == Offline::Drop {
             // An endpoint that was not told of the link yet would drop it.
-            self.tell_arrival(now, key);
+            self.tell_arrival_early(now, key);
         }
         self.ask(now, key, |endpoint, now| {
             endpoint.submit_prepared(now, request)
@@ -178,7 +181,9 @@ impl Connection {
             .unwrap_or(false)
     }
 
-    /// Observes something until taken back: [`Endpoint::observe`].
+    /// Observes something until taken back: [`Endpoint::observe`]. While the link is up it is asked
+    /// for at once; what is observed before waits for its turn on each new link
+    /// ([`Options::observe_rate`](super::Options::observe_rate)).
     ///
     /// # Errors
     /// [`SubmitError`] says why it is not observed.
@@ -189,10 +194,12 @@ impl Connection {
         observation: &Observation,
     ) -> Result<(), SubmitError> {
         self.check_open(key)?;
+        self.tell_arrival_early(now, key);
         self.ask(now, key, |endpoint, now| endpoint.observe(now, observation))?
     }
 
-    /// Observes software updates: [`Endpoint::observe_software`].
+    /// Observes software updates: [`Endpoint::observe_software`], as soon as
+    /// [`observe`](Self::observe) does.
     ///
     /// # Errors
     /// [`SubmitError`] says why they are not observed.
@@ -203,6 +210,7 @@ impl Connection {
         current: &str,
     ) -> Result<(), SubmitError> {
         self.check_open(key)?;
+        self.tell_arrival_early(now, key);
         self.ask(now, key, |endpoint, now| {
             endpoint.observe_software(now, current)
         })?
@@ -293,7 +301,7 @@ impl Connection {
             return Err(AddError::Closed);
         }
         if let Some(key) = self.find(&name) {
-            return Err(AddError::NameTaken(key));
+            return self.stay(key);
         }
         if self.slots.len() >= self.options.max_endpoints {
             return Err(AddError::TooMany);
@@ -320,6 +328,19 @@ impl Connection {
             self.arrivals.push_back(key);
         }
         Ok(key)
+    }
+
+    /// Takes the removal of an endpoint back, if it is leaving.
+    fn stay(&mut self, key: EndpointKey) -> Result<EndpointKey, AddError> {
+        match self.slots.get_mut(key) {
+            Some(slot) if slot.is_leaving => {
+                slot.is_leaving = false;
+                trace::stays(slot.endpoint.name());
+                self.timers.clear(Deadline::Removal(key));
+                Ok(key)
+            }
+            _ => Err(AddError::NameTaken(key)),
+        }
     }
 
     /// A verb on one endpoint.

@@ -69,7 +69,8 @@ pub enum Event {
     },
     /// A message arrived that nobody can use. It was acknowledged, and is counted.
     Stray {
-        /// Its topic, with what stands in the token's place shortened; at most 256 characters.
+        /// Its topic, with what stands in the token's place shortened, and every level if it does
+        /// not begin as a 1/KP topic: a token may stand anywhere then. At most 256 characters.
         topic: String,
         /// Why nobody can use it.
         reason: Stray,

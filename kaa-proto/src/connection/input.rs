@@ -8,10 +8,7 @@ use super::slab::EndpointKey;
 use super::{Connection, Ticket};
 use crate::endpoint::Endpoint;
 use crate::mqtt::{Incoming, Message};
-use crate::topic::{Topic, shortened};
-
-/// A server may send topics of 64 KiB; events are for people.
-const MAX_SHOWN: usize = 256;
+use crate::topic::{Topic, shown};
 
 impl Connection {
     /// Bytes of `link` arrived. Those of any other link than the one in the demand are ignored.
@@ -107,7 +104,7 @@ impl Connection {
     }
 
     fn handle_stray(&mut self, topic: &str, reason: Stray) {
-        let topic = shortened(topic).chars().take(MAX_SHOWN).collect();
+        let topic = shown(topic);
         self.notify(Event::Stray { topic, reason });
     }
 }

@@ -196,10 +196,17 @@ impl Options {
         self
     }
 
-    /// How many observations a second are asked for again on a new link, by all endpoints
-    /// together; a tenth of them at a time. Default 200: with their subscriptions and answers that
-    /// is about half a megabit, which leaves room on a mobile link, and ten thousand endpoints with
-    /// one observation each are back within a minute. Requests do not wait for it.
+    /// How many observations a second are asked for on a new link, by all endpoints together; a
+    /// tenth of them at a time, in the order of the endpoints' keys. Those wait for it
+    /// that stood when the link came up: on the first link too, so that a gateway may add ten
+    /// thousand endpoints at start, and those of an endpoint that had to keep silent
+    /// ([`Connection::is_muted`](super::Connection::is_muted)), from when it may speak. Requests do
+    /// not wait for it, nor does what is observed while the link is up, whether the endpoint is
+    /// new or waits itself: whoever adds thousands at run time sets the pace.
+    ///
+    /// Default 200: with their subscriptions and answers that is about half a megabit, which leaves
+    /// room on a mobile link, and ten thousand endpoints with one observation each are back within
+    /// a minute.
     #[must_use]
     pub const fn observe_rate(mut self, per_second: NonZeroU32) -> Self {
         self.observe_rate = per_second;

@@ -143,8 +143,17 @@ impl Connection {
         some
     }
 
+    /// Tells an endpoint that the link is up, if it is, though its turn has not come: what is asked
+    /// of it now is not to wait for that, nor for what was observed before.
+    pub(super) fn tell_arrival_early(&mut self, now: Instant, key: EndpointKey) {
+        if self.is_up() {
+            let now = self.advance(now);
+            self.tell_arrival(now, key);
+        }
+    }
+
     /// Tells an endpoint that the link is up, which it is.
-    pub(super) fn tell_arrival(&mut self, now: Instant, key: EndpointKey) {
+    fn tell_arrival(&mut self, now: Instant, key: EndpointKey) {
         // Who is muted comes again when it is released.
         if !self.suspects.may_speak(key) {
             return;

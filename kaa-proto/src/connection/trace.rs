@@ -67,6 +67,11 @@ pub(super) fn added(name: &EndpointName) {
     event!("endpoint", INFO, endpoint = %name, "added");
 }
 
+/// Its removal was taken back.
+pub(super) fn stays(name: &EndpointName) {
+    event!("endpoint", INFO, endpoint = %name, "stays");
+}
+
 pub(super) fn removed(name: &EndpointName, unfinished: usize) {
     event!("endpoint", INFO, endpoint = %name, unfinished, "removed");
 }
@@ -121,24 +126,9 @@ pub(super) fn notified(now: Instant, event: &Event) {
         }
         Event::Resumed { name, .. } => event!("search", INFO, endpoint = %name, "resumed"),
         Event::Stray { topic, reason } => {
-            event!(
-                "endpoint",
-                DEBUG,
-                topic = stray(topic),
-                why = why(*reason),
-                "ignored"
-            );
+            event!("endpoint", DEBUG, topic, why = why(*reason), "ignored");
         }
         Event::Finished => event!("link", INFO, "finished"),
-    }
-}
-
-/// The topic was shortened where tokens stand; if it is none of ours they may stand anywhere.
-#[cfg(feature = "tracing")]
-fn stray(topic: &str) -> String {
-    match crate::topic::address(topic) {
-        Some(_) => topic.to_owned(),
-        None => crate::trace::shown(topic),
     }
 }
 

@@ -127,13 +127,8 @@ impl Endpoint {
             for key in self.ledger.release_unread(command_type) {
                 self.record(|| Record::Forgotten(key));
             }
-        } else if let Some(reading) = self.readings.get_mut(observation) {
-            // Whoever observes it again has not seen it, unless it is applied.
-            reading.surfaced = reading
-                .surfaced
-                .take()
-                .filter(|id| Some(id) == reading.applied.as_ref());
         }
+        self.forget_surfaced(observation);
         let request = self.prepare(observation, false);
         let mut was_asked = standing.wire_id.is_some();
         if let Some(entry) = standing.request.and_then(|id| self.take_out(id, |_| true)) {
@@ -141,11 +136,7 @@ impl Endpoint {
             self.timers.clear(Timer::Answer(entry.id));
             self.free_id(now, &entry, Rest::ForLateAnswer);
         } else if let Some(wire_id) = standing.wire_id {
-            let entry = self.entry(request.clone(), Owner::Nobody);
-            if let Some(space) = self.spaces.get_mut(&entry.extension) {
-                let until = Some(now + rest_time(&entry));
-                space.release(wire_id, &entry.request.resource, until);
-            }
+            self.rest_id(now, request.clone(), wire_id);
         }
         if self.link_up && was_asked {
             self.push_own(request, Owner::Nobody, None);
@@ -295,6 +286,40 @@ impl Endpoint {
         self.next_id = id.next();
         self.enqueue(entry);
         id
+    }
+
+    /// Takes all observations back, and tells nobody: the endpoint leaves. What was not read stays
+    /// readable.
+    #[cfg(feature = "connection")]
+    pub(super) fn forget_observations(&mut self, now: Instant) {
+        for (observation, standing) in std::mem::take(&mut self.standing) {
+            self.timers.clear(Timer::Refresh(observation.clone()));
+            self.forget_surfaced(&observation);
+            // While there is a request, that has the ID.
+            if let (None, Some(wire_id)) = (standing.request, standing.wire_id) {
+                let request = self.prepare(&observation, false);
+                self.rest_id(now, request, wire_id);
+            }
+        }
+    }
+
+    /// Whoever observes it again has not seen it, unless it is applied.
+    fn forget_surfaced(&mut self, observation: &Observation) {
+        if let Some(reading) = self.readings.get_mut(observation) {
+            reading.surfaced = reading
+                .surfaced
+                .take()
+                .filter(|id| Some(id) == reading.applied.as_ref());
+        }
+    }
+
+    /// The ID of what was observed by such a request is free when no answer can come any more.
+    fn rest_id(&mut self, now: Instant, request: Prepared, wire_id: u32) {
+        let entry = self.entry(request, Owner::Nobody);
+        if let Some(space) = self.spaces.get_mut(&entry.extension) {
+            let until = Some(now + rest_time(&entry));
+            space.release(wire_id, &entry.request.resource, until);
+        }
     }
 
     fn prepare(&self, observation: &Observation, observe: bool) -> Prepared {

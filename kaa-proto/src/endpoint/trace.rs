@@ -194,7 +194,7 @@ pub(super) fn ignored(topic: &Topic<'_>, why: &str) {
     event!(
         "endpoint",
         DEBUG,
-        topic = crate::trace::shown(&topic.to_wire()),
+        topic = crate::topic::shown(&topic.to_wire()),
         why,
         "ignored"
     );
@@ -243,7 +243,7 @@ pub(super) fn notified(name: &EndpointName, event: &Event) {
                 "request",
                 WARN,
                 endpoint = %name,
-                resource = crate::trace::cut(resource),
+                resource = crate::topic::cut(resource),
                 status = status(failure),
                 "an error for nobody knows which request"
             );
@@ -261,7 +261,7 @@ pub(super) fn notified(name: &EndpointName, event: &Event) {
             event!(
                 "endpoint",
                 WARN,
-                topic = crate::trace::cut(topic),
+                topic = crate::topic::cut(topic),
                 "cannot be read"
             );
         }

@@ -51,7 +51,7 @@ pub(super) fn published(topic: &str, payload: &[u8], delivery: Delivery) {
         bytes = publish_size(topic, payload, delivery.qos()),
         id = delivery.id().map(PacketId::get),
         qos = delivery.qos() as u8,
-        topic = crate::trace::shown(topic),
+        topic = crate::topic::shown(topic),
         "out"
     );
 }
@@ -90,7 +90,7 @@ fn received_topic(head: &Head, content: &[u8]) -> Option<String> {
         return None;
     }
     let publish = read_publish(head.first, content).ok()?;
-    Some(crate::trace::shown(publish.topic))
+    Some(crate::topic::shown(publish.topic))
 }
 
 /// The return code of a CONNACK.

@@ -46,12 +46,12 @@ struct Simulated {
 
 impl Simulated {
     fn new(setup: Setup) -> Self {
-        let mut options = setup.options("127.0.0.1:1");
+        let options = setup.options("127.0.0.1:1");
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-        let loaded = options.load_tls(read, Vec::new);
-        if let Err(error) = loaded {
-            panic!("{error}");
-        }
+        let options = match options.load_tls(read, Vec::new) {
+            Ok(options) => options,
+            Err(error) => panic!("{error}"),
+        };
         let tls = setup.server_tls().map(|tls| {
             let client_ca = tls.client_ca.map(Authority::certificate_pem);
             server_config_for(&tls.identity, ALL_VERSIONS, client_ca.as_deref())

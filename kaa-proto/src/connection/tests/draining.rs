@@ -199,3 +199,53 @@ fn what_is_taken_back_goes_before_what_is_subscribed_to() {
     assert_eq!(written[0], 0xa2);
     assert!(place(&written, "/tok/") < place(&written, "/other/"));
 }
+
+#[test]
+fn an_endpoint_that_is_added_again_while_it_leaves_stays_with_all_it_has() {
+    let (mut wire, key) = Wire::with_one();
+    let mut ids = vec![wire.submit(key, "x"), wire.submit(key, "y")];
+    let flush = Removal::Flush(secs(5));
+    assert!(wire.connection.remove_endpoint(wire.now, key, flush));
+    assert!(wire.connection.is_leaving(key));
+    assert_eq!(wire.add("tok"), key);
+    assert!(!wire.connection.is_leaving(key));
+    ids.push(wire.submit(key, "z"));
+    wire.pass(secs(6));
+    wire.connect();
+    let written = wire.take_written();
+    for (n, id) in (1..).zip(&ids) {
+        assert!(contains(&written, &format!("kp1/v/dcx/tok/json/{n}")));
+        wire.receive(&message(&format!("kp1/v/dcx/tok/json/{n}/status"), ""));
+        assert!(matches!(&wire.take_outcomes()[..], [(ended, Ok(_))] if ended == id));
+    }
+    let endpoint = wire.connection.endpoint(key).unwrap();
+    assert_eq!(endpoint.statistics().confirmed, 3);
+    assert_eq!(wire.connection.statistics().requests.submitted, 3);
+    let name = EndpointName::parse("v", "tok").unwrap();
+    let again = wire.connection.add_endpoint(wire.now, name);
+    assert_eq!(again, Err(AddError::NameTaken(key)));
+    // It may leave again, and is told to be gone once.
+    assert!(wire.events.is_empty());
+    assert!(
+        wire.connection
+            .remove_endpoint(wire.now, key, Removal::Discard)
+    );
+    wire.turn();
+    assert!(matches!(
+        wire.events[..],
+        [Event::EndpointRemoved { key: of, .. }] if of == key
+    ));
+}
+
+#[test]
+fn an_endpoint_that_leaves_does_not_stay_when_all_is_over() {
+    let (mut wire, key) = Wire::with_one();
+    wire.submit(key, "x");
+    let flush = Removal::Flush(secs(60));
+    assert!(wire.connection.remove_endpoint(wire.now, key, flush));
+    wire.connection.close(wire.now, secs(60));
+    let name = EndpointName::parse("v", "tok").unwrap();
+    let again = wire.connection.add_endpoint(wire.now, name);
+    assert_eq!(again, Err(AddError::Closed));
+    assert!(wire.connection.is_leaving(key));
+}
