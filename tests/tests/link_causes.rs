@@ -55,11 +55,11 @@ impl Transport for Server {
 /// What the first link to such a server is said to have ended of.
 fn cause(url: &str, says: &'static [u8], ends: Option<io::ErrorKind>) -> LinkError {
     let trusted = Authority::new("Root").certificate_pem();
-    let mut options = Options::new(url)
+    let options = Options::new(url)
         .unwrap()
         .tls(tls::Options::new().ca(trusted));
     let no_file = |_: &Path| Err(io::ErrorKind::NotFound.into());
-    options.load_tls(no_file, Vec::new).unwrap();
+    let options = options.load_tls(no_file, Vec::new).unwrap();
     let clock = Arc::new(Mutex::new(Clock::new()));
     let now = move || clock.lock().unwrap().now();
     let (client, mut driver) = Client::new(options, 1, 2, now).unwrap();
@@ -138,9 +138,9 @@ fn a_server_that_hangs_up_at_once_is_not_the_same_as_a_network_that_fails() {
 
 /// How many dials two hours of failures cost, and what the last one is told to have been.
 fn two_hours(url: &str, tls: tls::Options, server: Option<Arc<ServerConfig>>) -> (u64, LinkError) {
-    let mut options = Options::new(url).unwrap().tls(tls);
+    let options = Options::new(url).unwrap().tls(tls);
     let no_file = |_: &Path| Err(io::ErrorKind::NotFound.into());
-    options.load_tls(no_file, Vec::new).unwrap();
+    let options = options.load_tls(no_file, Vec::new).unwrap();
     let (client, mut rig) = Rig::with(options, PlatformOptions::default(), server);
     let mut events = client.link_events();
     let mut last = None;

@@ -44,11 +44,11 @@ fn refused(options: &Options) -> InvalidTls {
 
 /// Why a client with these options does not get in; `None`: it does.
 fn shut_out(options: Options, server: Arc<rustls::ServerConfig>) -> Option<String> {
-    let mut options = client::Options::new("mqtts://localhost")
+    let options = client::Options::new("mqtts://localhost")
         .unwrap()
         .tls(options);
     let no_file = |_: &Path| Err(io::ErrorKind::NotFound.into());
-    options.load_tls(no_file, Vec::new).unwrap();
+    let options = options.load_tls(no_file, Vec::new).unwrap();
     let (client, mut rig) = Rig::with(options, PlatformOptions::default(), Some(server));
     let mut events = client.link_events();
     rig.run();
@@ -218,12 +218,12 @@ fn nothing_of_a_key_or_a_password_is_shown() {
         let tls = Options::new()
             .ca(authority.certificate_pem())
             .identity(device.chain_pem.clone(), device.key_pem.clone());
-        let mut options = client::Options::new("mqtts://localhost")
+        let options = client::Options::new("mqtts://localhost")
             .unwrap()
             .tls(tls)
             .login("name@tenant", "p4ssw0rd");
         let no_file = |_: &Path| Err(io::ErrorKind::NotFound.into());
-        options.load_tls(no_file, Vec::new).unwrap();
+        let options = options.load_tls(no_file, Vec::new).unwrap();
         let shown = format!("{options:?} {options:#?}");
         let bytes = format!("{:?}", &device.key_der[device.key_der.len() - 40..]);
         let of_pem = device.key_pem.lines().nth(1).unwrap();
