@@ -29,7 +29,8 @@ impl Client {
     /// [`ConnectError`] if an option cannot be kept, or the operating system gives no thread,
     /// selector or entropy.
     pub fn connect(options: Options) -> Result<Self, ConnectError> {
-        Self::connect_with(options, dial::tcp)
+        let within = options.connect_within();
+        Self::connect_with(options, move |target| dial::tcp(target, within))
     }
 
     /// As [`connect`](Self::connect), with a connector that makes the transport of each link: for

@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::task::Waker;
 use std::thread;
 
-use kaa_proto::client::{ADDRESS_WITHIN, Target, connect_any};
+use kaa_proto::client::{Target, connect_any};
 
 use crate::{Stream, wait};
 
@@ -57,10 +57,10 @@ impl Dial {
 }
 
 /// Connects over TCP: every address of the name is tried.
-pub(crate) fn tcp(target: &Target) -> io::Result<Stream> {
+pub(crate) fn tcp(target: &Target, within: std::time::Duration) -> io::Result<Stream> {
     let addresses = (target.host(), target.port()).to_socket_addrs()?;
-    let connect = |address| ready(TcpStream::connect_timeout(&address, ADDRESS_WITHIN));
-    let stream = wait::for_end(pin!(connect_any(addresses, connect)))?;
+    let connect = |address, share| ready(TcpStream::connect_timeout(&address, share));
+    let stream = wait::for_end(pin!(connect_any(addresses, within, connect)))?;
     // Without it each small message waits for the answer to the one before.
     let _ = stream.set_nodelay(true);
     Ok(stream.into())

@@ -29,7 +29,7 @@ mod ticket;
 mod transport;
 mod waits;
 
-pub use addresses::{ADDRESS_WITHIN, connect_any};
+pub use addresses::connect_any;
 pub use command::{Command, NotResponded};
 pub use connect_error::ConnectError;
 pub use driver::{Driver, Turn};

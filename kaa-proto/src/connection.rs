@@ -34,7 +34,7 @@
 //!   the next link. What another thread still writes is awaited and reported, or cut off, before
 //!   a time-out or input is fed.
 //! * A failed or cancelled write ends the link: say [`Connection::handle_disconnected`].
-//! * At most 16 KiB are fed in one turn, so that timers are looked at in between.
+//! * At most 20 KiB are fed in one turn, so that timers are looked at in between.
 //!
 //! ```
 //! use std::time::Instant;

@@ -30,6 +30,7 @@
 use std::future::Future;
 use std::io;
 use std::ops::Deref;
+use std::time::Duration;
 
 use async_std::net::TcpStream;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -47,7 +48,8 @@ impl Client {
     /// # Errors
     /// [`ConnectError`] if an option cannot be kept, or the operating system gives no entropy.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
-        Self::connect_with(options, tcp).await
+        let within = options.connect_within();
+        Self::connect_with(options, move |target| tcp(target, within)).await
     }
 
     /// As [`connect`](Self::connect), with a connector that makes the transport of each link.
@@ -75,8 +77,8 @@ impl Deref for Client {
 }
 
 /// Connects over TCP: every address of the name is tried.
-async fn tcp(target: Target) -> io::Result<TcpStream> {
-    let stream = connect_each(target, TcpStream::connect).await?;
+async fn tcp(target: Target, within: Duration) -> io::Result<TcpStream> {
+    let stream = connect_each(target, within, TcpStream::connect).await?;
     // Without it each small message waits for the answer to the one before.
     let _ = stream.set_nodelay(true);
     Ok(stream)

@@ -30,7 +30,8 @@ impl Client {
     /// [`ConnectError`] if an option cannot be kept, or the operating system gives no entropy.
     #[cfg(feature = "smol")]
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
-        Self::connect_with(options, tcp).await
+        let within = options.connect_within();
+        Self::connect_with(options, move |target| tcp(target, within)).await
     }
 
     /// As [`connect`](Self::connect), with a connector that makes the transport of each link: for
@@ -84,7 +85,8 @@ impl Client {
     /// # Errors
     /// [`ConnectError`] if an option cannot be kept, or the operating system gives no entropy.
     pub async fn with_driver(options: Options) -> Result<(Self, Driver), ConnectError> {
-        Self::with_driver_and(options, tcp).await
+        let within = options.connect_within();
+        Self::with_driver_and(options, move |target| tcp(target, within)).await
     }
 
     /// As [`with_driver`](Self::with_driver), with a connector that makes the transport of each

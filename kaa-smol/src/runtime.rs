@@ -7,12 +7,12 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use async_net::{TcpStream, resolve};
 use futures_io::{AsyncRead, AsyncWrite};
-use kaa_proto::client::{ADDRESS_WITHIN, Runtime, Target, connect_any};
+use kaa_proto::client::{Runtime, Target, connect_any};
 
 pub(crate) struct FuturesIo<C, S> {
     target: Target,
@@ -84,8 +84,8 @@ where
 }
 
 /// Connects over TCP: every address of the name is tried.
-pub(crate) async fn tcp(target: Target) -> io::Result<TcpStream> {
-    let stream = connect_each(target, TcpStream::connect).await?;
+pub(crate) async fn tcp(target: Target, within: Duration) -> io::Result<TcpStream> {
+    let stream = connect_each(target, within, TcpStream::connect).await?;
     // Without it each small message waits for the answer to the one before.
     let _ = stream.set_nodelay(true);
     Ok(stream)
@@ -94,18 +94,20 @@ pub(crate) async fn tcp(target: Target) -> io::Result<TcpStream> {
 /// Connects to the first address of a name that answers.
 pub(crate) async fn connect_each<F, S>(
     target: Target,
+    within: Duration,
     connect: impl Fn(SocketAddr) -> F,
 ) -> io::Result<S>
 where
     F: Future<Output = io::Result<S>>,
 {
     let addresses = resolve((target.host(), target.port())).await?;
-    connect_any(addresses, |address| in_time(connect(address))).await
+    let connect = |address, share| in_time(connect(address), share);
+    connect_any(addresses, within, connect).await
 }
 
-async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+async fn in_time<T>(work: impl Future<Output = io::Result<T>>, time: Duration) -> io::Result<T> {
     let mut work = pin!(work);
-    let mut timer = Timer::after(ADDRESS_WITHIN);
+    let mut timer = Timer::after(time);
     std::future::poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Pending => Pin::new(&mut timer)
             .poll(context)

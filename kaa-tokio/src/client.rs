@@ -28,7 +28,8 @@ impl Client {
     /// [`ConnectError`] if an option cannot be kept, the operating system gives no entropy, or
     /// there is no runtime.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
-        Self::connect_with(options, tcp).await
+        let within = options.connect_within();
+        Self::connect_with(options, move |target| tcp(target, within)).await
     }
 
     /// As [`connect`](Self::connect), with a connector that makes the transport of each link: for

@@ -5,9 +5,9 @@ use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use kaa_proto::client::{ADDRESS_WITHIN, Runtime, Target, connect_any};
+use kaa_proto::client::{Runtime, Target, connect_any};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Sleep, sleep_until, timeout};
@@ -82,11 +82,11 @@ where
 }
 
 /// Connects over TCP: every address of the name is tried.
-pub(crate) async fn tcp(target: Target) -> io::Result<TcpStream> {
+pub(crate) async fn tcp(target: Target, within: Duration) -> io::Result<TcpStream> {
     let addresses = lookup_host((target.host(), target.port())).await?;
     let connect =
-        |address| async move { timeout(ADDRESS_WITHIN, TcpStream::connect(address)).await? };
-    let stream = connect_any(addresses, connect).await?;
+        |address, share| async move { timeout(share, TcpStream::connect(address)).await? };
+    let stream = connect_any(addresses, within, connect).await?;
     // Without it each small message waits for the answer to the one before.
     let _ = stream.set_nodelay(true);
     Ok(stream)

@@ -47,6 +47,18 @@ impl Options {
         authorities: Option<String>,
         identity: Option<(String, String)>,
     ) -> Result<Self, InvalidEnvironment> {
+        let variable = match (&authorities, &identity) {
+            _ if self.target().is_tls() => None,
+            (Some(_), _) => Some("KAA_CA_FILE"),
+            (None, Some(_)) => Some("KAA_CERT_FILE"),
+            (None, None) => None,
+        };
+        if let Some(variable) = variable {
+            return Err(InvalidEnvironment {
+                variable,
+                problem: EnvironmentProblem::NotSecured,
+            });
+        }
         let mut options = tls::Options::new();
         if let Some(path) = authorities {
             options = options.ca_file(path);
@@ -124,6 +136,9 @@ pub enum EnvironmentProblem {
     Target(InvalidTarget),
     /// It cannot be that name.
     Name(NameError),
+    /// It is about TLS, and `KAA_URL` begins with `mqtt://`: the password would go in clear where
+    /// somebody meant to secure it.
+    NotSecured,
     /// It needs the feature `tls`, which is switched off.
     NoTls,
 }
@@ -137,6 +152,9 @@ impl fmt::Display for InvalidEnvironment {
             EnvironmentProblem::NotText => f.write_str("it is not UTF-8"),
             EnvironmentProblem::Target(error) => error.fmt(f),
             EnvironmentProblem::Name(error) => error.fmt(f),
+            EnvironmentProblem::NotSecured => {
+                f.write_str("it is about TLS, and KAA_URL does not begin with \"mqtts://\"")
+            }
             EnvironmentProblem::NoTls => f.write_str("it needs the feature \"tls\""),
         }
     }
@@ -241,6 +259,16 @@ mod tests {
         let error = EndpointName::from_variables(&from(&wrong)).unwrap_err();
         assert_eq!(error.variable, TOKEN);
         assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    /// The password would go in clear where somebody meant to secure it.
+    #[cfg(feature = "tls")]
+    #[test]
+    fn files_for_tls_are_refused_where_there_is_none() {
+        let error = options(&[(URL, "mqtt://here"), ("KAA_CA_FILE", "ca.pem")]).unwrap_err();
+        assert_eq!(error.variable, "KAA_CA_FILE");
+        assert_eq!(error.problem, EnvironmentProblem::NotSecured);
+        assert!(options(&[(URL, "mqtts://here"), ("KAA_CA_FILE", "ca.pem")]).is_ok());
     }
 
     #[cfg(not(feature = "tls"))]

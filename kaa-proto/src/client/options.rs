@@ -111,6 +111,14 @@ impl Options {
         Ok(self)
     }
 
+    /// How long the addresses of a name may take together: three quarters of `dial_within`, so that
+    /// something is left for resolving it, and for TLS. For bindings, see
+    /// [`connect_any`](super::connect_any).
+    #[must_use]
+    pub fn connect_within(&self) -> Duration {
+        self.connection.time_to_dial() * 3 / 4
+    }
+
     /// Where the platform is.
     #[must_use]
     pub const fn target(&self) -> &Target {

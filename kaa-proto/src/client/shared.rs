@@ -155,9 +155,10 @@ impl Shared {
         f: impl FnOnce(&mut State, Instant) -> T,
         makes_work: impl FnOnce(&T) -> bool,
     ) -> T {
-        let now = self.now();
         let mut woken = Vec::new();
         let mut state = self.lock();
+        // Under the lock, so that the connection's time never goes back.
+        let now = self.now();
         let result = f(&mut state, now);
         state.settle(now, &mut woken);
         if makes_work(&result) {

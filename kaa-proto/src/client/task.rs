@@ -98,7 +98,7 @@ impl<R: Runtime> Task<R> {
             Ok(Poll::Ready(result)) => result,
             Err(_) => Err(io::Error::other("the connector panicked")),
         };
-        self.dial = None;
+        self.give_up();
         match result {
             Ok(stream) => {
                 self.stream = Some(stream);
@@ -107,6 +107,12 @@ impl<R: Runtime> Task<R> {
             Err(error) => self.driver.handle_failed(link, &error),
         }
         true
+    }
+
+    /// Drops the dial, which is code of the application too.
+    fn give_up(&mut self) {
+        let dial = self.dial.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(dial)));
     }
 }
 
@@ -133,7 +139,7 @@ impl<R: Runtime> Future for Task<R> {
                     return Poll::Pending;
                 }
                 Turn::Wait { until } => {
-                    this.dial = None;
+                    this.give_up();
                     until
                 }
                 Turn::Dial { link, .. } if this.dial(context, link) => continue,

@@ -253,6 +253,12 @@ impl Options {
         self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).for_handles());
     }
 
+    /// What [`dial_within`](Self::dial_within) set.
+    #[cfg(feature = "client")]
+    pub(crate) const fn time_to_dial(&self) -> Duration {
+        self.dial_within
+    }
+
     /// Request IDs that begin anywhere, for endpoints without options of their own.
     pub(crate) fn spread_request_ids(&mut self) {
         self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).spread_request_ids(true));

@@ -89,6 +89,8 @@ pub enum Given {
     Shows(Shown),
     /// What the client trusts. Usual: the authority of the server.
     Trusts(Trusted),
+    /// The server speaks no newer TLS than 1.2.
+    Tls12,
     /// The server wants certificates of its authority from its clients.
     WantsCertificate,
     /// The client has a certificate of the server's authority, or of another.

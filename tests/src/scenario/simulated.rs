@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use kaa_proto::client::Client;
 use kaa_proto::platform::{Event, Platform};
 use rustls::ALL_VERSIONS;
+use rustls::version::TLS12;
 
 use super::{
     ClientHand, Given, IMPOSTOR, Network, Scenario, Setup, SharedClient, Waiting, World, play,
@@ -54,7 +55,11 @@ impl Simulated {
         };
         let tls = setup.server_tls().map(|tls| {
             let client_ca = tls.client_ca.map(Authority::certificate_pem);
-            server_config_for(&tls.identity, ALL_VERSIONS, client_ca.as_deref())
+            let versions: &[_] = match setup.has(Given::Tls12) {
+                true => &[&TLS12],
+                false => ALL_VERSIONS,
+            };
+            server_config_for(&tls.identity, versions, client_ca.as_deref())
         });
         let (client, mut rig) = Rig::with(options, setup.platform(), tls);
         rig.refuses = setup.has(Given::Away);

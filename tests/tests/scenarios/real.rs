@@ -143,6 +143,9 @@ fn start_behind_broker(setup: &Setup) -> Result<(Mosquitto, LocalPlatform), Stri
     }
     if let Some(tls) = setup.server_tls() {
         broker = broker.tls(&tls.identity).plain_door();
+        if setup.has(Given::Tls12) {
+            broker = broker.tls12();
+        }
         if let Some(authority) = tls.client_ca {
             broker = broker.clients_of(authority);
         }

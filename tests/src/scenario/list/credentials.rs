@@ -123,6 +123,25 @@ pub(super) const ALL: &[Scenario] = &[
         steps: &[Ready, Request(SAMPLE, Done)],
     },
     Scenario {
+        name: "a_client_certificate_opens_the_door_over_tls_1_2",
+        why: "old brokers speak nothing newer",
+        given: &[
+            Given::Broker,
+            Given::Tls12,
+            Given::WantsCertificate,
+            Given::HasCertificate(Trusted::Ours),
+        ],
+        except: &[NO_TLS],
+        steps: &[Ready, Request(SAMPLE, Done)],
+    },
+    Scenario {
+        name: "a_missing_client_certificate_is_told_over_tls_1_2",
+        why: "that version has no alert of its own for it",
+        given: &[Given::Broker, Given::Tls12, Given::WantsCertificate],
+        except: &[NO_TLS],
+        steps: &[NotReady("Refused(Tls(ClientCertificateMissing")],
+    },
+    Scenario {
         name: "a_missing_client_certificate_is_told",
         why: "the server only hangs up, and nobody would know why",
         given: &[Given::Broker, Given::WantsCertificate],

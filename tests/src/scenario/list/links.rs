@@ -27,7 +27,7 @@ pub(super) const ALL: &[Scenario] = &[
         except: &[],
         steps: &[
             Burst("all", 50, Op::Sample(r#"{"n": #}"#)),
-            Lost(&["Dial"]),
+            Lost(&["Dial("]),
             Open("all"),
             Net(Network::Back),
             Expect("all", Done),
