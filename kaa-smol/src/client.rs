@@ -68,8 +68,9 @@ impl Client {
         Ok(client)
     }
 
-    /// A client and its driver, which does nothing until it is spawned: for any executor, or a
-    /// thread that blocks on it.
+    /// A client and its driver: for any executor, or a thread that blocks on it. Until the driver is
+    /// spawned nothing happens; not even a time-out, such as that of
+    /// [`ready`](client::Client::ready), ends.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
