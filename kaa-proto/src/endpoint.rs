@@ -41,7 +41,7 @@ use self::observe::{Reading, Standing};
 use self::queue::Queue;
 use self::settle::Regard;
 use crate::QoS;
-use crate::commands::{Command, CommandResult, Report};
+use crate::commands::{Command, CommandResult};
 use crate::names::{CommandType, EndpointName, Extension};
 use crate::request::{Failure, Offline, RequestId, SubmitError};
 use crate::rng::Rng;
@@ -259,8 +259,7 @@ impl Endpoint {
         command: &CommandKey,
         result: CommandResult,
     ) -> Result<RequestId, SubmitError> {
-        let (command_type, id) = (command.command_type().clone(), command.id().clone());
-        self.submit(now, &Report::new(command_type, id, result))
+        self.submit(now, &command.report(result))
     }
 
     /// Gives a command back unanswered: the next delivery surfaces it again.

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::slab::EndpointKey;
 use super::{Connection, Deadline, later, trace};
 use crate::QoS;
-use crate::commands::{Command, CommandResult, Report};
+use crate::commands::{Command, CommandResult};
 use crate::endpoint::{CommandKey, Endpoint, EndpointOptions, Filter, Observation, Record};
 use crate::names::{CommandType, ConfigName, EndpointName};
 use crate::request::{Class, Offline, Prepared, Request, RequestId, SubmitError};
@@ -236,8 +236,7 @@ impl Connection {
         command: &CommandKey,
         result: CommandResult,
     ) -> Result<RequestId, SubmitError> {
-        let (command_type, id) = (command.command_type().clone(), command.id().clone());
-        let request = Prepared::new(&Report::new(command_type, id, result))?;
+        let request = Prepared::new(&command.report(result))?;
         // Also while closing: without its result the command would be run again by the next run.
         if self.account.is_some() {
             return Err(SubmitError::Closed);

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use crate::commands::{Command, CommandId};
+use crate::commands::{Command, CommandId, CommandResult, Report};
 use crate::names::CommandType;
 use crate::request::StoredResult;
 
@@ -30,6 +30,11 @@ impl CommandKey {
     #[must_use]
     pub const fn new(command_type: CommandType, id: CommandId) -> Self {
         Self { command_type, id }
+    }
+
+    /// The request that reports its result.
+    pub(crate) fn report(&self, result: CommandResult) -> Report {
+        Report::new(self.command_type.clone(), self.id.clone(), result)
     }
 
     /// Its type.
