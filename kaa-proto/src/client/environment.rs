@@ -36,55 +36,39 @@ impl Options {
         if let Some((user, password)) = both(read, "KAA_USER", "KAA_PASSWORD")? {
             options = options.login(user, password);
         }
-        let authorities = read("KAA_CA_FILE")?;
-        let identity = both(read, "KAA_CERT_FILE", "KAA_KEY_FILE")?;
-        options.with_files(authorities, identity)
-    }
-
-    #[cfg(feature = "tls")]
-    fn with_files(
-        self,
-        authorities: Option<String>,
-        identity: Option<(String, String)>,
-    ) -> Result<Self, InvalidEnvironment> {
-        let variable = match (&authorities, &identity) {
-            _ if self.target().is_tls() => None,
-            (Some(_), _) => Some("KAA_CA_FILE"),
-            (None, Some(_)) => Some("KAA_CERT_FILE"),
-            (None, None) => None,
+        let authorities = read(CA_FILE)?;
+        let identity = both(read, CERT_FILE, "KAA_KEY_FILE")?;
+        let of_tls = match (&authorities, &identity) {
+            (Some(_), _) => CA_FILE,
+            (None, Some(_)) => CERT_FILE,
+            (None, None) => return Ok(options),
         };
-        if let Some(variable) = variable {
+        // Without the feature no target is.
+        if !options.target().is_tls() {
             return Err(InvalidEnvironment {
-                variable,
-                problem: EnvironmentProblem::NotSecured,
+                variable: of_tls,
+                problem: match cfg!(feature = "tls") {
+                    true => EnvironmentProblem::NotSecured,
+                    false => EnvironmentProblem::NoTls,
+                },
             });
         }
-        let mut options = tls::Options::new();
-        if let Some(path) = authorities {
-            options = options.ca_file(path);
-        }
-        if let Some((certificate, key)) = identity {
-            options = options.identity_files(certificate, key);
-        }
-        Ok(self.tls(options))
+        #[cfg(feature = "tls")]
+        let options = options.tls(with_files(authorities, identity));
+        Ok(options)
     }
+}
 
-    #[cfg(not(feature = "tls"))]
-    fn with_files(
-        self,
-        authorities: Option<String>,
-        identity: Option<(String, String)>,
-    ) -> Result<Self, InvalidEnvironment> {
-        let variable = match (authorities, identity) {
-            (None, None) => return Ok(self),
-            (Some(_), _) => "KAA_CA_FILE",
-            (None, Some(_)) => "KAA_CERT_FILE",
-        };
-        Err(InvalidEnvironment {
-            variable,
-            problem: EnvironmentProblem::NoTls,
-        })
+#[cfg(feature = "tls")]
+fn with_files(authorities: Option<String>, identity: Option<(String, String)>) -> tls::Options {
+    let mut options = tls::Options::new();
+    if let Some(path) = authorities {
+        options = options.ca_file(path);
     }
+    if let Some((certificate, key)) = identity {
+        options = options.identity_files(certificate, key);
+    }
+    options
 }
 
 impl EndpointName {
@@ -112,6 +96,8 @@ impl EndpointName {
 const URL: &str = "KAA_URL";
 const APP_VERSION: &str = "KAA_APP_VERSION";
 const TOKEN: &str = "KAA_TOKEN";
+const CA_FILE: &str = "KAA_CA_FILE";
+const CERT_FILE: &str = "KAA_CERT_FILE";
 
 /// Why the environment does not say what it has to. The caller's mistake, or the operator's.
 #[derive(Clone, Debug, PartialEq, Eq)]
