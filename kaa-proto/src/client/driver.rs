@@ -153,14 +153,8 @@ impl Driver {
 
     /// When to look at the clock again.
     fn deadline(&self) -> Option<Instant> {
-        let of_core = self.shared.update(|state, _| {
-            let connection = state.connection.poll_timeout();
-            connection
-                .into_iter()
-                .chain(state.waits.poll_timeout())
-                .min()
-        });
         let of_channel = self.channel.as_ref().and_then(Channel::poll_timeout);
+        let of_core = self.shared.poll_timeout();
         of_core.into_iter().chain(of_channel).min()
     }
 }

@@ -83,6 +83,16 @@ impl Shared {
         f(&self.lock().connection)
     }
 
+    /// When something is due, by the connection or for who waits.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let state = self.lock();
+        let of_connection = state.connection.poll_timeout();
+        of_connection
+            .into_iter()
+            .chain(state.waits.poll_timeout())
+            .min()
+    }
+
     /// Lets a handle change something, then wakes whom it concerns, and the driver.
     pub(super) fn act<T>(&self, f: impl FnOnce(&mut Connection, Instant) -> T) -> T {
         self.act_on_state(|state, now| f(&mut state.connection, now))
