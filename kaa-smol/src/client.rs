@@ -97,7 +97,7 @@ impl Client {
     /// As [`with_driver`](Self::with_driver).
     pub async fn with_driver_and<C, F, S>(
         options: Options,
-        connector: C,
+        mut connector: C,
     ) -> Result<(Self, Driver), ConnectError>
     where
         C: FnMut(Target) -> F + Send + 'static,
@@ -106,9 +106,10 @@ impl Client {
     {
         let options = with_files(options).await?;
         let target = options.target().clone();
+        let dial = move || connector(target.clone());
         let entropy = || getrandom::u64().map_err(io::Error::other);
         let (client, driver) = client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
-        let work = Task::new(driver, FuturesIo::new(target, connector));
+        let work = Task::new(driver, FuturesIo::new(dial));
         Ok((Self(client), Driver(Box::pin(work))))
     }
 }

@@ -15,7 +15,6 @@ use futures_io::{AsyncRead, AsyncWrite};
 use kaa_proto::client::{Runtime, Target, connect_any};
 
 pub(crate) struct FuturesIo<C, S> {
-    target: Target,
     connector: C,
     timer: Timer,
     /// What the timer is set to.
@@ -24,9 +23,8 @@ pub(crate) struct FuturesIo<C, S> {
 }
 
 impl<C, S> FuturesIo<C, S> {
-    pub(crate) fn new(target: Target, connector: C) -> Self {
+    pub(crate) fn new(connector: C) -> Self {
         Self {
-            target,
             connector,
             timer: Timer::never(),
             until: None,
@@ -37,14 +35,14 @@ impl<C, S> FuturesIo<C, S> {
 
 impl<C, F, S> Runtime for FuturesIo<C, S>
 where
-    C: FnMut(Target) -> F,
+    C: FnMut() -> F,
     F: Future<Output = io::Result<S>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     type Stream = S;
 
     fn dial(&mut self) -> impl Future<Output = io::Result<S>> + Send + 'static {
-        (self.connector)(self.target.clone())
+        (self.connector)()
     }
 
     fn poll_sleep(&mut self, context: &mut Context<'_>, until: Instant) -> Poll<()> {

@@ -54,7 +54,10 @@ impl Client {
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn connect_with<C, F, S>(options: Options, connector: C) -> Result<Self, ConnectError>
+    pub async fn connect_with<C, F, S>(
+        options: Options,
+        mut connector: C,
+    ) -> Result<Self, ConnectError>
     where
         C: FnMut(Target) -> F + Send + 'static,
         F: Future<Output = io::Result<S>> + Send + 'static,
@@ -63,11 +66,12 @@ impl Client {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
         let options = with_files(options).await?;
         let target = options.target().clone();
+        let dial = move || connector(target.clone());
         let entropy = || getrandom::u64().map_err(io::Error::other);
         // The clock of the runtime, which a test may have stopped.
         let clock = || Instant::now().into_std();
         let (client, driver) = client::Client::new(options, entropy()?, entropy()?, clock)?;
-        runtime.spawn(Task::new(driver, Tokio::new(target, connector)));
+        runtime.spawn(Task::new(driver, Tokio::new(dial)));
         Ok(Self(client))
     }
 }

@@ -13,7 +13,6 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Sleep, sleep_until, timeout};
 
 pub(crate) struct Tokio<C, S> {
-    target: Target,
     connector: C,
     /// Made at the first wait.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -21,9 +20,8 @@ pub(crate) struct Tokio<C, S> {
 }
 
 impl<C, S> Tokio<C, S> {
-    pub(crate) const fn new(target: Target, connector: C) -> Self {
+    pub(crate) const fn new(connector: C) -> Self {
         Self {
-            target,
             connector,
             sleep: None,
             stream: PhantomData,
@@ -33,14 +31,14 @@ impl<C, S> Tokio<C, S> {
 
 impl<C, F, S> Runtime for Tokio<C, S>
 where
-    C: FnMut(Target) -> F,
+    C: FnMut() -> F,
     F: Future<Output = io::Result<S>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     type Stream = S;
 
     fn dial(&mut self) -> impl Future<Output = io::Result<S>> + Send + 'static {
-        (self.connector)(self.target.clone())
+        (self.connector)()
     }
 
     fn poll_sleep(&mut self, context: &mut Context<'_>, until: Instant) -> Poll<()> {
