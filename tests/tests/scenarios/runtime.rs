@@ -146,6 +146,20 @@ async fn connect_on_tokio(Start { options, at, .. }: Start) -> Result<Started, S
     Ok(Started::immortal((*client.map_err(shown)?).clone()))
 }
 
+/// `spawn` spawns the driver, and gives what ends it.
+async fn start_mortal(
+    options: Options,
+    spawn: impl FnOnce(kaa_smol::Driver) -> Waiting<'static, ()>,
+) -> Result<Started, String> {
+    let (client, driver) = kaa_smol::Client::with_driver(options)
+        .await
+        .map_err(shown)?;
+    Ok(Started {
+        end: spawn(driver),
+        ..Started::immortal((*client).clone())
+    })
+}
+
 async fn start_on_smol(
     Start {
         options,
@@ -154,17 +168,11 @@ async fn start_on_smol(
     }: Start,
 ) -> Result<Started, String> {
     if is_mortal {
-        let (client, driver) = kaa_smol::Client::with_driver(options)
-            .await
-            .map_err(shown)?;
-        let driving = smol::spawn(driver);
-        let end = Box::pin(async move {
-            let _ = driving.cancel().await;
-        });
-        return Ok(Started {
-            end,
-            ..Started::immortal((*client).clone())
-        });
+        return start_mortal(options, |driver| {
+            let driving = smol::spawn(driver);
+            Box::pin(async move { driving.cancel().await.unwrap_or_default() })
+        })
+        .await;
     }
     let client = match at {
         None => kaa_smol::Client::connect(options).await,
@@ -184,17 +192,11 @@ async fn start_on_async_std(
     }: Start,
 ) -> Result<Started, String> {
     if is_mortal {
-        let (client, driver) = kaa_smol::Client::with_driver(options)
-            .await
-            .map_err(shown)?;
-        let driving = async_std::task::spawn(driver);
-        let end = Box::pin(async move {
-            let _ = driving.cancel().await;
-        });
-        return Ok(Started {
-            end,
-            ..Started::immortal((*client).clone())
-        });
+        return start_mortal(options, |driver| {
+            let driving = async_std::task::spawn(driver);
+            Box::pin(async move { driving.cancel().await.unwrap_or_default() })
+        })
+        .await;
     }
     let client = match at {
         None => kaa_smol::async_std::Client::connect(options).await,
