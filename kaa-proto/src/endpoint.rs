@@ -23,7 +23,7 @@ pub use flight::MessageKey;
 pub use ledger::CommandKey;
 pub use observe::Observation;
 pub use options::{EndpointOptions, InvalidEndpointOptions, Subscriptions, WhenFull};
-pub use record::{Record, ResultRecord};
+pub use record::{Record, ResultRecord, Stored};
 pub use record_json::InvalidRecord;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -158,6 +158,7 @@ pub mod raw;
 pub mod request;
 mod rng;
 pub mod software;
+pub mod store;
 pub mod telemetry;
 mod timers;
 #[cfg(feature = "tls")]

@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::CommandKey;
 use crate::names::ConfigName;
@@ -36,6 +37,24 @@ pub enum Record {
     Applied(Option<ConfigName>, Arc<str>),
     /// The platform confirmed that this is the current software version.
     Current(Arc<str>),
+}
+
+/// A record as a store gives it back.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// What was recorded.
+    pub record: Record,
+    /// How long ago, also while the program did not run; zero where nobody knows. By the wall
+    /// clock, so it is as right as that was.
+    pub age: Duration,
+}
+
+impl From<Record> for Stored {
+    /// Recorded just now.
+    fn from(record: Record) -> Self {
+        let age = Duration::ZERO;
+        Self { record, age }
+    }
 }
 
 /// The stored result of a command. Opaque; `Debug` shows its length only.
