@@ -193,7 +193,7 @@ impl Client {
     ) -> Result<Endpoint, AddError> {
         let key = self.shared().add(name, |connection, now| match options {
             Some(options) => {
-                let options = options.for_handles();
+                let options = options.for_handles(false);
                 connection.add_endpoint_with(now, name.clone(), options)
             }
             None => connection.add_endpoint(now, name.clone()),

@@ -105,7 +105,8 @@ pub struct Command {
     command_type: CommandType,
     id: CommandId,
     payload: Option<Arc<str>>,
-    interrupted: bool,
+    /// How often it was in progress when the program ended.
+    interruptions: u32,
 }
 
 impl Command {
@@ -118,13 +119,13 @@ impl Command {
             command_type,
             id,
             payload,
-            interrupted: false,
+            interruptions: 0,
         }
     }
 
-    pub(crate) fn interrupted(self, interrupted: bool) -> Self {
+    pub(crate) fn interrupted(self, interruptions: u32) -> Self {
         Self {
-            interrupted,
+            interruptions,
             ..self
         }
     }
@@ -133,7 +134,14 @@ impl Command {
     /// it may have been run, wholly or in part.
     #[must_use]
     pub const fn is_interrupted(&self) -> bool {
-        self.interrupted
+        self.interruptions > 0
+    }
+
+    /// How many runs of the program ended while it was in progress: one that is interrupted again
+    /// and again may be what ends them.
+    #[must_use]
+    pub const fn interruptions(&self) -> u32 {
+        self.interruptions
     }
 
     /// Its type.
@@ -276,11 +284,10 @@ pub(crate) fn write_list(commands: &[Command]) -> Bytes {
         if let Some(payload) = &command.payload {
             let _ = write!(list, ",\"payload\":{payload}");
         }
-        list.push_str(if command.interrupted {
-            ",\"interrupted\":true}"
-        } else {
-            "}"
-        });
+        if command.is_interrupted() {
+            let _ = write!(list, ",\"interrupted\":{}", command.interruptions);
+        }
+        list.push('}');
     }
     list.push(']');
     list.into()
@@ -319,8 +326,9 @@ fn parse_command(element: &RawValue, command_type: Option<&CommandType>) -> Opti
     };
     let id = CommandId::read(element.id)?;
     let payload = element.payload.map(|payload| payload.get().into());
-    let interrupted = element.interrupted.is_some_and(|json| json.get() == "true");
-    Some(Command::new(command_type, id, payload).interrupted(interrupted))
+    let interrupted = element.interrupted.and_then(|json| json.get().parse().ok());
+    let command = Command::new(command_type, id, payload);
+    Some(command.interrupted(interrupted.unwrap_or_default()))
 }
 
 /// One command as it comes. Other fields are ignored (FACTS trap 25).

@@ -48,6 +48,19 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// As a store kept it.
+    pub(crate) const fn restored(
+        name: Option<ConfigName>,
+        config_id: Arc<str>,
+        body: Arc<str>,
+    ) -> Self {
+        Self {
+            name,
+            config_id,
+            body,
+        }
+    }
+
     /// Its name; `None` for the unnamed one.
     #[must_use]
     pub const fn name(&self) -> Option<&ConfigName> {

@@ -11,7 +11,8 @@
 //!
 //! ```text
 //!  loop {
-//!    1  poll_transmit into a buffer of the driver; drain poll_record and poll_event
+//!    1  poll_transmit into a buffer of the driver; drain poll_event; give poll_record to the store,
+//!       if endpoints are durable, and say handle_stored when it has kept them
 //!    2  demand   Dial     → start dialing, once for each link; say handle_connected, or
 //!                           handle_disconnected if it failed
 //!                Exchange → keep the transport
@@ -85,6 +86,7 @@ mod output;
 mod schedule;
 mod slab;
 mod statistics;
+mod storing;
 mod subscriptions;
 mod suspects;
 mod trace;
@@ -101,6 +103,7 @@ pub use link::{Demand, LinkId, LinkState};
 pub use options::{InvalidOptions, Options};
 pub use slab::EndpointKey;
 pub use statistics::{Losses, Statistics};
+pub use storing::Snapshot;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -113,10 +116,11 @@ use self::link::{Link, Times};
 use self::output::Refill;
 use self::schedule::Schedule;
 use self::slab::Slab;
+use self::storing::Storing;
 use self::subscriptions::Subscribing;
 use self::suspects::Suspects;
 use crate::backoff::Backoff;
-use crate::endpoint::{self, Endpoint, MessageKey, Record};
+use crate::endpoint::{self, Endpoint, MessageKey};
 use crate::mqtt::{Login, Session};
 use crate::names::EndpointName;
 use crate::rng::Rng;
@@ -157,8 +161,7 @@ pub struct Connection {
     recording: VecDeque<EndpointKey>,
     /// Our own events, and the last ones of removed endpoints.
     events: VecDeque<Event>,
-    /// The last records of removed endpoints.
-    records: VecDeque<(EndpointName, Record)>,
+    storing: Storing,
     /// Sums over all endpoints.
     totals: Totals,
     refill: Refill,
@@ -259,7 +262,7 @@ impl Connection {
             eventful: VecDeque::new(),
             recording: VecDeque::new(),
             events: VecDeque::new(),
-            records: VecDeque::new(),
+            storing: Storing::default(),
             totals: Totals::default(),
             refill: Refill::new(window),
             retired: endpoint::Statistics::default(),
@@ -415,28 +418,6 @@ impl Connection {
                 slot.is_eventful = false;
             }
             self.eventful.pop_front();
-        }
-        None
-    }
-
-    /// The next fact to be stored, of endpoints that are durable, and whose it is. To be stored
-    /// before anything else is polled.
-    pub fn poll_record(&mut self) -> Option<(EndpointName, Record)> {
-        if let Some(record) = self.records.pop_front() {
-            return Some(record);
-        }
-        while let Some(&key) = self.recording.front() {
-            let found = self.slots.get_mut(key).and_then(|slot| {
-                let record = slot.endpoint.poll_record();
-                slot.is_recording = record.is_some();
-                record.map(|record| (slot.endpoint.name().clone(), record))
-            });
-            if found.is_some() {
-                // What the record held back may come out.
-                self.touch(key);
-                return found;
-            }
-            self.recording.pop_front();
         }
         None
     }

@@ -5,6 +5,8 @@ mod event;
 mod filters;
 mod flight;
 mod ids;
+mod interrupted;
+mod journal;
 mod ledger;
 mod observe;
 mod options;
@@ -14,19 +16,22 @@ mod record_json;
 mod restore;
 mod sending;
 mod settle;
+mod snapshot;
 mod submit;
 mod trace;
 
 pub use event::{Event, Statistics, Unfinished};
 pub use filters::{Filter, FilterOutcome};
 pub use flight::MessageKey;
+pub use interrupted::WhenInterrupted;
 pub use ledger::CommandKey;
 pub use observe::Observation;
 pub use options::{EndpointOptions, InvalidEndpointOptions, Subscriptions, WhenFull};
 pub use record::{Record, ResultRecord, Stored};
 pub use record_json::InvalidRecord;
+pub use restore::Recovered;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +41,7 @@ use bytes::Bytes;
 use self::filters::{Filters, group};
 use self::flight::{Entry, Flight, Flights, Owner, Stage};
 use self::ids::IdSpace;
+use self::journal::{Journal, Mark};
 use self::ledger::Ledger;
 use self::observe::{Reading, Standing};
 use self::queue::Queue;
@@ -75,11 +81,9 @@ pub struct Endpoint {
     readings: BTreeMap<Observation, Reading>,
     ledger: Ledger,
     events: VecDeque<Event>,
-    records: VecDeque<Record>,
-    /// Requests of which an `Accepted` record is outstanding.
-    recorded: BTreeSet<RequestId>,
-    /// Requests taken over from an earlier run, and their numbers there.
-    restored: BTreeMap<RequestId, RequestId>,
+    journal: Journal,
+    /// What an earlier run left, until the application has taken it.
+    recovered: Option<restore::Found>,
     timers: Timers<Timer>,
     /// Whether the drain rate holds the bulk queue back; `Timer::Drain` ends it.
     bulk_held: bool,
@@ -148,6 +152,7 @@ impl Endpoint {
     pub fn new(name: EndpointName, options: Arc<EndpointOptions>, seed: u64) -> Self {
         Self {
             name,
+            journal: Journal::new(options.durable),
             options,
             rng: Rng::new(seed),
             next_id: RequestId::FIRST,
@@ -162,9 +167,7 @@ impl Endpoint {
             readings: BTreeMap::new(),
             ledger: Ledger::default(),
             events: VecDeque::new(),
-            records: VecDeque::new(),
-            recorded: BTreeSet::new(),
-            restored: BTreeMap::new(),
+            recovered: None,
             timers: Timers::default(),
             bulk_held: false,
             statistics: Statistics::default(),
@@ -274,10 +277,9 @@ impl Endpoint {
 
     /// The next command to be read, of the types that `wanted` accepts.
     pub fn poll_command(&mut self, wanted: impl Fn(&CommandType) -> bool) -> Option<Command> {
-        if self.is_withheld() {
-            return None;
-        }
-        let command = self.ledger.poll(wanted)?;
+        let command = self
+            .ledger
+            .poll(wanted, |mark| self.journal.is_stored(mark))?;
         self.ask_for_held();
         Some(command)
     }
@@ -296,7 +298,8 @@ impl Endpoint {
         let mut entries: Vec<_> = open.map(Flight::into_entry).chain(queued).collect();
         entries.sort_by_key(|entry| entry.id);
         let callers = entries.iter().filter(|entry| entry.owner == Owner::Caller);
-        let unfinished = callers.map(unfinished).collect();
+        let unfinished = callers.map(|entry| unfinished(entry, &self.journal));
+        let unfinished = unfinished.collect();
         for entry in &entries {
             self.end(now, entry, Err(Failure::Closed), Rest::None);
         }
@@ -357,10 +360,7 @@ impl Endpoint {
         }
         let impatient = |entry: &&Entry| entry.request.policy.offline == Offline::Drop;
         let waiting = self.queue.bulk.iter().chain(self.queue.control.iter());
-        let failure = |entry: &Entry| match entry.was_sent {
-            true => Failure::OutcomeUnknown,
-            false => Failure::Dropped,
-        };
+        let failure = |entry: &Entry| entry.failure_unless_sent(Failure::Dropped);
         let dropped: Vec<_> = waiting
             .filter(impatient)
             .map(|entry| (entry.id, failure(entry)))
@@ -403,12 +403,7 @@ impl Endpoint {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Expiry(id) => {
-                    let was_sent = self.queue.find(id).is_some_and(|entry| entry.was_sent);
-                    let failure = match was_sent {
-                        true => Failure::OutcomeUnknown,
-                        false => Failure::Expired,
-                    };
-                    self.end_queued(now, id, failure);
+                    self.end_unsent(now, id, Failure::Expired);
                 }
                 Timer::Answer(id) => self.handle_no_answer(now, id),
                 Timer::Filter(filter) => self.handle_filter(now, &filter, FilterOutcome::Refused),
@@ -447,15 +442,71 @@ impl Endpoint {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        match self.is_withheld() {
-            true => None,
-            false => self.events.pop_front(),
-        }
+        self.events.pop_front()
     }
 
-    /// The next fact to be stored, if the endpoint is durable.
+    /// The next fact to be stored, if the endpoint is durable. What it guards comes out when
+    /// [`handle_stored`](Self::handle_stored) says that it is kept.
     pub fn poll_record(&mut self) -> Option<Record> {
-        self.records.pop_front()
+        if !self.journal.has_some() {
+            self.record_sent();
+        }
+        self.journal.poll()
+    }
+
+    /// Whether there are records to be polled.
+    #[cfg(feature = "connection")]
+    pub(crate) fn has_records(&self) -> bool {
+        self.journal.has_some()
+    }
+
+    /// Takes the events that wait for records: they are held back elsewhere.
+    #[cfg(feature = "connection")]
+    pub(crate) fn take_held(&mut self) -> Vec<Event> {
+        self.journal.take_held()
+    }
+
+    /// How many records were polled and not yet told as stored.
+    #[must_use]
+    pub fn unstored_len(&self) -> usize {
+        self.journal.outstanding()
+    }
+
+    /// How many durable requests have not ended, and what they take in bytes of resource and
+    /// payload.
+    #[must_use]
+    pub fn durable_len(&self) -> (usize, usize) {
+        self.journal.requests()
+    }
+
+    /// The oldest `n` records that were polled and not yet told are stored: what they guard comes
+    /// out. More than there are count as all.
+    pub fn handle_stored(&mut self, now: Instant, n: usize) {
+        self.advance(now);
+        let out = self.journal.handle_stored(n);
+        self.let_out(out);
+    }
+
+    /// The store failed: what was recorded and is not stored will not be. The endpoint goes on in
+    /// memory. What waited for the store comes out, [`Event::NotStored`] tells of each durable
+    /// request that may not survive a crash, and nothing is recorded until a
+    /// [`snapshot`](Self::snapshot) is taken.
+    ///
+    /// A crash now takes the endpoint back to what was stored last: requests that were confirmed
+    /// since may be sent again, and commands that were surfaced since are new again.
+    pub fn handle_store_lost(&mut self, now: Instant) {
+        self.advance(now);
+        let out = self.journal.handle_lost();
+        self.let_out(out);
+    }
+
+    fn let_out(&mut self, events: Vec<Event>) {
+        for event in events {
+            match event {
+                Event::Stored(_) | Event::NotStored(_) | Event::Unread(_) => self.notify(event),
+                event => self.events.push_back(event),
+            }
+        }
     }
 
     /// The time it is: never earlier than it was.
@@ -465,20 +516,19 @@ impl Endpoint {
         now
     }
 
-    /// Whether outputs wait until what guards them is stored.
-    fn is_withheld(&self) -> bool {
-        !self.records.is_empty()
+    fn record(&mut self, record: impl FnOnce() -> Record) {
+        self.journal.record(record);
     }
 
-    fn record(&mut self, record: impl FnOnce() -> Record) {
-        if self.options.durable {
-            self.records.push_back(record());
-        }
+    /// Tells something that must not be known before `mark` is stored.
+    fn tell(&mut self, mark: Mark, event: Event) {
+        self.events.extend(self.journal.hold(mark, event));
     }
 
     /// Tells something that is no completion.
     fn notify(&mut self, event: Event) {
         trace::notified(&self.name, &event);
+        self.statistics.not_stored += u64::from(matches!(event, Event::NotStored(_)));
         match self.events.len() < MAX_UNPOLLED_EVENTS {
             true => self.events.push_back(event),
             false => self.statistics.events_lost += 1,
@@ -510,7 +560,7 @@ enum Rest {
 impl Rest {
     /// For a request that nobody waits for any more.
     const fn after(entry: &Entry) -> Self {
-        match entry.was_sent {
+        match entry.may_have_been_sent() {
             true => Self::ForLateAnswer,
             false => Self::None,
         }
@@ -523,13 +573,14 @@ fn refused(filter: &str) -> Event {
     }
 }
 
-fn unfinished(entry: &Entry) -> Unfinished {
+fn unfinished(entry: &Entry, journal: &Journal) -> Unfinished {
     Unfinished {
         id: entry.id,
+        stored: journal.has_stored(entry.id),
         service: entry.request.service.clone(),
         resource: entry.request.resource().to_owned(),
         payload: entry.request.payload.clone(),
-        sent: entry.was_sent,
+        sent: entry.may_have_been_sent(),
     }
 }
 

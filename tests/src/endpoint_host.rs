@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use kaa_proto::QoS;
 use kaa_proto::endpoint::{
     CommandKey, Disposition, Endpoint, EndpointOptions, Event, Filter, FilterOutcome, Message,
-    MessageKey, Observation, Record, Statistics, Unfinished,
+    MessageKey, Observation, Record, Recovered, Statistics, Stored, Unfinished,
 };
 use kaa_proto::names::{EndpointName, NameError};
 use kaa_proto::request::{Outcome, Request, RequestId, SubmitError};
@@ -64,7 +64,7 @@ pub struct EndpointHost {
     events: Vec<Event>,
     /// How each request ended, by its number in this run.
     outcomes: BTreeMap<RequestId, Outcome>,
-    /// How each request of an earlier run ended, by its number there.
+    /// How each request of an earlier run ended, by its number.
     restored: BTreeMap<RequestId, Outcome>,
     /// Taken and not ended.
     open: BTreeSet<RequestId>,
@@ -182,10 +182,17 @@ impl EndpointHost {
     }
 
     /// Takes the records of an earlier run.
-    pub fn restore(&mut self, records: impl IntoIterator<Item = Record>) {
+    pub fn restore<S: Into<Stored>>(&mut self, records: impl IntoIterator<Item = S>) {
         self.endpoint.restore(self.now(), records);
-        self.restored_open = self.statistics().submitted;
+        self.restored_open = self.statistics().submitted - self.statistics().ended();
         self.drain();
+    }
+
+    /// What an earlier run left behind.
+    pub fn take_recovered(&mut self) -> Recovered {
+        let recovered = self.endpoint.take_recovered(self.now());
+        self.drain();
+        recovered.unwrap_or_default()
     }
 
     /// The link is up.
@@ -276,7 +283,7 @@ impl EndpointHost {
         self.outcomes.get(&id)
     }
 
-    /// How each restored request ended, by its old number.
+    /// How each restored request ended, by its number.
     #[must_use]
     pub const fn restored_outcomes(&self) -> &BTreeMap<RequestId, Outcome> {
         &self.restored
@@ -296,6 +303,8 @@ impl EndpointHost {
             self.records.push(record);
             any = true;
         }
+        self.endpoint
+            .handle_stored(now, self.endpoint.unstored_len());
         // Before the messages: an ID is in use until the end of its request is known.
         while let Some(event) = self.endpoint.poll_event() {
             self.handle_event(event);

@@ -521,6 +521,7 @@ impl Pair {
         while self.connection.poll_record().is_some() {
             any = true;
         }
+        self.connection.handle_stored(now, usize::MAX);
         while let Some(event) = self.connection.poll_event() {
             any = true;
             self.handle_event(now, event);

@@ -114,6 +114,7 @@ impl Run {
         loop {
             if let Some(record) = self.endpoint.poll_record() {
                 self.world.store.push(record);
+                self.endpoint.handle_stored(now, 1);
             } else if let Some(message) = self.endpoint.poll_message(now) {
                 let Message { payload, .. } = message;
                 self.world
@@ -185,6 +186,7 @@ fn nothing_is_lost_or_done_twice_wherever_the_power_goes() {
     for (point, world) in run.crashes.iter().enumerate() {
         let mut host = offline();
         host.restore(stored(&world.store));
+        let recovered = host.take_recovered();
         host.link_up();
         let sent: Vec<_> = host
             .take_sent()
@@ -200,7 +202,7 @@ fn nothing_is_lost_or_done_twice_wherever_the_power_goes() {
                 continue;
             };
             let again = sent.iter().filter(|sent| *sent == payload).count();
-            let unknown = host.restored_outcomes().get(&id) == Some(&Err(Failure::OutcomeUnknown));
+            let unknown = recovered.unknown.iter().any(|request| request.id == id);
             let ended = world
                 .store
                 .iter()
@@ -283,11 +285,15 @@ fn what_was_applied_is_known_once_it_was_told() {
 #[test]
 fn a_second_crash_finds_what_the_first_restore_recorded() {
     let run = life();
-    let store = run.crashes.last().unwrap().store.clone();
+    let mut store = run.crashes.last().unwrap().store.clone();
     let mut first = offline();
     first.restore(stored(&store));
+    assert_eq!(first.take_recovered().unknown.len(), 1);
+    first.link_up();
+    store.append(&mut first.records);
     let mut second = offline();
-    second.restore(stored(&first.records));
+    second.restore(stored(&store));
+    assert_eq!(second.take_recovered().unknown, [], "it was handed over");
     second.link_up();
     second.observe(&reboot()).unwrap();
     let sent: Vec<_> = second
@@ -323,14 +329,24 @@ fn nothing_comes_out_before_its_record_was_taken() {
     ));
     assert!(
         run.endpoint.poll_message(now).is_none(),
+        "it is polled, not stored"
+    );
+    assert_eq!(run.endpoint.poll_event(), None);
+    run.endpoint.handle_stored(now, 1);
+    assert!(matches!(run.endpoint.poll_event(), Some(Event::Stored(_))));
+    assert!(
+        run.endpoint.poll_message(now).is_none(),
         "that it is sent is recorded first"
     );
     assert!(matches!(run.endpoint.poll_record(), Some(Record::Sent(_))));
+    assert!(run.endpoint.poll_message(now).is_none());
+    run.endpoint.handle_stored(now, 1);
     assert!(run.endpoint.poll_message(now).is_some());
     let topic = "kp1/demo-v1/dcx/JTjdbENzHh/json/1/status";
     let _ = run.endpoint.handle_message(now, topic, b"");
-    assert_eq!(run.endpoint.poll_event(), None);
     assert!(matches!(run.endpoint.poll_record(), Some(Record::Ended(_))));
+    assert_eq!(run.endpoint.poll_event(), None);
+    run.endpoint.handle_stored(now, 1);
     assert!(matches!(
         run.endpoint.poll_event(),
         Some(Event::Completed { .. })
@@ -340,11 +356,14 @@ fn nothing_comes_out_before_its_record_was_taken() {
     run.drain();
     let topic = "kp1/demo-v1/cex/JTjdbENzHh/command/reboot/status";
     let _ = run.endpoint.handle_message(now, topic, br#"[{"id":1}]"#);
-    assert!(run.endpoint.poll_command(|_| true).is_none());
     assert!(matches!(
         run.endpoint.poll_record(),
         Some(Record::Surfaced(_))
     ));
+    assert!(run.endpoint.poll_command(|_| true).is_none());
+    assert_eq!(run.endpoint.poll_event(), None);
+    run.endpoint.handle_stored(now, 1);
+    assert!(matches!(run.endpoint.poll_event(), Some(Event::Unread(_))));
     assert!(run.endpoint.poll_command(|_| true).is_some());
 }
 
@@ -419,7 +438,7 @@ fn a_restored_ledger_makes_room_for_new_commands() {
     let mut store = Vec::new();
     for id in 1..=3 {
         let mut host = EndpointHost::offline(options(), 1).unwrap();
-        host.restore(std::mem::take(&mut store));
+        host.restore(store.clone());
         host.link_up();
         host.observe(&reboot()).unwrap();
         host.receive(
@@ -432,16 +451,11 @@ fn a_restored_ledger_makes_room_for_new_commands() {
             .unwrap();
         let report = host.take_sent()[0].key;
         host.acknowledge(report);
-        store = host.records;
+        store.append(&mut host.records);
     }
     let mut last = offline();
     last.restore(store);
-    assert_eq!(
-        last.records.len(),
-        2,
-        "one result, and that it was taken: {:?}",
-        last.records
-    );
+    assert_eq!(last.take_recovered().finished, [key(3)]);
 }
 
 #[test]
@@ -452,7 +466,7 @@ fn pending_tells_which_commands_were_interrupted() {
     let id = host
         .submit(&Pending::new(CommandType::new("reboot").unwrap()))
         .unwrap();
-    let list = r#"[{"id":1},{"id":2,"interrupted":true}]"#;
+    let list = r#"[{"id":1},{"id":2,"interrupted":7}]"#;
     host.receive("cex/command/reboot/1/status", list);
     let reply = host.outcome(id).unwrap().as_ref().unwrap();
     let commands = Pending::decode(reply).unwrap();
@@ -529,9 +543,9 @@ fn a_text_that_was_cut_off_is_no_record() {
     }
     for broken in [
         text.replace("\"json\"", "\"json//\""),
-        text.replace("\"confirm\":2", "\"confirm\":3"),
-        text.replace("\"qos\":null", "\"qos\":9"),
-        text.replace("\"fixedId\":null", "\"fixedId\":0"),
+        text.replace("\"resend\"", "\"confirm\":3,\"resend\""),
+        text.replace("\"resend\"", "\"qos\":9,\"resend\""),
+        text.replace("\"resend\"", "\"fixedId\":0,\"resend\""),
         String::from(r#"{"surfaced":["7","1"]}"#),
         String::from(r#"{"surfaced":["reboot","{}"]}"#),
         String::from(r#"{"applied":["7","a"]}"#),
@@ -544,12 +558,18 @@ fn a_text_that_was_cut_off_is_no_record() {
 /// The texts of version 0.1: a store outlives the program that wrote it.
 #[test]
 fn texts_of_earlier_versions_are_read() {
-    let accepted = concat!(
+    let in_full = concat!(
         r#"{"accepted":[1,{"service":"telemetry","resource":"json","pattern":null,"payload":"1","#,
         r#""confirm":2,"resend":true,"qos":null,"expiresAfter":null,"answerWithin":null,"#,
         r#""bulk":true,"dropOffline":false,"withId":true,"fixedId":null,"serial":false,"#,
         r#""statusInBody":false,"effect":"none"}]}"#
     );
+    let accepted = concat!(
+        r#"{"accepted":[1,{"service":"telemetry","resource":"json","payload":"1","#,
+        r#""resend":true,"bulk":true}]}"#
+    );
+    let read = Record::from_json(in_full).map(|record| record.to_json());
+    assert_eq!(read.as_deref(), Ok(accepted));
     let texts = [
         accepted,
         r#"{"sent":1}"#,
@@ -559,6 +579,8 @@ fn texts_of_earlier_versions_are_read() {
         r#"{"forgotten":["reboot","3"]}"#,
         r#"{"applied":[null,"a"]}"#,
         r#"{"current":"1.0.0"}"#,
+        r#"{"configuration":["wifi","a","{\"ssid\":\"x\"}"]}"#,
+        r#"{"reached":10}"#,
         r#"{"ended":9}"#,
     ];
     for text in texts {

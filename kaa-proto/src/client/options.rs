@@ -129,7 +129,7 @@ impl Options {
     pub(super) fn complete(mut self, entropy: u64) -> (connection::Options, Duration) {
         self.connection
             .client_id_or(|| format!("kaa-{entropy:016x}"));
-        self.connection.for_handles();
+        self.connection.for_handles(false);
         (self.connection, self.linger)
     }
 }

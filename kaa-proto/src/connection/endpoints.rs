@@ -9,7 +9,9 @@ use super::slab::EndpointKey;
 use super::{Connection, Deadline, later, trace};
 use crate::QoS;
 use crate::commands::{Command, CommandResult};
-use crate::endpoint::{CommandKey, Endpoint, EndpointOptions, Filter, Observation, Record};
+use crate::endpoint::{
+    CommandKey, Endpoint, EndpointOptions, Filter, Observation, Recovered, Stored,
+};
 use crate::names::{CommandType, ConfigName, EndpointName};
 use crate::request::{Class, Offline, Prepared, Request, RequestId, SubmitError};
 use crate::topic::MAX_TOPIC_LEN;
@@ -34,6 +36,13 @@ pub(super) struct Slot {
     counted: Totals,
 }
 
+impl Slot {
+    /// Whether its endpoint leaves records.
+    pub(super) fn is_durable(&self) -> bool {
+        self.options.leaves_records()
+    }
+}
+
 /// Sums over endpoints.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Totals {
@@ -43,6 +52,10 @@ pub(super) struct Totals {
     pub(super) queued: usize,
     /// Their bytes.
     pub(super) queued_bytes: usize,
+    /// Durable requests that have not ended.
+    pub(super) durable: usize,
+    /// Their bytes.
+    pub(super) durable_bytes: usize,
 }
 
 /// How an endpoint leaves.
@@ -170,8 +183,9 @@ impl Connection {
             // An endpoint that was not told of the link yet would drop it.
             self.tell_arrival_early(now, key);
         }
+        let has_room = self.has_durable_room(key, &request);
         self.ask(now, key, |endpoint, now| {
-            endpoint.submit_prepared(now, request)
+            endpoint.submit_kept(now, request, has_room)
         })?
     }
 
@@ -279,14 +293,21 @@ impl Connection {
 
     /// Takes back what a store kept of an endpoint that was just added: [`Endpoint::restore`].
     /// `false` if there is no such endpoint.
-    pub fn restore(
+    pub fn restore<S: Into<Stored>>(
         &mut self,
         now: Instant,
         key: EndpointKey,
-        records: impl IntoIterator<Item = Record>,
+        records: impl IntoIterator<Item = S>,
     ) -> bool {
         self.ask(now, key, |endpoint, now| endpoint.restore(now, records))
             .is_ok()
+    }
+
+    /// What an earlier run of the program left behind of an endpoint, once:
+    /// [`Endpoint::take_recovered`].
+    pub fn take_recovered(&mut self, now: Instant, key: EndpointKey) -> Option<Recovered> {
+        self.ask(now, key, |endpoint, now| endpoint.take_recovered(now))
+            .ok()?
     }
 
     fn add(
@@ -295,7 +316,7 @@ impl Connection {
         name: EndpointName,
         options: Arc<EndpointOptions>,
     ) -> Result<EndpointKey, AddError> {
-        self.advance(now);
+        let now = self.advance(now);
         if self.is_closed() {
             return Err(AddError::Closed);
         }
@@ -323,6 +344,7 @@ impl Connection {
         }
         self.suspects.add(key);
         self.schedule.handle_count(self.slots.len());
+        self.begin_storing(now, key);
         if self.is_up() {
             self.arrivals.push_back(key);
         }
@@ -375,7 +397,10 @@ impl Connection {
         let is_idle = endpoint.is_idle();
         let is_leaving = slot.is_leaving;
         let deadline = endpoint.poll_timeout();
+        let (durable, durable_bytes) = endpoint.durable_len();
         let counted = Totals {
+            durable,
+            durable_bytes,
             busy: usize::from(!is_idle),
             queued: endpoint.queue_len(),
             queued_bytes: endpoint.queue_bytes(),
@@ -411,6 +436,10 @@ impl Connection {
             self.options.spread_request_ids();
         }
         let name = slot.endpoint.name().clone();
+        let is_durable = slot.is_durable();
+        if is_durable {
+            self.part_with(now, &mut slot.endpoint);
+        }
         let unfinished = slot.endpoint.close(now);
         trace::removed(&name, unfinished.len());
         self.directory.remove(&name);
@@ -425,14 +454,16 @@ impl Connection {
                 self.subscribing.say_farewell(filter);
             }
         }
-        while let Some(record) = slot.endpoint.poll_record() {
-            self.records.push_back((name.clone(), record));
-        }
         while let Some(event) = slot.endpoint.poll_event() {
             self.events.push_back(Event::Endpoint { key, event });
         }
-        self.events
-            .push_back(Event::EndpointRemoved { key, unfinished });
+        let held = slot.endpoint.take_held().into_iter();
+        let held = held.map(|event| Event::Endpoint { key, event });
+        let removed = Event::EndpointRemoved { key, unfinished };
+        match is_durable {
+            true => self.tell_last(held.chain([removed])),
+            false => self.events.push_back(removed),
+        }
     }
 
     fn check_open(&self, key: EndpointKey) -> Result<&Slot, SubmitError> {
@@ -498,5 +529,7 @@ impl Totals {
         self.busy = self.busy - before.busy + after.busy;
         self.queued = self.queued - before.queued + after.queued;
         self.queued_bytes = self.queued_bytes - before.queued_bytes + after.queued_bytes;
+        self.durable = self.durable - before.durable + after.durable;
+        self.durable_bytes = self.durable_bytes - before.durable_bytes + after.durable_bytes;
     }
 }

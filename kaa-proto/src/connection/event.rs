@@ -7,6 +7,7 @@ use super::link::{LinkId, LinkState};
 use super::slab::EndpointKey;
 use crate::endpoint::{self, Unfinished};
 use crate::names::EndpointName;
+use crate::store::StoreError;
 
 /// Something the host or the application may want to know.
 ///
@@ -75,6 +76,11 @@ pub enum Event {
         /// Why nobody can use it.
         reason: Stray,
     },
+    /// The store failed. The client goes on in memory: a crash takes it back to what was stored last.
+    /// It is tried again.
+    StoreLost(StoreError),
+    /// The store keeps everything again.
+    StoreBack,
     /// There is no link, and there will be none: the last event but those of endpoints.
     Finished,
 }

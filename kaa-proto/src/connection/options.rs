@@ -38,6 +38,8 @@ pub struct Options {
     pub(super) max_endpoints: usize,
     pub(super) max_queued: usize,
     pub(super) max_queued_bytes: usize,
+    pub(super) max_durable: usize,
+    pub(super) max_durable_bytes: usize,
     pub(super) endpoint: Arc<EndpointOptions>,
 }
 
@@ -66,6 +68,8 @@ impl Options {
             max_endpoints: 100_000,
             max_queued: 200_000,
             max_queued_bytes: 64 * 1_024 * 1_024,
+            max_durable: 20_000,
+            max_durable_bytes: 4 * 1_024 * 1_024,
             endpoint: Arc::new(EndpointOptions::default()),
         }
     }
@@ -238,6 +242,18 @@ impl Options {
         self
     }
 
+    /// How many durable requests there may be, and how many bytes of resource and payload they may
+    /// have, all endpoints together. One more is taken, but kept in memory only
+    /// ([`endpoint::Event::NotStored`](crate::endpoint::Event::NotStored)); telemetry at seven eighths
+    /// already. Default 20,000 and 4 MiB: with all that is written around them they fit twice into a
+    /// store of 16 MiB, which is rewritten to be made smaller. 0 keeps none.
+    #[must_use]
+    pub const fn max_durable(mut self, count: usize, bytes: usize) -> Self {
+        self.max_durable = count;
+        self.max_durable_bytes = bytes;
+        self
+    }
+
     /// The options of endpoints that are added without their own, among them the names of the
     /// extension instances. Default: [`EndpointOptions::default`], with QoS 1.
     #[must_use]
@@ -247,10 +263,10 @@ impl Options {
     }
 
     /// What handles give endpoints without options of their own: request IDs that begin anywhere,
-    /// and no records, because nobody stores them yet.
+    /// and records if there is somebody who stores them.
     #[cfg(feature = "client")]
-    pub(crate) fn for_handles(&mut self) {
-        self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).for_handles());
+    pub(crate) fn for_handles(&mut self, has_store: bool) {
+        self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).for_handles(has_store));
     }
 
     /// What [`dial_within`](Self::dial_within) set.

@@ -210,7 +210,7 @@ impl Connection {
             };
             any = true;
             let Some(outgoing) = slot.endpoint.next_message(now, &mut self.topic) else {
-                // It waits for a record to be stored.
+                // It had one just now, so this cannot be; if it is, others have their turn.
                 self.touch(key);
                 continue;
             };

@@ -67,6 +67,10 @@ pub struct Statistics {
     pub subscriptions_unanswered: u64,
     /// Suspensions of endpoints.
     pub suspensions: u64,
+    /// Gauge: durable requests that have not ended.
+    pub durable: usize,
+    /// How often the store was lost ([`Event::StoreLost`](super::Event::StoreLost)).
+    pub store_losses: u64,
     /// Events that were lost because nobody polled.
     pub events_lost: u64,
     /// When the server last confirmed a request, by PUBACK or by an answer: for watchdogs. A
@@ -153,6 +157,7 @@ impl Connection {
             requests: self.requests(),
             queued: self.totals.queued,
             queued_bytes: self.totals.queued_bytes,
+            durable: self.totals.durable,
             in_flight: self.endpoints().map(in_flight).sum(),
             endpoints: self.slots.len(),
             suspended: self.suspects.suspended_len(),

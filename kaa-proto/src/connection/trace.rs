@@ -128,6 +128,8 @@ pub(super) fn notified(now: Instant, event: &Event) {
         Event::Stray { topic, reason } => {
             event!("endpoint", DEBUG, topic, why = why(*reason), "ignored");
         }
+        Event::StoreLost(error) => event!("store", ERROR, %error, "lost: going on in memory"),
+        Event::StoreBack => event!("store", INFO, "back"),
         Event::Finished => event!("link", INFO, "finished"),
     }
 }

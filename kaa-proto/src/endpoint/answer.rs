@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::flight::{Flight, Owner, Stage};
 use super::ids::Holder;
+use super::journal::Mark;
 use super::ledger::Offer;
 use super::observe::{Reading, Unread};
 use super::trace;
@@ -241,6 +242,11 @@ impl Endpoint {
                     return;
                 }
                 reading.surfaced = Some(id);
+                if let (true, Unread::Configuration(config::Answer::Assigned(assigned))) =
+                    (self.options.keep_configurations, &unread)
+                {
+                    reading.assigned = Some(assigned.clone());
+                }
                 reading.unread = Some(unread);
                 self.statistics.configurations_surfaced += 1;
                 self.notify(Event::Unread(observation.clone()));
@@ -271,10 +277,12 @@ impl Endpoint {
         });
         trace::not_observed(&self.name, &others);
         self.statistics.commands_unobserved += others.len() as u64;
-        for command in self.pass_ledger(observed, true) {
+        let surfaced = self.pass_ledger(observed, true);
+        let mark = self.journal.mark();
+        for command in surfaced {
             let observation = Observation::Commands(command.command_type().clone());
-            self.ledger.push_unread(command);
-            self.notify(Event::Unread(observation));
+            self.ledger.push_unread(mark, command);
+            self.tell_unread(mark, observation);
         }
     }
 
@@ -307,23 +315,23 @@ impl Endpoint {
             if is_new {
                 self.make_room();
             }
-            let offer = self.ledger.offer(&key, self.options.max_commands);
+            let policy = self.options.when_interrupted(&key);
+            let offer = self.ledger.offer(&key, self.options.max_commands, policy);
             trace::offered(&self.name, &key, &offer);
             match offer {
-                Offer::Surface { interrupted } => {
+                Offer::Surface { interruptions } => {
                     self.record(|| Record::Surfaced(key));
                     self.statistics.commands_surfaced += 1;
-                    surfaced.push(command.interrupted(interrupted));
+                    surfaced.push(command.interrupted(interruptions));
                 }
                 Offer::Running => self.statistics.commands_repeated += 1,
                 Offer::Resend(result) => {
                     self.statistics.results_resent += 1;
-                    let room = self.options.max_message.saturating_sub(result.json.len());
-                    match again.iter_mut().find(|(name, results)| {
-                        name == command.command_type() && report_len(results) < room
-                    }) {
-                        Some((_, results)) => results.push(result),
-                        None => again.push((command.command_type().clone(), vec![result])),
+                    self.report_again(&mut again, command.command_type(), result);
+                }
+                Offer::Fail => {
+                    if let Some(result) = self.fail_interrupted(key) {
+                        self.report_again(&mut again, command.command_type(), result);
                     }
                 }
                 Offer::NoRoom => self.hold_back(command.command_type()),
@@ -335,6 +343,32 @@ impl Endpoint {
             self.push_own(Prepared { effect, ..request }, Owner::Ledger, None);
         }
         surfaced
+    }
+
+    /// Puts a result to those that are to be reported again, in as few messages as hold them.
+    fn report_again(
+        &self,
+        again: &mut Vec<(CommandType, Vec<StoredResult>)>,
+        command_type: &CommandType,
+        result: StoredResult,
+    ) {
+        let room = self.options.max_message.saturating_sub(result.json.len());
+        let fits = |(name, results): &&mut (CommandType, Vec<StoredResult>)| {
+            name == command_type && report_len(results) < room
+        };
+        match again.iter_mut().find(fits) {
+            Some((_, results)) => results.push(result),
+            None => again.push((command_type.clone(), vec![result])),
+        }
+    }
+
+    /// Tells that a command is there to be read, once it may be.
+    fn tell_unread(&mut self, mark: Mark, observation: Observation) {
+        match self.journal.hold(mark, Event::Unread(observation)) {
+            Some(event) => self.notify(event),
+            // It is told of when it comes out.
+            None => {}
+        }
     }
 
     /// Room in the ledger, if there can be.

@@ -58,9 +58,17 @@ pub enum Event {
         /// Its topic, with the token shortened.
         topic: String,
     },
+    /// A durable request is stored: a crash does not lose it any more.
+    Stored(RequestId),
+    /// A durable request is in memory only, for the store is full or lost: a crash loses it. It may
+    /// still be [`Stored`](Self::Stored) later, if the store comes back in time.
+    NotStored(RequestId),
+    /// The store knew something of an earlier run of the program:
+    /// [`Endpoint::take_recovered`](super::Endpoint::take_recovered).
+    Recovered,
     /// A request of an earlier run of the program, known from the store, ended.
     RestoredCompleted {
-        /// Its number in that run.
+        /// Its number, which it keeps.
         id: RequestId,
         /// How.
         outcome: Outcome,
@@ -119,6 +127,8 @@ pub struct Statistics {
     pub configurations_surfaced: u64,
     /// Those delivered again, and not surfaced again.
     pub configurations_repeated: u64,
+    /// Durable requests that were told as not stored.
+    pub not_stored: u64,
     /// Events other than completions that were lost because nobody polled.
     pub events_lost: u64,
 }
@@ -166,6 +176,7 @@ impl Statistics {
             commands_held,
             configurations_surfaced,
             configurations_repeated,
+            not_stored,
             events_lost,
         } = other;
         self.submitted += submitted;
@@ -191,6 +202,7 @@ impl Statistics {
         self.commands_held += commands_held;
         self.configurations_surfaced += configurations_surfaced;
         self.configurations_repeated += configurations_repeated;
+        self.not_stored += not_stored;
         self.events_lost += events_lost;
     }
 
@@ -220,8 +232,11 @@ pub struct Unfinished {
     pub resource: String,
     /// Its payload.
     pub payload: Bytes,
-    /// Whether it had been sent: then it may have been processed.
+    /// Whether it had been sent, or may have been by an earlier run: then it may have been
+    /// processed.
     pub sent: bool,
+    /// Whether it is known to be stored: then the next run of the program takes it up again.
+    pub stored: bool,
 }
 
 impl fmt::Debug for Unfinished {
@@ -232,6 +247,7 @@ impl fmt::Debug for Unfinished {
             .field("resource", &self.resource)
             .field("payload_len", &self.payload.len())
             .field("sent", &self.sent)
+            .field("stored", &self.stored)
             .finish()
     }
 }

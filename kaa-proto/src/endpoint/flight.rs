@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::journal::Mark;
 use super::trace::Life;
 use super::{Observation, Rest};
 use crate::QoS;
 use crate::names::Extension;
-use crate::request::{Prepared, RequestId};
+use crate::request::{Failure, Prepared, RequestId};
 
 /// One request, wherever it is.
 #[derive(Debug)]
@@ -26,13 +27,40 @@ pub(super) struct Entry {
     pub(super) was_sent: bool,
     /// Until when it may wait in the queue, if it was never sent.
     pub(super) expires_at: Option<Instant>,
-    /// Whether a record says that it was given out.
+    /// Whether a record says that it may have been given out.
     pub(super) sent_recorded: bool,
+    /// Whether an earlier run of the program may have sent it.
+    pub(super) in_doubt: bool,
+    /// What must be stored before it goes.
+    pub(super) guard: Mark,
+    /// When this run took it.
+    pub(super) since: Option<Instant>,
+    /// How old it was then.
+    pub(super) age: Duration,
     /// To tell of it.
     pub(super) life: Life,
 }
 
 impl Entry {
+    /// Whether it may have been processed: its outcome is not ours to give.
+    pub(super) const fn may_have_been_sent(&self) -> bool {
+        self.was_sent || self.in_doubt
+    }
+
+    /// How it ends if it is not to be sent any more: as `failure` if it certainly never was.
+    pub(super) fn failure_unless_sent(&self, failure: Failure) -> Failure {
+        match self.may_have_been_sent() {
+            true => Failure::OutcomeUnknown,
+            false => failure,
+        }
+    }
+
+    /// How long ago it was taken, by this run or an earlier one.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        let here = self.since.map(|since| now.saturating_duration_since(since));
+        self.age + here.unwrap_or_default()
+    }
+
     /// What it counts for in the bounds of the queue, in bytes.
     pub(super) fn size(&self) -> usize {
         self.request.resource().len() + self.request.payload().len()

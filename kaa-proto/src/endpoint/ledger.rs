@@ -14,6 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
+use super::interrupted::WhenInterrupted;
+use super::journal::Mark;
 use crate::commands::{Command, CommandId, CommandResult, Report};
 use crate::names::CommandType;
 use crate::request::StoredResult;
@@ -68,8 +70,8 @@ pub(super) struct Ledger {
     states: BTreeMap<CommandKey, State>,
     /// Finished ones, oldest first.
     finished: VecDeque<CommandKey>,
-    /// Surfaced and not yet read, oldest first.
-    unread: VecDeque<Command>,
+    /// Surfaced and not yet read, oldest first, each with what must be stored before it is.
+    unread: VecDeque<(Mark, Command)>,
     /// Types of which a command was left with the platform for want of room.
     held: BTreeSet<CommandType>,
 }
@@ -79,15 +81,25 @@ enum State {
     /// Surfaced; the application has not answered.
     ///
     /// Exits: `Finished`; unknown when released.
-    InProgress,
+    InProgress(Surfaced),
     /// Was in progress when the program ended.
     ///
-    /// Exits: `InProgress` when it is offered again; `Finished`.
-    Interrupted,
+    /// Exits: `InProgress` when it is offered again; `Finished`; unknown when evicted, once the
+    /// platform is done with it.
+    Interrupted(Surfaced),
     /// Answered.
     ///
     /// Exits: unknown when evicted.
     Finished(Finished),
+}
+
+/// A command that the application had.
+#[derive(Clone, Copy, Debug)]
+struct Surfaced {
+    /// How often, in this run of the program and earlier ones.
+    times: u32,
+    /// The platform listed what is outstanding, and did not name it.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -102,8 +114,11 @@ struct Finished {
 /// What is to be done with a command that the platform offers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Offer {
-    /// It is new: surface it. `interrupted` if it was in progress when the program last ended.
-    Surface { interrupted: bool },
+    /// Surface it. `interruptions` tells how often it was in progress when the program ended, if the
+    /// application is to know.
+    Surface { interruptions: u32 },
+    /// It was interrupted, and is to be answered with a failure.
+    Fail,
     /// The application has it, or its result is on the way.
     Running,
     /// It is finished: send this result again.
@@ -114,12 +129,18 @@ pub(super) enum Offer {
 
 impl Ledger {
     /// Judges a command; one to be surfaced is in progress from now on.
-    pub(super) fn offer(&mut self, key: &CommandKey, max: usize) -> Offer {
+    pub(super) fn offer(&mut self, key: &CommandKey, max: usize, policy: WhenInterrupted) -> Offer {
         match self.states.get_mut(key) {
-            Some(State::InProgress) => return Offer::Running,
-            Some(state @ State::Interrupted) => {
-                *state = State::InProgress;
-                return Offer::Surface { interrupted: true };
+            Some(State::InProgress(_)) => return Offer::Running,
+            Some(State::Interrupted(surfaced)) if policy.fails(surfaced.times) => {
+                return Offer::Fail;
+            }
+            Some(state @ State::Interrupted(_)) => {
+                let interruptions = state.surface_again();
+                let is_told = policy.is_told();
+                return Offer::Surface {
+                    interruptions: if is_told { interruptions } else { 0 },
+                };
             }
             Some(State::Finished(finished)) if finished.sending => return Offer::Running,
             Some(State::Finished(finished)) => {
@@ -131,8 +152,9 @@ impl Ledger {
         if self.states.len() >= max {
             return Offer::NoRoom;
         }
-        self.states.insert(key.clone(), State::InProgress);
-        Offer::Surface { interrupted: false }
+        self.states
+            .insert(key.clone(), State::InProgress(Surfaced::ONCE));
+        Offer::Surface { interruptions: 0 }
     }
 
     /// Keeps the result of a command; it is about to be sent.
@@ -170,14 +192,17 @@ impl Ledger {
     ) -> Vec<CommandKey> {
         let mut settled = Vec::new();
         for (key, state) in &mut self.states {
-            let State::Finished(finished) = state else {
-                continue;
-            };
             let is_listed = || listed.iter().any(|command| *command.id() == key.id);
-            let is_open = !finished.sending && !finished.confirmed;
-            if is_open && key.command_type == *command_type && !is_listed() {
-                finished.confirmed = true;
-                settled.push(key.clone());
+            if key.command_type != *command_type || is_listed() {
+                continue;
+            }
+            match state {
+                State::Finished(finished) if !finished.sending && !finished.confirmed => {
+                    finished.confirmed = true;
+                    settled.push(key.clone());
+                }
+                State::Interrupted(surfaced) => surfaced.is_over = true,
+                State::Finished(_) | State::InProgress(_) => {}
             }
         }
         settled
@@ -185,41 +210,47 @@ impl Ledger {
 
     /// Forgets a command that was not answered: the next delivery surfaces it again.
     pub(super) fn release(&mut self, key: &CommandKey) -> bool {
-        let running = matches!(self.states.get(key), Some(State::InProgress));
+        let running = matches!(self.states.get(key), Some(State::InProgress(_)));
         if running {
             self.states.remove(key);
         }
         running
     }
 
-    /// Keeps a surfaced command until it is read.
-    pub(super) fn push_unread(&mut self, command: Command) {
-        self.unread.push_back(command);
+    /// Keeps a surfaced command until it is read, and `mark` is stored.
+    pub(super) fn push_unread(&mut self, mark: Mark, command: Command) {
+        self.unread.push_back((mark, command));
     }
 
     /// How many commands of a type are surfaced and not yet read.
     pub(super) fn unread_len(&self, command_type: &CommandType) -> usize {
+        let commands = self.unread.iter().map(|(_, command)| command);
         let of_type = |command: &&Command| command.command_type() == command_type;
-        self.unread.iter().filter(of_type).count()
+        commands.filter(of_type).count()
     }
 
     /// Forgets the commands of a type that nobody has read, and says which.
     pub(super) fn release_unread(&mut self, command_type: &CommandType) -> Vec<CommandKey> {
         let (released, unread) = std::mem::take(&mut self.unread)
             .into_iter()
-            .partition(|command| command.command_type() == command_type);
+            .partition(|(_, command)| command.command_type() == command_type);
         self.unread = unread;
-        let released: VecDeque<Command> = released;
-        let keys = released.iter().map(CommandKey::from);
+        let released: VecDeque<(Mark, Command)> = released;
+        let keys = released
+            .iter()
+            .map(|(_, command)| CommandKey::from(command));
         keys.inspect(|key| drop(self.states.remove(key))).collect()
     }
 
-    pub(super) fn poll(&mut self, wanted: impl Fn(&CommandType) -> bool) -> Option<Command> {
-        let place = self
-            .unread
-            .iter()
-            .position(|command| wanted(command.command_type()))?;
-        self.unread.remove(place)
+    pub(super) fn poll(
+        &mut self,
+        wanted: impl Fn(&CommandType) -> bool,
+        is_stored: impl Fn(Mark) -> bool,
+    ) -> Option<Command> {
+        let mut unread = self.unread.iter();
+        let place = unread
+            .position(|(mark, command)| is_stored(*mark) && wanted(command.command_type()))?;
+        self.unread.remove(place).map(|(_, command)| command)
     }
 
     /// Remembers that there was no room for a command of this type; `false` if it was known.
@@ -236,14 +267,13 @@ impl Ledger {
     pub(super) fn is_in_progress(&self, key: &CommandKey) -> bool {
         matches!(
             self.states.get(key),
-            Some(State::InProgress | State::Interrupted)
+            Some(State::InProgress(_) | State::Interrupted(_))
         )
     }
 
     /// The types of which commands were held back, if there is room now.
     pub(super) fn take_held(&mut self, max: usize, max_unread: usize) -> BTreeSet<CommandType> {
-        let evictable = || self.finished.iter().any(|key| self.is_confirmed(key));
-        let room = self.states.len() < max || evictable();
+        let room = self.states.len() < max || self.evictable().is_some();
         if !room {
             return BTreeSet::new();
         }
@@ -254,9 +284,31 @@ impl Ledger {
         ready
     }
 
-    /// Puts back a command that was in progress, as a store kept it.
-    pub(super) fn restore_in_progress(&mut self, key: CommandKey) {
-        self.states.insert(key, State::Interrupted);
+    /// The commands that the application had and has not answered, and how often each was surfaced.
+    pub(super) fn surfaced(&self) -> impl Iterator<Item = (CommandKey, u32)> {
+        self.states.iter().filter_map(|(key, state)| match state {
+            State::InProgress(surfaced) | State::Interrupted(surfaced) => {
+                Some((key.clone(), surfaced.times))
+            }
+            State::Finished(_) => None,
+        })
+    }
+
+    /// The results that are kept, the oldest first, and whether the platform took each.
+    pub(super) fn results(&self) -> impl Iterator<Item = (CommandKey, StoredResult, bool)> {
+        self.finished.iter().filter_map(|key| {
+            let State::Finished(finished) = self.states.get(key)? else {
+                return None;
+            };
+            Some((key.clone(), finished.result.clone(), finished.confirmed))
+        })
+    }
+
+    /// Puts back a command that was in progress, as a store kept it; how often it was surfaced.
+    pub(super) fn restore_in_progress(&mut self, key: CommandKey, times: u32) {
+        let is_over = false;
+        self.states
+            .insert(key, State::Interrupted(Surfaced { times, is_over }));
     }
 
     /// Puts back a finished command, as a store kept it; the oldest comes first.
@@ -276,22 +328,53 @@ impl Ledger {
     }
 
     /// Makes room for one more, if need be and if it can, by forgetting the oldest finished
-    /// command whose result the platform took. One whose result it never took would be run again.
+    /// command whose result the platform took, or an interrupted one that it does not offer any
+    /// more. One whose result it never took would be run again.
     pub(super) fn make_room(&mut self, max: usize) -> Option<CommandKey> {
         if self.states.len() < max {
             return None;
         }
-        let place = self
-            .finished
-            .iter()
-            .position(|key| self.is_confirmed(key))?;
-        let key = self.finished.remove(place)?;
+        let key = self.evictable()?;
+        self.finished.retain(|other| *other != key);
         self.states.remove(&key);
         Some(key)
     }
 
+    fn evictable(&self) -> Option<CommandKey> {
+        let mut finished = self.finished.iter();
+        let finished = finished.find(|key| self.is_confirmed(key));
+        let is_over = |state: &State| matches!(state, State::Interrupted(s) if s.is_over);
+        let over = || self.states.iter().find(|(_, state)| is_over(state));
+        finished.or_else(|| over().map(|(key, _)| key)).cloned()
+    }
+
     fn is_confirmed(&self, key: &CommandKey) -> bool {
         matches!(self.states.get(key), Some(State::Finished(f)) if f.confirmed && !f.sending)
+    }
+}
+
+impl Surfaced {
+    const ONCE: Self = Self {
+        times: 1,
+        is_over: false,
+    };
+}
+
+impl State {
+    /// An interrupted command is surfaced once more; how often it was before.
+    fn surface_again(&mut self) -> u32 {
+        match self {
+            Self::Interrupted(surfaced) => {
+                let before = surfaced.times;
+                let times = before.saturating_add(1);
+                *self = Self::InProgress(Surfaced {
+                    times,
+                    is_over: false,
+                });
+                before
+            }
+            Self::InProgress(_) | Self::Finished(_) => 0,
+        }
     }
 }
 
@@ -316,37 +399,48 @@ mod tests {
         ledger.finish(key(id).command_type(), &result(id), 2);
     }
 
-    const NEW: Offer = Offer::Surface { interrupted: false };
+    fn offer(ledger: &mut Ledger, key: &CommandKey, max: usize) -> Offer {
+        ledger.offer(key, max, WhenInterrupted::Ask)
+    }
+
+    const NEW: Offer = Offer::Surface { interruptions: 0 };
 
     /// FACTS trap 26.
     #[test]
     fn trap_26_a_repeated_command_is_surfaced_once_and_answered_from_the_stored_result() {
         let mut ledger = Ledger::default();
-        assert_eq!(ledger.offer(&key(1), 2), NEW);
-        assert_eq!(ledger.offer(&key(1), 2), Offer::Running);
+        assert_eq!(offer(&mut ledger, &key(1), 2), NEW);
+        assert_eq!(offer(&mut ledger, &key(1), 2), Offer::Running);
         finish(&mut ledger, 1);
         assert_eq!(
-            ledger.offer(&key(1), 2),
+            offer(&mut ledger, &key(1), 2),
             Offer::Running,
             "its result is on the way"
         );
         ledger.handle_result_end(&key(1), false);
-        assert_eq!(ledger.offer(&key(1), 2), Offer::Resend(result(1)));
-        assert_eq!(ledger.offer(&key(1), 2), Offer::Running);
+        assert_eq!(offer(&mut ledger, &key(1), 2), Offer::Resend(result(1)));
+        assert_eq!(offer(&mut ledger, &key(1), 2), Offer::Running);
     }
 
     #[test]
     fn only_finished_commands_whose_result_was_taken_make_room() {
         let mut ledger = Ledger::default();
         assert_eq!(
-            (ledger.offer(&key(1), 2), ledger.offer(&key(2), 2)),
+            (
+                offer(&mut ledger, &key(1), 2),
+                offer(&mut ledger, &key(2), 2)
+            ),
             (NEW, NEW)
         );
-        assert_eq!(ledger.offer(&key(3), 2), Offer::NoRoom, "both in progress");
+        assert_eq!(
+            offer(&mut ledger, &key(3), 2),
+            Offer::NoRoom,
+            "both in progress"
+        );
         finish(&mut ledger, 1);
         ledger.handle_result_end(&key(1), false);
         assert_eq!(
-            ledger.offer(&key(3), 2),
+            offer(&mut ledger, &key(3), 2),
             Offer::NoRoom,
             "the result was never taken"
         );
@@ -354,30 +448,30 @@ mod tests {
         finish(&mut ledger, 1);
         assert!(ledger.handle_result_end(&key(1), true));
         assert_eq!(ledger.make_room(2), Some(key(1)));
-        assert_eq!(ledger.offer(&key(3), 2), NEW);
-        assert_eq!(ledger.offer(&key(2), 2), Offer::Running);
+        assert_eq!(offer(&mut ledger, &key(3), 2), NEW);
+        assert_eq!(offer(&mut ledger, &key(2), 2), Offer::Running);
     }
 
     #[test]
     fn the_platform_is_done_with_what_it_no_longer_lists() {
         let mut ledger = Ledger::default();
         for id in [1, 2] {
-            assert_eq!(ledger.offer(&key(id), 2), NEW);
+            assert_eq!(offer(&mut ledger, &key(id), 2), NEW);
             finish(&mut ledger, id);
             ledger.handle_result_end(&key(id), false);
         }
         let listed = Command::new(key(2).command_type().clone(), CommandId::from(2), None);
         assert_eq!(ledger.settle(key(1).command_type(), &[listed]), [key(1)]);
         assert_eq!(ledger.make_room(2), Some(key(1)));
-        assert_eq!(ledger.offer(&key(2), 2), Offer::Resend(result(2)));
+        assert_eq!(offer(&mut ledger, &key(2), 2), Offer::Resend(result(2)));
     }
 
     #[test]
     fn a_released_command_is_surfaced_again_and_a_finished_one_is_not_released() {
         let mut ledger = Ledger::default();
-        assert_eq!(ledger.offer(&key(1), 2), NEW);
+        assert_eq!(offer(&mut ledger, &key(1), 2), NEW);
         assert!(ledger.release(&key(1)));
-        assert_eq!(ledger.offer(&key(1), 2), NEW);
+        assert_eq!(offer(&mut ledger, &key(1), 2), NEW);
         finish(&mut ledger, 1);
         assert!(!ledger.release(&key(1)));
     }
@@ -386,7 +480,10 @@ mod tests {
     fn held_types_come_back_when_there_is_room() {
         let mut ledger = Ledger::default();
         assert_eq!(
-            (ledger.offer(&key(1), 1), ledger.offer(&key(2), 1)),
+            (
+                offer(&mut ledger, &key(1), 1),
+                offer(&mut ledger, &key(2), 1)
+            ),
             (NEW, Offer::NoRoom)
         );
         ledger.hold(key(2).command_type());
@@ -399,13 +496,13 @@ mod tests {
     #[test]
     fn what_was_in_progress_at_a_crash_is_surfaced_as_interrupted() {
         let mut ledger = Ledger::default();
-        ledger.restore_in_progress(key(1));
+        ledger.restore_in_progress(key(1), 1);
         ledger.restore_finished(key(2), result(2), false);
         assert_eq!(
-            ledger.offer(&key(1), 9),
-            Offer::Surface { interrupted: true }
+            offer(&mut ledger, &key(1), 9),
+            Offer::Surface { interruptions: 1 }
         );
-        assert_eq!(ledger.offer(&key(1), 9), Offer::Running);
-        assert_eq!(ledger.offer(&key(2), 9), Offer::Resend(result(2)));
+        assert_eq!(offer(&mut ledger, &key(1), 9), Offer::Running);
+        assert_eq!(offer(&mut ledger, &key(2), 9), Offer::Resend(result(2)));
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::flight::{Entry, Owner};
 use super::trace;
 use super::{Endpoint, Event, Record, Rest, Timer, rest_time};
+use crate::config::Configuration;
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Failure, Prepared, RequestId, SubmitError};
 use crate::{commands, config, software};
@@ -50,6 +51,10 @@ pub(super) struct Reading {
     pub(super) surfaced: Option<Arc<str>>,
     /// What the application has not read yet: the newest only.
     pub(super) unread: Option<Unread>,
+    /// The configuration that was last surfaced, if the good ones are kept.
+    pub(super) assigned: Option<Configuration>,
+    /// The one that is applied.
+    pub(super) good: Option<Configuration>,
 }
 
 /// A state that was pushed and not read.
@@ -165,6 +170,17 @@ impl Endpoint {
         }
     }
 
+    /// The last good configuration of this name, at hand before the platform is reached: the one
+    /// that was observed, reported as applied, and confirmed as such, by this run of the program or
+    /// an earlier one. With [`EndpointOptions::keep_configurations`] only.
+    ///
+    /// [`EndpointOptions::keep_configurations`]: super::EndpointOptions::keep_configurations
+    #[must_use]
+    pub fn applied_configuration(&self, name: Option<&ConfigName>) -> Option<&Configuration> {
+        let observation = Observation::Configuration(name.cloned());
+        self.readings.get(&observation)?.good.as_ref()
+    }
+
     /// The software update, if there is a new one to read.
     pub fn poll_software(&mut self) -> Option<software::Answer> {
         match self.take_unread(&Observation::Software)? {
@@ -277,8 +293,14 @@ impl Endpoint {
         owner: Owner,
         wire_id: Option<u32>,
     ) -> RequestId {
+        // A result is stored before it is sent.
+        let guard = match owner {
+            Owner::Ledger => self.journal.mark(),
+            Owner::Caller | Owner::Observation(_) | Owner::Nobody => 0,
+        };
         let mut entry = Entry {
             wire_id,
+            guard,
             ..self.entry(request, owner)
         };
         let id = entry.id;
@@ -335,9 +357,6 @@ impl Endpoint {
     }
 
     fn take_unread(&mut self, observation: &Observation) -> Option<Unread> {
-        match self.is_withheld() {
-            true => None,
-            false => self.readings.get_mut(observation)?.unread.take(),
-        }
+        self.readings.get_mut(observation)?.unread.take()
     }
 }

@@ -1,10 +1,13 @@
 //! What can be set for an endpoint, and why the defaults are what they are.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use super::{CommandKey, WhenInterrupted};
 use crate::QoS;
+use crate::names::CommandType;
 use crate::request::{Class, Instances, MAX_ANSWER_WITHIN};
 use crate::topic::MAX_PARSED_ID;
 
@@ -38,6 +41,10 @@ pub struct EndpointOptions {
     pub(super) max_commands: usize,
     pub(super) max_unread_commands: usize,
     pub(super) durable: bool,
+    durable_control: bool,
+    durable_bulk: bool,
+    pub(super) keep_configurations: bool,
+    interrupted: BTreeMap<CommandType, WhenInterrupted>,
 }
 
 impl Default for EndpointOptions {
@@ -65,6 +72,10 @@ impl Default for EndpointOptions {
             max_commands: 256,
             max_unread_commands: 64,
             durable: false,
+            durable_control: false,
+            durable_bulk: false,
+            keep_configurations: false,
+            interrupted: BTreeMap::new(),
         }
     }
 }
@@ -158,11 +169,11 @@ impl EndpointOptions {
         }
     }
 
-    /// What the handles change: see [`spread_request_ids`](Self::spread_request_ids); and nobody
-    /// stores records yet, without which a durable endpoint waits for ever.
+    /// What the handles change: see [`spread_request_ids`](Self::spread_request_ids); and they are
+    /// durable where there is a store: without one a durable endpoint waits for ever.
     #[cfg(feature = "client")]
-    pub(crate) fn for_handles(self) -> Self {
-        self.spread_request_ids(true).durable(false)
+    pub(crate) fn for_handles(self, has_store: bool) -> Self {
+        self.spread_request_ids(true).durable(has_store)
     }
 
     /// How many requests may be sent and not yet confirmed. Default 64; an eighth of it, at most
@@ -265,11 +276,61 @@ impl EndpointOptions {
         }
     }
 
-    /// Leaves [`Record`](super::Record)s of what must survive a crash. Default off: then nothing
-    /// has to be polled.
+    /// Leaves [`Record`](super::Record)s of what must survive a crash: commands and their results,
+    /// what is applied, and durable requests. Default off: then nothing has to be polled. The handles
+    /// of the bindings switch it on where they have a store, and off where they have none.
     #[must_use]
     pub fn durable(self, durable: bool) -> Self {
         Self { durable, ..self }
+    }
+
+    /// Whether requests of this class are durable unless they say otherwise
+    /// ([`RequestExt::volatile`](crate::request::RequestExt::volatile)). Default no: each costs
+    /// writes to the store, and waits for one before it is sent.
+    #[must_use]
+    pub fn durable_requests(mut self, class: Class, durable: bool) -> Self {
+        match class {
+            Class::Control => self.durable_control = durable,
+            Class::Bulk => self.durable_bulk = durable,
+        }
+        self
+    }
+
+    /// Whether its endpoint leaves records.
+    #[cfg(feature = "connection")]
+    pub(crate) const fn leaves_records(&self) -> bool {
+        self.durable
+    }
+
+    pub(super) const fn is_durable(&self, class: Class) -> bool {
+        match class {
+            Class::Control => self.durable_control,
+            Class::Bulk => self.durable_bulk,
+        }
+    }
+
+    /// Keeps the last good configuration of each name, for
+    /// [`applied_configuration`](super::Endpoint::applied_configuration): in memory, and in the store
+    /// if the endpoint is [`durable`](Self::durable). Default off: they may be large.
+    #[must_use]
+    pub fn keep_configurations(self, keep: bool) -> Self {
+        Self {
+            keep_configurations: keep,
+            ..self
+        }
+    }
+
+    /// What becomes of a command of this type that was in progress when the program ended, and is
+    /// offered again. Default: [`WhenInterrupted::Ask`].
+    #[must_use]
+    pub fn interrupted(mut self, command_type: CommandType, policy: WhenInterrupted) -> Self {
+        self.interrupted.insert(command_type, policy);
+        self
+    }
+
+    pub(super) fn when_interrupted(&self, key: &CommandKey) -> WhenInterrupted {
+        let policy = self.interrupted.get(key.command_type());
+        policy.copied().unwrap_or_default()
     }
 }
 

@@ -101,6 +101,14 @@ impl Lane {
         self.entries.iter()
     }
 
+    pub(super) fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {
+        let place = self
+            .entries
+            .binary_search_by_key(&id, |entry| entry.id)
+            .ok()?;
+        self.entries.get_mut(place)
+    }
+
     pub(super) fn remove(&mut self, id: RequestId) -> Option<Entry> {
         let place = self
             .entries

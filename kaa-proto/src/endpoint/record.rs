@@ -1,16 +1,28 @@
 //! What must survive a crash.
 //!
 //! With [`EndpointOptions::durable`](super::EndpointOptions::durable) an endpoint leaves records
-//! *before* what they guard becomes visible: while records wait to be polled, no message, event,
-//! command or configuration comes out. A host that stores each record it polls before it polls
-//! anything else can lose power at any point; [`Endpoint::restore`](super::Endpoint::restore)
-//! takes the records back in their order.
+//! *before* what they guard becomes visible: the message, event or command that depends on a record
+//! comes out when the host has said that it is stored
+//! ([`Endpoint::handle_stored`](super::Endpoint::handle_stored)). So the power may go at any point;
+//! [`Endpoint::restore`](super::Endpoint::restore) takes the records back in their order.
+//!
+//! | record | guards |
+//! |---|---|
+//! | `Accepted` | that the request is sent |
+//! | `Sent` | that a request which may be sent only once is sent |
+//! | `Ended` | that the application learns of its end |
+//! | `Surfaced` | that the application gets the command |
+//! | `Finished` | that the result is sent |
+//! | `Applied`, `Current` | that the application learns that the report was confirmed |
+//!
+//! The others guard nothing: without them work is done again that does no harm.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::CommandKey;
+use crate::config::Configuration;
 use crate::names::ConfigName;
 use crate::request::{Prepared, RequestId, StoredResult};
 
@@ -21,11 +33,11 @@ use crate::request::{Prepared, RequestId, StoredResult};
 pub enum Record {
     /// A durable request was taken.
     Accepted(RequestId, Prepared),
-    /// It was given out: from here on it may have been processed.
+    /// It is given out, and may not be sent again: from here on it may have been processed.
     Sent(RequestId),
     /// It ended; its records are no longer needed.
     Ended(RequestId),
-    /// A command was surfaced to the application.
+    /// A command is surfaced to the application; once more for each time.
     Surfaced(CommandKey),
     /// It is not known any more: given back unanswered, or it made room for newer ones.
     Forgotten(CommandKey),
@@ -37,6 +49,10 @@ pub enum Record {
     Applied(Option<ConfigName>, Arc<str>),
     /// The platform confirmed that this is the current software version.
     Current(Arc<str>),
+    /// The configuration of which the next record says that it is applied, itself.
+    Configuration(Configuration),
+    /// The number of the next request: all before were given.
+    Reached(RequestId),
 }
 
 /// A record as a store gives it back.
@@ -87,6 +103,8 @@ impl fmt::Debug for Record {
             Self::Finished(key, result) => write!(f, "Finished({key:?}, {result:?})"),
             Self::Applied(name, id) => write!(f, "Applied({name:?}, {id:?})"),
             Self::Current(version) => write!(f, "Current({version:?})"),
+            Self::Configuration(good) => write!(f, "Configuration({good:?})"),
+            Self::Reached(id) => write!(f, "Reached({id:?})"),
         }
     }
 }

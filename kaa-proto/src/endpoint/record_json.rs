@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{CommandKey, Record, ResultRecord};
 use crate::QoS;
 use crate::commands::CommandId;
+use crate::config::Configuration;
 use crate::names::{CommandType, ConfigName, Extension};
 use crate::request::{
     Class, Confirm, Effect, Offline, Policy, Prepared, RequestId, Resend, Service, StoredResult,
@@ -62,33 +63,70 @@ enum Line {
     ResultTaken(Key),
     Applied(Option<String>, String),
     Current(String),
+    /// Name, identifier and body.
+    Configuration(Option<String>, String, String),
+    Reached(u64),
 }
 
 /// Type and ID of a command, the ID as JSON.
 #[derive(Serialize, Deserialize)]
 struct Key(String, String);
 
-/// A durable request as it is written.
+/// A durable request as it is written. What is as with most requests is left out, for each byte wears
+/// the medium.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Request {
     service: Destination,
     resource: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pattern: Option<String>,
     payload: Payload,
     /// 0: nothing, 1: acknowledged, 2: answered.
+    #[serde(default = "answered", skip_serializing_if = "is_answered")]
     confirm: u8,
+    #[serde(default, skip_serializing_if = "is_false")]
     resend: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     qos: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_after: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     answer_within: Option<Duration>,
+    #[serde(default, skip_serializing_if = "is_false")]
     bulk: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
     drop_offline: bool,
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
     with_id: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     fixed_id: Option<u32>,
+    #[serde(default, skip_serializing_if = "is_false")]
     serial: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
     status_in_body: bool,
+    #[serde(default, skip_serializing_if = "StoredEffect::is_none")]
     effect: StoredEffect,
+}
+
+const fn answered() -> u8 {
+    2
+}
+
+const fn is_answered(confirm: &u8) -> bool {
+    *confirm == answered()
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn is_true(value: &bool) -> bool {
+    *value
+}
+
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,9 +149,10 @@ enum Payload {
     Bytes(Vec<u8>),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum StoredEffect {
+    #[default]
     None,
     Pending(String),
     /// The type, and ID and result of each.
@@ -146,6 +185,12 @@ impl From<&Record> for Line {
                 Self::Applied(name.as_ref().map(ToString::to_string), id.to_string())
             }
             Record::Current(version) => Self::Current(version.to_string()),
+            Record::Configuration(good) => Self::Configuration(
+                good.name().map(ToString::to_string),
+                good.config_id().to_owned(),
+                good.json().to_owned(),
+            ),
+            Record::Reached(id) => Self::Reached(id.number()),
         }
     }
 }
@@ -168,6 +213,12 @@ impl Line {
             Self::ResultTaken(key) => Record::ResultTaken(key.read()?),
             Self::Applied(name, id) => Record::Applied(config_name(name)?, id.into()),
             Self::Current(version) => Record::Current(version.into()),
+            Self::Configuration(name, id, body) => Record::Configuration(Configuration::restored(
+                config_name(name)?,
+                id.into(),
+                body.into(),
+            )),
+            Self::Reached(number) => Record::Reached(id(number)),
         })
     }
 }
@@ -252,7 +303,7 @@ impl Request {
                 true => Offline::Drop,
                 false => Offline::Queue,
             },
-            durable: true,
+            durable: Some(true),
         };
         Some(Prepared {
             service: self.service.read()?,
@@ -320,6 +371,10 @@ impl From<&Effect> for StoredEffect {
 }
 
 impl StoredEffect {
+    const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     fn read(self) -> Option<Effect> {
         let result = |(id, json): (String, String)| {
             let id = CommandId::from_json(&id).ok()?;

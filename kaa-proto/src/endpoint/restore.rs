@@ -1,147 +1,221 @@
 //! Taking back what a store kept.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::flight::Owner;
+use super::flight::{Entry, Owner};
 use super::ids::Holder;
 use super::trace;
-use super::{CommandKey, Endpoint, Event, Observation, Record, ResultRecord, Timer};
+use super::{
+    CommandKey, Endpoint, Event, Observation, Record, ResultRecord, Stored, Timer, Unfinished,
+};
+use crate::config::Configuration;
+use crate::names::ConfigName;
 use crate::request::{Failure, Prepared, RequestId, Resend};
 
+/// What an earlier run of the program left behind: the account at start-up, as
+/// `Connection::close` gives one at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// Requests that go on, in their order; each ends with an [`Event::RestoredCompleted`].
+    pub resumed: Vec<RequestId>,
+    /// Requests that may have been sent and may not be sent again: nobody knows whether the platform
+    /// processed them. They have ended, as [`Failure::OutcomeUnknown`].
+    pub unknown: Vec<Unfinished>,
+    /// Commands that the application had not answered. Each is treated as
+    /// [`WhenInterrupted`](super::WhenInterrupted) says, if the platform still offers it.
+    pub interrupted: Vec<CommandKey>,
+    /// Commands whose results are known, and sent again if the platform offers them again.
+    pub finished: Vec<CommandKey>,
+}
+
+/// What was found, and the requests to be handed over.
+#[derive(Debug)]
+pub(super) struct Found {
+    account: Recovered,
+    pub(super) unknown: Vec<(RequestId, Prepared, Duration)>,
+}
+
 impl Endpoint {
-    /// Takes the records of an earlier run, in the order in which they came. To be called before
-    /// anything else.
+    /// Takes the records of earlier runs, in the order in which they came. To be called before
+    /// anything else. The records stay as they are in the store; new ones come after them.
     ///
-    /// Requests that had not ended are queued again in their order, and end as
-    /// [`Event::RestoredCompleted`] with their old number. One that had been sent and may not be
-    /// sent again ends as [`Failure::OutcomeUnknown`]. Commands that were in progress are
-    /// surfaced once more, marked as interrupted, when the platform offers them again. The
-    /// requests get new records: a host replaces the old ones by what it polls now.
-    pub fn restore(&mut self, now: Instant, records: impl IntoIterator<Item = Record>) {
+    /// Requests that had not ended are queued again in their order, under their numbers and with
+    /// their time in the queue counted on, and end as [`Event::RestoredCompleted`]. One that may
+    /// have been sent and may not be sent again has ended as [`Failure::OutcomeUnknown`], and waits
+    /// in [`take_recovered`](Self::take_recovered). Commands that were in progress are treated as
+    /// [`EndpointOptions::interrupted`](super::EndpointOptions::interrupted) says when the platform
+    /// offers them again.
+    pub fn restore<S: Into<Stored>>(&mut self, now: Instant, records: impl IntoIterator<Item = S>) {
         let now = self.advance(now);
-        let mut requests: BTreeMap<RequestId, (Prepared, bool)> = BTreeMap::new();
-        let mut commands = Commands::default();
-        for (place, record) in records.into_iter().enumerate() {
-            match record {
-                Record::Accepted(id, request) => {
-                    requests.insert(id, (request, false));
-                }
-                Record::Sent(id) => {
-                    if let Some((_, sent)) = requests.get_mut(&id) {
-                        *sent = true;
-                    }
-                }
-                Record::Ended(id) => {
-                    requests.remove(&id);
-                }
-                Record::Surfaced(key) => {
-                    commands.finished.remove(&key);
-                    commands.in_progress.insert(key);
-                }
-                Record::Forgotten(key) => {
-                    commands.in_progress.remove(&key);
-                    commands.finished.remove(&key);
-                }
-                Record::Finished(key, result) => {
-                    commands.in_progress.remove(&key);
-                    commands.finished.insert(key, (place, result, false));
-                }
-                Record::ResultTaken(key) => {
-                    if let Some((_, _, taken)) = commands.finished.get_mut(&key) {
-                        *taken = true;
-                    }
-                }
-                Record::Applied(name, id) => {
-                    let observation = Observation::Configuration(name);
-                    self.readings.entry(observation).or_default().applied = Some(id);
-                }
-                Record::Current(version) => {
-                    self.readings
-                        .entry(Observation::Software)
-                        .or_default()
-                        .applied = Some(version);
-                }
+        let mut past = Past::default();
+        for (place, stored) in records.into_iter().enumerate() {
+            past.apply(place, stored.into());
+        }
+        self.next_id = self.next_id.max(past.reached.unwrap_or(RequestId::FIRST));
+        let mut account = Recovered::default();
+        let mut unknown = Vec::new();
+        self.restore_readings(past.applied, past.current, past.good);
+        for (key, times) in past.surfaced {
+            account.interrupted.push(key.clone());
+            self.ledger.restore_in_progress(key, times);
+        }
+        let mut finished: Vec<_> = past.finished.into_iter().collect();
+        finished.sort_by_key(|(_, (place, ..))| *place);
+        for (key, (_, result, taken)) in finished {
+            account.finished.push(key.clone());
+            self.ledger.restore_finished(key, result.0, taken);
+        }
+        for (id, request) in past.requests {
+            self.statistics.submitted += 1;
+            let Accepted { request, sent, age } = request;
+            if sent && request.policy.resend == Resend::Never {
+                self.statistics.count(&Err(Failure::OutcomeUnknown));
+                self.journal.restore(id, size(&request));
+                account.unknown.push(Unfinished {
+                    id,
+                    service: request.service.clone(),
+                    resource: request.resource().to_owned(),
+                    payload: request.payload.clone(),
+                    sent: true,
+                    stored: true,
+                });
+                unknown.push((id, request, age));
+            } else {
+                account.resumed.push(id);
+                self.restore_request(now, id, request, age);
             }
         }
-        self.record_readings();
-        self.restore_commands(commands);
-        for (old, (request, sent)) in requests {
-            self.restore_request(now, old, request, sent);
+        if account != Recovered::default() {
+            self.recovered = Some(Found { account, unknown });
+            self.notify(Event::Recovered);
         }
     }
 
-    fn restore_request(&mut self, now: Instant, old: RequestId, request: Prepared, sent: bool) {
-        self.statistics.submitted += 1;
-        if sent && request.policy.resend == Resend::Never {
-            let outcome = Err(Failure::OutcomeUnknown);
-            self.statistics.count(&outcome);
-            self.events
-                .push_back(Event::RestoredCompleted { id: old, outcome });
-            return;
+    /// What an earlier run left behind, once: the caller knows of it then, and the requests with an
+    /// unknown outcome are no longer kept. Until then every further run finds them again.
+    pub fn take_recovered(&mut self, now: Instant) -> Option<Recovered> {
+        self.advance(now);
+        let found = self.recovered.take()?;
+        for (id, ..) in &found.unknown {
+            self.journal.take_restored(*id);
+            self.journal.end(*id);
         }
-        let mut entry = self.entry(request, Owner::Caller);
-        let id = entry.id;
-        self.next_id = id.next();
-        self.restored.insert(id, old);
+        Some(found.account)
+    }
+
+    fn restore_request(&mut self, now: Instant, id: RequestId, request: Prepared, age: Duration) {
+        // One that may be sent only once was not sent: there would be a record.
+        let in_doubt = request.policy.resend == Resend::AfterLinkLoss;
+        let mut entry = Entry {
+            id,
+            in_doubt,
+            age,
+            ..self.entry(request, Owner::Caller)
+        };
+        self.journal.restore(id, entry.size());
         trace::submitted(self.now, &self.name, &mut entry);
-        self.record_accepted(&entry);
         if let Some(wire_id) = entry.wire_id {
             let space = self.space(&entry.extension);
             let _ = space.take(wire_id, Holder::Request(id));
         }
-        entry.was_sent = sent;
-        if sent {
-            entry.sent_recorded = self.recorded.contains(&id);
-            self.record(|| Record::Sent(id));
-        } else {
-            entry.expires_at = entry.request.policy.expires_after.map(|time| now + time);
-            self.timers.set(Timer::Expiry(id), entry.expires_at);
-        }
+        let left = |time: Duration| now + time.saturating_sub(age);
+        entry.expires_at = entry.request.policy.expires_after.map(left);
+        self.timers.set(Timer::Expiry(id), entry.expires_at);
         self.enqueue(entry);
     }
 
-    fn restore_commands(&mut self, commands: Commands) {
-        for key in commands.in_progress {
-            self.record(|| Record::Surfaced(key.clone()));
-            self.ledger.restore_in_progress(key);
+    fn restore_readings(
+        &mut self,
+        applied: BTreeMap<Option<ConfigName>, Arc<str>>,
+        current: Option<Arc<str>>,
+        good: BTreeMap<Option<ConfigName>, Configuration>,
+    ) {
+        for (name, id) in applied {
+            let observation = Observation::Configuration(name);
+            self.readings.entry(observation).or_default().applied = Some(id);
         }
-        let mut finished: Vec<_> = commands.finished.into_iter().collect();
-        finished.sort_by_key(|(_, (place, ..))| *place);
-        for (key, (_, result, taken)) in finished {
-            self.record(|| Record::Finished(key.clone(), result.clone()));
-            if taken {
-                self.record(|| Record::ResultTaken(key.clone()));
-            }
-            self.ledger.restore_finished(key, result.0, taken);
+        for (name, configuration) in good {
+            let observation = Observation::Configuration(name);
+            let reading = self.readings.entry(observation).or_default();
+            // One without the report that it is applied was not confirmed.
+            let is_applied = reading.applied.as_deref() == Some(configuration.config_id());
+            reading.good = is_applied.then_some(configuration);
         }
-    }
-
-    /// What was applied, as new records.
-    fn record_readings(&mut self) {
-        let mut records = Vec::new();
-        for (observation, reading) in &self.readings {
-            let Some(applied) = reading.applied.clone() else {
-                continue;
-            };
-            match observation {
-                Observation::Configuration(name) => {
-                    records.push(Record::Applied(name.clone(), applied));
-                }
-                Observation::Software => records.push(Record::Current(applied)),
-                Observation::Commands(_) => {}
-            }
-        }
-        for record in records {
-            self.record(|| record);
+        if let Some(version) = current {
+            let reading = self.readings.entry(Observation::Software).or_default();
+            reading.applied = Some(version);
         }
     }
 }
 
-/// The commands of an earlier run.
+fn size(request: &Prepared) -> usize {
+    request.resource().len() + request.payload().len()
+}
+
+/// What the records of earlier runs come to.
 #[derive(Default)]
-struct Commands {
-    in_progress: BTreeSet<CommandKey>,
+struct Past {
+    /// The ID of the next request.
+    reached: Option<RequestId>,
+    requests: BTreeMap<RequestId, Accepted>,
+    /// Commands in progress, and how often each was surfaced.
+    surfaced: BTreeMap<CommandKey, u32>,
     /// With the place of the record, the result, and whether the platform took it.
     finished: BTreeMap<CommandKey, (usize, ResultRecord, bool)>,
+    applied: BTreeMap<Option<ConfigName>, Arc<str>>,
+    current: Option<Arc<str>>,
+    good: BTreeMap<Option<ConfigName>, Configuration>,
+}
+
+struct Accepted {
+    request: Prepared,
+    sent: bool,
+    age: Duration,
+}
+
+impl Past {
+    fn apply(&mut self, place: usize, stored: Stored) {
+        let Stored { record, age } = stored;
+        match record {
+            Record::Reached(id) => self.reached = self.reached.max(Some(id)),
+            Record::Accepted(id, request) => {
+                self.reached = self.reached.max(Some(id.next()));
+                let sent = false;
+                self.requests.insert(id, Accepted { request, sent, age });
+            }
+            Record::Sent(id) => {
+                if let Some(request) = self.requests.get_mut(&id) {
+                    request.sent = true;
+                }
+            }
+            Record::Ended(id) => drop(self.requests.remove(&id)),
+            Record::Surfaced(key) => {
+                self.finished.remove(&key);
+                let times = self.surfaced.entry(key).or_default();
+                *times = times.saturating_add(1);
+            }
+            Record::Forgotten(key) => {
+                self.surfaced.remove(&key);
+                self.finished.remove(&key);
+            }
+            Record::Finished(key, result) => {
+                self.surfaced.remove(&key);
+                self.finished.insert(key, (place, result, false));
+            }
+            Record::ResultTaken(key) => {
+                if let Some((_, _, taken)) = self.finished.get_mut(&key) {
+                    *taken = true;
+                }
+            }
+            Record::Applied(name, id) => drop(self.applied.insert(name, id)),
+            Record::Current(version) => self.current = Some(version),
+            Record::Configuration(configuration) => {
+                let name = configuration.name().cloned();
+                self.good.insert(name, configuration);
+            }
+        }
+    }
 }

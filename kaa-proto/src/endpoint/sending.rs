@@ -109,13 +109,6 @@ impl Endpoint {
         let now = self.advance(now);
         let (class, id) = self.next_ready()?;
         let mut entry = self.queue.lane(class).remove(id)?;
-        if self.recorded.contains(&id) && !entry.sent_recorded {
-            // It comes out when this was stored.
-            entry.sent_recorded = true;
-            self.records.push_back(Record::Sent(id));
-            self.queue.lane(class).put_back(entry);
-            return None;
-        }
         if entry.request.with_id && entry.wire_id.is_none() {
             entry.wire_id = self.allocate(&entry);
         }
@@ -141,6 +134,41 @@ impl Endpoint {
         };
         self.flights.insert(id, flight);
         Some(outgoing)
+    }
+
+    /// Whether a record must say that a request may have been sent, before it is: what may be sent
+    /// again after a crash needs none.
+    fn must_record_sent(&self, entry: &Entry) -> bool {
+        self.journal.is_on()
+            && entry.request.policy.resend == Resend::Never
+            && !entry.sent_recorded
+            && self.journal.is_durable(entry.id)
+    }
+
+    /// Records that the next requests may have been sent: as many as may be in flight, so that one
+    /// commit lets all of them go.
+    pub(super) fn record_sent(&mut self) {
+        if !self.link_up || !self.journal.is_on() || self.journal.requests().0 == 0 {
+            return;
+        }
+        let room = self
+            .options
+            .max_in_flight
+            .saturating_sub(self.in_flight_len());
+        let (control, bulk) = (self.queue.control.iter(), self.queue.bulk.iter());
+        let next = control.take(room).chain(bulk.take(room));
+        let next = next.filter(|entry| self.must_record_sent(entry));
+        let next: Vec<_> = next
+            .map(|entry| (entry.request.policy.class, entry.id))
+            .collect();
+        for (class, id) in next {
+            self.record(|| Record::Sent(id));
+            let mark = self.journal.mark();
+            if let Some(entry) = self.queue.lane(class).find_mut(id) {
+                entry.sent_recorded = true;
+                entry.guard = mark;
+            }
+        }
     }
 
     /// Takes a message's request back to its place in the queue, as if it had not been sent.
@@ -201,7 +229,7 @@ impl Endpoint {
 
     /// The request that goes next: control before bulk.
     fn next_ready(&self) -> Option<(Class, RequestId)> {
-        if !self.link_up || self.is_withheld() {
+        if !self.link_up {
             return None;
         }
         let (in_flight, max) = (self.in_flight_len(), self.options.max_in_flight);
@@ -243,7 +271,9 @@ impl Endpoint {
             space.is_none_or(|space| space.has_free(&entry.request.resource, max))
         };
         let is_subscribed = || self.filters.is_settled(&group(entry));
-        self.serial_is_free(entry)
+        self.journal.is_stored(entry.guard)
+            && !self.must_record_sent(entry)
+            && self.serial_is_free(entry)
             && (!entry.request.with_id || is_subscribed() && (entry.wire_id.is_some() || has_id()))
     }
 

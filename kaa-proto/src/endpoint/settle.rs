@@ -26,6 +26,15 @@ impl Endpoint {
         }
     }
 
+    /// Ends a request that waits in the queue, and is not to be sent any more: as `failure` if it
+    /// certainly never was.
+    pub(super) fn end_unsent(&mut self, now: Instant, id: RequestId, failure: Failure) {
+        let entry = self.queue.find(id);
+        if let Some(failure) = entry.map(|entry| entry.failure_unless_sent(failure)) {
+            self.end_queued(now, id, failure);
+        }
+    }
+
     /// Ends a request that is in flight.
     pub(super) fn end_flight(&mut self, now: Instant, id: RequestId, outcome: Outcome, rest: Rest) {
         if let Some(Flight { entry, .. }) = self.flights.remove(id) {
@@ -69,19 +78,28 @@ impl Endpoint {
             Ok(_) => {}
             Err(failure) => self.regard.handle(Some(failure)),
         }
+        let before = self.journal.mark();
         self.apply(effect, outcome.is_ok());
         match owner {
             Owner::Caller => {
                 self.statistics.count(&outcome);
                 // What was only closed is still to be done: its records bring it back.
-                let ended = outcome != Err(Failure::Closed);
-                if self.recorded.remove(&id) && ended {
-                    self.records.push_back(Record::Ended(id));
+                if outcome != Err(Failure::Closed) {
+                    self.journal.end(id);
                 }
-                self.events.push_back(match self.restored.remove(&id) {
-                    Some(id) => Event::RestoredCompleted { id, outcome },
-                    None => Event::Completed { id, outcome },
-                });
+                let mark = match effect {
+                    // The commands in it were recorded when they passed the ledger.
+                    Effect::Pending(_) => self.journal.mark(),
+                    Effect::None
+                    | Effect::Results(..)
+                    | Effect::Applied(..)
+                    | Effect::Current(_) => self.journal.mark_since(before),
+                };
+                let event = match self.journal.take_restored(id) {
+                    true => Event::RestoredCompleted { id, outcome },
+                    false => Event::Completed { id, outcome },
+                };
+                self.tell(mark, event);
             }
             Owner::Observation(observation) => {
                 self.handle_observed(now, observation, outcome.err());
@@ -119,9 +137,16 @@ impl Endpoint {
                 self.ask_for_held();
             }
             Effect::Applied(name, id) if confirmed => {
-                self.record(|| Record::Applied(name.clone(), id.clone()));
                 let observation = Observation::Configuration(name.clone());
-                self.readings.entry(observation).or_default().applied = Some(id.clone());
+                let reading = self.readings.entry(observation).or_default();
+                reading.applied = Some(id.clone());
+                let known = reading.assigned.as_ref().or(reading.good.as_ref());
+                let good = known.filter(|known| known.config_id() == &**id).cloned();
+                reading.good.clone_from(&good);
+                if let Some(good) = good {
+                    self.record(|| Record::Configuration(good));
+                }
+                self.record(|| Record::Applied(name.clone(), id.clone()));
             }
             Effect::Current(version) if confirmed => {
                 self.record(|| Record::Current(version.clone()));

@@ -1,13 +1,15 @@
 //! How requests are taken.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::flight::{Entry, Owner};
 use super::ids::{Holder, IdSpace};
 use super::options::WhenFull;
 use super::queue::Admission;
 use super::trace::{self, Life};
-use super::{CommandKey, Endpoint, MAX_UNPOLLED_EVENTS, Record, Rest, ResultRecord, Timer, group};
+use super::{
+    CommandKey, Endpoint, Event, MAX_UNPOLLED_EVENTS, Record, Rest, ResultRecord, Timer, group,
+};
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{
@@ -44,6 +46,17 @@ impl Endpoint {
         now: Instant,
         request: Prepared,
     ) -> Result<RequestId, SubmitError> {
+        self.submit_kept(now, request, true)
+    }
+
+    /// As [`submit_prepared`](Self::submit_prepared); without `has_room` in the store a durable
+    /// request is kept in memory only.
+    pub(crate) fn submit_kept(
+        &mut self,
+        now: Instant,
+        request: Prepared,
+        has_room: bool,
+    ) -> Result<RequestId, SubmitError> {
         let now = self.advance(now);
         if self.closed {
             return Err(SubmitError::Closed);
@@ -62,9 +75,12 @@ impl Endpoint {
         self.statistics.submitted += 1;
         trace::submitted(self.now, &self.name, &mut entry);
         for oldest in dropped {
-            self.end_queued(now, oldest, Failure::Dropped);
+            self.end_unsent(now, oldest, Failure::Dropped);
         }
-        self.record_accepted(&entry);
+        let before = self.journal.mark();
+        if self.is_durable(&entry.request) {
+            self.accept_durable(&entry, has_room);
+        }
         if let Effect::Results(command_type, results) = &entry.request.effect {
             for result in results {
                 let key = CommandKey::new(command_type.clone(), result.id.clone());
@@ -77,6 +93,7 @@ impl Endpoint {
                 self.record(|| Record::Finished(key, ResultRecord(result.clone())));
             }
         }
+        entry.guard = self.journal.mark_since(before);
         if unwanted {
             self.end(now, &entry, Err(Failure::Dropped), Rest::None);
             return Ok(id);
@@ -127,7 +144,7 @@ impl Endpoint {
                 return Ok(Vec::new());
             }
         }
-        if self.events.len() >= MAX_UNPOLLED_EVENTS {
+        if self.events.len() + self.journal.held_len() >= MAX_UNPOLLED_EVENTS {
             return Err(SubmitError::QueueFull(class));
         }
         if unwanted {
@@ -172,6 +189,10 @@ impl Endpoint {
             was_sent: false,
             expires_at: None,
             sent_recorded: false,
+            in_doubt: false,
+            guard: 0,
+            since: self.now,
+            age: Duration::ZERO,
             life: Life::default(),
             request,
         }
@@ -185,11 +206,24 @@ impl Endpoint {
         self.queue.lane(entry.request.policy.class).push(entry);
     }
 
-    pub(super) fn record_accepted(&mut self, entry: &Entry) {
-        if self.options.durable && entry.request.policy.durable {
-            self.recorded.insert(entry.id);
-            self.records
-                .push_back(Record::Accepted(entry.id, entry.request.clone()));
+    /// Whether a request is to survive a crash.
+    pub(crate) fn is_durable(&self, request: &Prepared) -> bool {
+        let policy = &request.policy;
+        let of_class = self.options.is_durable(policy.class);
+        self.options.durable && policy.durable.unwrap_or(of_class)
+    }
+
+    fn accept_durable(&mut self, entry: &Entry, has_room: bool) {
+        let id = entry.id;
+        let refused = match has_room {
+            true => {
+                let record = || Record::Accepted(id, entry.request.clone());
+                self.journal.accept(id, entry.size(), record)
+            }
+            false => Some(Event::NotStored(id)),
+        };
+        if let Some(event) = refused {
+            self.notify(event);
         }
     }
 }

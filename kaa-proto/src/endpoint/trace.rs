@@ -143,8 +143,9 @@ pub(super) fn offered(name: &EndpointName, key: &CommandKey, offer: &Offer) {
         };
     }
     match offer {
-        Offer::Surface { interrupted: false } => tell!(INFO, "surfaced"),
-        Offer::Surface { interrupted: true } => tell!(INFO, "surfaced, was interrupted"),
+        Offer::Surface { interruptions: 0 } => tell!(INFO, "surfaced"),
+        Offer::Surface { .. } => tell!(INFO, "surfaced, was interrupted"),
+        Offer::Fail => tell!(WARN, "was interrupted, is answered with a failure"),
         Offer::Running => tell!(DEBUG, "offered again while in progress"),
         Offer::Resend(_) => tell!(INFO, "offered again, its result is sent again"),
         Offer::NoRoom => tell!(DEBUG, "offered without room"),
@@ -205,6 +206,15 @@ pub(super) fn notified(name: &EndpointName, event: &Event) {
     match event {
         // Told when the request ends, with more.
         Event::Completed { .. } | Event::RestoredCompleted { .. } => {}
+        Event::Stored(id) => {
+            event!("store", DEBUG, endpoint = %name, request = id.number(), "stored");
+        }
+        Event::NotStored(id) => {
+            event!("store", WARN, endpoint = %name, request = id.number(), "in memory only");
+        }
+        Event::Recovered => {
+            event!("store", INFO, endpoint = %name, "recovered what an earlier run left");
+        }
         Event::Unread(observation) => {
             event!("observation", INFO, endpoint = %name, ?observation, "something new");
         }

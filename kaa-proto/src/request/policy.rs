@@ -73,8 +73,10 @@ pub struct Policy {
     pub class: Class,
     /// What becomes of it while there is no link.
     pub offline: Offline,
-    /// Whether it leaves `Record`s, to survive a crash.
-    pub durable: bool,
+    /// Whether it is to survive a crash, where the host keeps a store; `None` takes what the endpoint
+    /// says for its class, which is no unless it was set
+    /// ([`EndpointOptions::durable_requests`](crate::endpoint::EndpointOptions::durable_requests)).
+    pub durable: Option<bool>,
 }
 
 impl Policy {
@@ -86,7 +88,7 @@ impl Policy {
         answer_within: None,
         class: Class::Control,
         offline: Offline::Queue,
-        durable: false,
+        durable: None,
     };
 }
 
@@ -158,9 +160,14 @@ pub trait RequestExt: Request + Sized {
         Adjusted::new(self).answer_within(time)
     }
 
-    /// Marks it to survive a crash, where the host keeps a store.
+    /// Makes it survive a crash, where the host keeps a store.
     fn durable(self) -> Adjusted<Self> {
         Adjusted::new(self).durable()
+    }
+
+    /// Keeps it in memory only, although its class is durable.
+    fn volatile(self) -> Adjusted<Self> {
+        Adjusted::new(self).volatile()
     }
 }
 
@@ -175,7 +182,7 @@ pub struct Adjusted<R> {
     qos: Option<QoS>,
     expires_after: Option<Duration>,
     answer_within: Option<Duration>,
-    durable: bool,
+    durable: Option<bool>,
 }
 
 impl<R> Adjusted<R> {
@@ -187,7 +194,7 @@ impl<R> Adjusted<R> {
             qos: None,
             expires_after: None,
             answer_within: None,
-            durable: false,
+            durable: None,
         }
     }
 
@@ -236,11 +243,20 @@ impl<R> Adjusted<R> {
         }
     }
 
-    /// Marks it to survive a crash, where the host keeps a store.
+    /// Makes it survive a crash, where the host keeps a store.
     #[must_use]
     pub fn durable(self) -> Self {
         Self {
-            durable: true,
+            durable: Some(true),
+            ..self
+        }
+    }
+
+    /// Keeps it in memory only, although its class is durable.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self {
+            durable: Some(false),
             ..self
         }
     }
@@ -257,7 +273,7 @@ impl<R: Request> Request for Adjusted<R> {
         policy.qos = self.qos.or(policy.qos);
         policy.expires_after = self.expires_after.or(policy.expires_after);
         policy.answer_within = self.answer_within.or(policy.answer_within);
-        policy.durable |= self.durable;
+        policy.durable = self.durable.or(policy.durable);
         Ok(())
     }
 

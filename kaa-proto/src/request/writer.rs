@@ -405,14 +405,14 @@ mod tests {
             resend: Resend::Never,
             expires_after: Some(second),
             answer_within: Some(2 * second),
-            durable: true,
+            durable: Some(true),
             ..Policy::default()
         };
         assert_eq!(Prepared::new(&request).unwrap().policy(), &expected);
         let policy = Policy::default();
         assert_eq!(
             (policy.class, policy.offline, policy.durable),
-            (Class::Control, Offline::Queue, false)
+            (Class::Control, Offline::Queue, None)
         );
     }
 

@@ -316,6 +316,7 @@ fn a_restored_request_that_no_packet_can_hold_ends_and_the_next_one_goes() {
     wire.connect();
     for _ in 0..4 {
         while wire.connection.poll_record().is_some() {}
+        wire.connection.handle_stored(wire.now, usize::MAX);
         wire.turn();
     }
     let endpoint = wire.connection.endpoint(key).unwrap();
@@ -390,8 +391,10 @@ fn nothing_comes_out_before_what_guards_it_was_stored() {
         let Some((whose, _)) = wire.connection.poll_record() else {
             break;
         };
+        wire.turn();
         assert!(wire.take_written().is_empty());
         assert_eq!(whose, name);
+        wire.connection.handle_stored(wire.now, 1);
         stored += 1;
     }
     // Accepted, then sent.
