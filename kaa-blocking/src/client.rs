@@ -23,11 +23,12 @@ pub struct Client(client::Client);
 
 impl Client {
     /// Starts the client. Returns before any network is reached; [`ready`](Self::ready) waits
-    /// for the link. Certificates that the options name are read here.
+    /// for the link. Certificates that the options name are read here, and the store is opened; it is
+    /// written by a second thread.
     ///
     /// # Errors
-    /// [`ConnectError`] if an option cannot be kept, or the operating system gives no thread,
-    /// selector or entropy.
+    /// [`ConnectError`] if an option cannot be kept, the store cannot be opened, or the operating
+    /// system gives no thread, selector or entropy.
     pub fn connect(options: Options) -> Result<Self, ConnectError> {
         let within = options.connect_within();
         Self::connect_with(options, move |target| dial::tcp(target, within))
@@ -62,9 +63,15 @@ impl Client {
         let roots = || rustls_native_certs::load_native_certs().certs;
         #[cfg(feature = "tls")]
         let options = options.load_tls(|path| std::fs::read(path), roots)?;
+        let options = options.open_store()?;
         let target = options.target().clone();
         let entropy = || getrandom::u64().map_err(io::Error::other);
-        let (client, driver) = client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
+        let (client, mut driver) =
+            client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
+        if let Some(writer) = driver.take_store_writer() {
+            let thread = thread::Builder::new().name("kaa-store".into());
+            thread.spawn(|| writer.run())?;
+        }
         let work = Loop::new(driver, Arc::new(move || connector(&target)))?;
         let thread = thread::Builder::new().name("kaa".into());
         thread.spawn(|| work.run())?;

@@ -119,6 +119,15 @@ impl<R: Request> Ticket<R> {
         wait::until(timeout, |context| Pin::new(&mut self.0).poll(context))
     }
 
+    /// Waits until the store keeps the request; `None` if that was not known within `timeout`. See
+    /// [`client::Ticket::stored`].
+    ///
+    /// The error is [`NotStored`](client::NotStored): the request goes on all the same, in memory.
+    #[must_use]
+    pub fn wait_stored(&self, timeout: Duration) -> Option<Result<(), client::NotStored>> {
+        wait::until(timeout, |context| self.0.poll_stored(Some(context)))
+    }
+
     /// Waits for the outcome for as long as it takes; every request ends, as
     /// [`Endpoint::request`] says.
     ///

@@ -72,6 +72,7 @@
 //! |---|---|
 //! | `tls` (default) | `mqtts://`: TLS 1.2 and 1.3 by rustls, with the system's roots or one's own |
 //! | `platform` | the local platform in the process (`platform::LocalPlatform`); exempt from semver |
+//! | `store` | a store on disk (`Options::store_in`): requests and commands survive a crash |
 //! | `tracing` | spans and events of the core: see "Tracing" in `kaa_proto` |
 //! | `cli` | the program `kaa` |
 
@@ -92,14 +93,14 @@ pub use handles::{
 #[doc(no_inline)]
 pub use kaa_proto::client::{
     ConnectError, EnvironmentProblem, InvalidEnvironment, InvalidTarget, NotReady, NotResponded,
-    Options, Target,
+    NotStored, Options, StoreStatus, Target,
 };
 #[cfg(feature = "tls")]
 #[doc(no_inline)]
 pub use kaa_proto::tls;
 #[doc(no_inline)]
 pub use kaa_proto::{
-    commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software,
+    commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software, store,
     telemetry, topic, upload,
 };
 pub use stream::Stream;

@@ -11,6 +11,7 @@
 //! [`Failure::Closed`](crate::request::Failure::Closed).
 
 mod addresses;
+mod archive;
 mod channel;
 mod command;
 mod connect_error;
@@ -22,14 +23,17 @@ mod layer;
 mod options;
 mod readers;
 mod shared;
+mod slot;
 mod streams;
 mod target;
 mod task;
 mod ticket;
 mod transport;
 mod waits;
+mod writer;
 
 pub use addresses::connect_any;
+pub use archive::StoreStatus;
 pub use command::{Command, NotResponded};
 pub use connect_error::ConnectError;
 pub use driver::{Driver, Turn};
@@ -37,12 +41,14 @@ pub use endpoint::Endpoint;
 pub use environment::{EnvironmentProblem, InvalidEnvironment};
 pub use events::{EndpointEvents, LinkEvents};
 pub use options::Options;
+pub use slot::NotStored;
 pub use streams::{Commands, Configurations, SoftwareUpdates};
 pub use target::{InvalidTarget, Target};
 pub use task::{Runtime, Task};
 pub use ticket::Ticket;
 pub use transport::Transport;
 pub use waits::{NotReady, Ready, Shutdown};
+pub use writer::{StoreTurn, StoreWriter};
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,6 +59,7 @@ use crate::endpoint::EndpointOptions;
 use crate::mqtt::Login;
 use crate::names::EndpointName;
 
+use self::archive::Archive;
 use self::layer::Security;
 use self::shared::{Handle, Shared};
 
@@ -67,7 +74,8 @@ pub struct Client {
 
 impl Client {
     /// A client and the driver that does its work. For bindings, which have loaded the options
-    /// for TLS (`Options::load_tls`).
+    /// for TLS (`Options::load_tls`) and opened the store ([`Options::open_store`]), and run its
+    /// writer ([`Driver::take_store_writer`]).
     ///
     /// `entropy` names the client where the options do not, and `seed` spreads its retries in
     /// time; both are from the operating system. `clock` gives the time.
@@ -81,15 +89,23 @@ impl Client {
         clock: impl Fn() -> Instant + Send + Sync + 'static,
     ) -> Result<(Self, Driver), ConnectError> {
         let security = Security::new(&options)?;
-        let (connection, linger) = options.complete(entropy);
+        let store = options.take_store();
+        let (connection, linger) = options.complete(entropy, store.is_some());
         let connection = Connection::new(connection, clock(), seed)?;
-        let shared = Arc::new(Shared::new(connection, Box::new(clock)));
+        let mut archive = None;
+        let store = store.map(|(store, loaded, keeping)| {
+            archive = Some(Archive::new(loaded, store.size(), keeping, clock()));
+            (store, keeping.durability)
+        });
+        let shared = Arc::new(Shared::new(connection, archive, Box::new(clock)));
+        let writer = store
+            .map(|(store, durability)| StoreWriter::new(Arc::clone(&shared), store, durability));
         let handle = Handle::new(Arc::clone(&shared), linger);
         Ok((
             Self {
                 handle: Arc::new(handle),
             },
-            Driver::new(shared, security),
+            Driver::new(shared, security, writer),
         ))
     }
 
@@ -108,8 +124,8 @@ impl Client {
     }
 
     /// As [`endpoint`](Self::endpoint), with options of its own. They have no effect on one that
-    /// is there, leaving or not, and [`durable`](EndpointOptions::durable) has none yet: the handles keep
-    /// no store.
+    /// is there, leaving or not; whether it is [`durable`](EndpointOptions::durable) depends on the
+    /// client's having a store.
     ///
     /// # Errors
     /// As [`endpoint`](Self::endpoint).
@@ -172,6 +188,13 @@ impl Client {
         })
     }
 
+    /// How its store fares, and what was found there at the start; `None` if it has none.
+    /// [`Event::StoreLost`](crate::connection::Event::StoreLost) tells when it fails.
+    #[must_use]
+    pub fn store_status(&self) -> Option<StoreStatus> {
+        self.shared().store_status()
+    }
+
     /// What the client has seen.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -191,9 +214,10 @@ impl Client {
         name: &EndpointName,
         options: Option<EndpointOptions>,
     ) -> Result<Endpoint, AddError> {
+        let has_store = self.store_status().is_some();
         let key = self.shared().add(name, |connection, now| match options {
             Some(options) => {
-                let options = options.for_handles(false);
+                let options = options.for_handles(has_store);
                 connection.add_endpoint_with(now, name.clone(), options)
             }
             None => connection.add_endpoint(now, name.clone()),

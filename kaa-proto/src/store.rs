@@ -163,6 +163,8 @@ pub enum StoreError {
     Full,
     /// Somebody else has it open.
     InUse,
+    /// The medium takes so long that records had to be given up.
+    Stalled,
     /// The medium failed; what it said, without a path.
     Failed(String),
 }
@@ -171,6 +173,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the store is full"),
+            Self::Stalled => f.write_str("the store stalls"),
             Self::InUse => f.write_str("the store is in use by another process"),
             Self::Failed(text) => write!(f, "the store failed: {text}"),
         }

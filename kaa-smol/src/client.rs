@@ -24,10 +24,11 @@ pub struct Client(client::Client);
 impl Client {
     /// Starts the client on smol's executor. Returns before any network is reached;
     /// [`ready`](client::Client::ready) waits for the link. Certificates that the options name
-    /// are read here.
+    /// are read here, and the store is opened; it is written by a thread of its own.
     ///
     /// # Errors
-    /// [`ConnectError`] if an option cannot be kept, or the operating system gives no entropy.
+    /// [`ConnectError`] if an option cannot be kept, the store cannot be opened, or the operating
+    /// system gives no entropy or thread.
     #[cfg(feature = "smol")]
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let within = options.connect_within();
@@ -108,7 +109,13 @@ impl Client {
         let target = options.target().clone();
         let dial = move || connector(target.clone());
         let entropy = || getrandom::u64().map_err(io::Error::other);
-        let (client, driver) = client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
+        let (client, mut driver) =
+            client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
+        if let Some(writer) = driver.take_store_writer() {
+            // Not of the pool's: it may block for long.
+            let thread = std::thread::Builder::new().name("kaa-store".into());
+            thread.spawn(|| writer.run())?;
+        }
         let work = Task::new(driver, FuturesIo::new(dial));
         Ok((Self(client), Driver(Box::pin(work))))
     }
@@ -142,23 +149,16 @@ impl fmt::Debug for Driver {
 }
 
 /// Reads what the options need of the system, where it may block.
-#[cfg(feature = "tls")]
 async fn with_files(options: Options) -> Result<Options, ConnectError> {
-    if !options.target().is_tls() {
+    if !options.needs_files() {
         return Ok(options);
     }
     blocking::unblock(|| {
+        #[cfg(feature = "tls")]
         let roots = || rustls_native_certs::load_native_certs().certs;
-        Ok(options.load_tls(|path| std::fs::read(path), roots)?)
+        #[cfg(feature = "tls")]
+        let options = options.load_tls(|path| std::fs::read(path), roots)?;
+        Ok(options.open_store()?)
     })
     .await
-}
-
-#[cfg(not(feature = "tls"))]
-#[allow(
-    clippy::unused_async,
-    reason = "there is something to wait for with TLS"
-)]
-async fn with_files(options: Options) -> Result<Options, ConnectError> {
-    Ok(options)
 }

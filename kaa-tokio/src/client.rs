@@ -22,11 +22,11 @@ pub struct Client(client::Client);
 impl Client {
     /// Starts the client on the current runtime. Returns before any network is reached;
     /// [`ready`](client::Client::ready) waits for the link. Certificates that the options name
-    /// are read here.
+    /// are read here, and the store is opened; it is written by a thread of its own.
     ///
     /// # Errors
-    /// [`ConnectError`] if an option cannot be kept, the operating system gives no entropy, or
-    /// there is no runtime.
+    /// [`ConnectError`] if an option cannot be kept, the store cannot be opened, the operating system
+    /// gives no entropy or thread, or there is no runtime.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let within = options.connect_within();
         Self::connect_with(options, move |target| tcp(target, within)).await
@@ -70,7 +70,12 @@ impl Client {
         let entropy = || getrandom::u64().map_err(io::Error::other);
         // The clock of the runtime, which a test may have stopped.
         let clock = || Instant::now().into_std();
-        let (client, driver) = client::Client::new(options, entropy()?, entropy()?, clock)?;
+        let (client, mut driver) = client::Client::new(options, entropy()?, entropy()?, clock)?;
+        if let Some(writer) = driver.take_store_writer() {
+            // Not of the runtime's: it may block for long, and must not be given up.
+            let thread = std::thread::Builder::new().name("kaa-store".into());
+            thread.spawn(|| writer.run())?;
+        }
         runtime.spawn(Task::new(driver, Tokio::new(dial)));
         Ok(Self(client))
     }
@@ -85,24 +90,17 @@ impl Deref for Client {
 }
 
 /// Reads what the options need of the system, where it may block.
-#[cfg(feature = "tls")]
 async fn with_files(options: Options) -> Result<Options, ConnectError> {
-    if !options.target().is_tls() {
+    if !options.needs_files() {
         return Ok(options);
     }
     let load = || {
+        #[cfg(feature = "tls")]
         let roots = || rustls_native_certs::load_native_certs().certs;
-        Ok(options.load_tls(|path| std::fs::read(path), roots)?)
+        #[cfg(feature = "tls")]
+        let options = options.load_tls(|path| std::fs::read(path), roots)?;
+        Ok(options.open_store()?)
     };
     let loaded = tokio::task::spawn_blocking(load).await;
     loaded.map_err(io::Error::other)?
-}
-
-#[cfg(not(feature = "tls"))]
-#[allow(
-    clippy::unused_async,
-    reason = "there is something to wait for with TLS"
-)]
-async fn with_files(options: Options) -> Result<Options, ConnectError> {
-    Ok(options)
 }

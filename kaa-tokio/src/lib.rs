@@ -81,6 +81,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `tls` (default) | `mqtts://`: TLS 1.2 and 1.3 by rustls, with the system's roots or one's own |
+//! | `store` | a store on disk (`Options::store_in`): requests and commands survive a crash |
 //! | `tracing` | events and spans of the core, see [`kaa_proto`] |
 
 mod client;
@@ -90,14 +91,14 @@ pub use client::Client;
 #[doc(no_inline)]
 pub use kaa_proto::client::{
     Command, Commands, Configurations, ConnectError, Endpoint, EndpointEvents, EnvironmentProblem,
-    InvalidEnvironment, InvalidTarget, LinkEvents, NotReady, NotResponded, Options, Ready,
-    Shutdown, SoftwareUpdates, Target, Ticket,
+    InvalidEnvironment, InvalidTarget, LinkEvents, NotReady, NotResponded, NotStored, Options,
+    Ready, Shutdown, SoftwareUpdates, StoreStatus, Target, Ticket,
 };
 #[cfg(feature = "tls")]
 #[doc(no_inline)]
 pub use kaa_proto::tls;
 #[doc(no_inline)]
 pub use kaa_proto::{
-    commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software,
+    commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software, store,
     telemetry, topic, upload,
 };

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Ticket;
-use super::shared::{Handle, Slot};
+use super::shared::Handle;
+use super::slot::Slot;
 use crate::commands::{self, CommandResult, Report};
 use crate::connection::EndpointKey;
 use crate::endpoint::CommandKey;
@@ -45,7 +46,7 @@ impl Command {
         let command = CommandKey::from(&self.command);
         let taken = self.handle.shared().act_on_state(|state, now| {
             let id = state.connection.respond(now, self.key, &command, result)?;
-            state.slots.insert((self.key, id), Slot::Waiting(None));
+            state.slots.insert((self.key, id), Slot::default());
             Ok(id)
         });
         match taken {

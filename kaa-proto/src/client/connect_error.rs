@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::connection::InvalidOptions;
+use crate::store::StoreError;
 #[cfg(feature = "tls")]
 use crate::tls::InvalidTls;
 
@@ -16,6 +17,9 @@ pub enum ConnectError {
     /// The TLS options cannot be used.
     #[cfg(feature = "tls")]
     Tls(InvalidTls),
+    /// The store cannot be used at all. Damage is no such error: it is set aside, and
+    /// [`Client::store_status`](super::Client::store_status) tells of it.
+    Store(StoreError),
     /// The operating system gave no thread, selector or entropy.
     System(io::Error),
 }
@@ -26,6 +30,7 @@ impl fmt::Display for ConnectError {
             Self::Options(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Tls(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
             Self::System(error) => write!(f, "the client could not be started: {error}"),
         }
     }
@@ -37,6 +42,7 @@ impl std::error::Error for ConnectError {
             Self::Options(error) => Some(error),
             #[cfg(feature = "tls")]
             Self::Tls(error) => Some(error),
+            Self::Store(error) => Some(error),
             Self::System(error) => Some(error),
         }
     }
@@ -52,6 +58,12 @@ impl From<InvalidOptions> for ConnectError {
 impl From<InvalidTls> for ConnectError {
     fn from(error: InvalidTls) -> Self {
         Self::Tls(error)
+    }
+}
+
+impl From<StoreError> for ConnectError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
-use super::Transport;
 use super::channel::{Channel, Exchanged};
 use super::layer::Security;
 use super::shared::Shared;
+use super::{StoreWriter, Transport};
 use crate::connection::{Connection, Demand, LinkError, LinkId, TransportError};
 
 /// Does the work of one client: all of it but opening transports and sleeping, which is the
@@ -36,6 +36,8 @@ pub struct Driver {
     security: Security,
     /// What stands between the connection and the transport, while there is one.
     channel: Option<Channel>,
+    /// Until a binding takes it.
+    writer: Option<StoreWriter>,
 }
 
 /// What a binding does next; see [`Driver`].
@@ -60,12 +62,24 @@ pub enum Turn {
 }
 
 impl Driver {
-    pub(super) const fn new(shared: Arc<Shared>, security: Security) -> Self {
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        security: Security,
+        writer: Option<StoreWriter>,
+    ) -> Self {
         Self {
             shared,
             security,
             channel: None,
+            writer,
         }
+    }
+
+    /// The work of the store, once, if the client has one: to be run on a thread of its own. It ends
+    /// by itself when the client is closed and everything is written, which may be after the driver.
+    #[must_use = "until it runs, everything waits that has to be stored first"]
+    pub const fn take_store_writer(&mut self) -> Option<StoreWriter> {
+        self.writer.take()
     }
 
     /// Moves what can be moved: at most 20 KiB from the transport, and to it what it takes, up to
@@ -92,6 +106,8 @@ impl Driver {
                 continue;
             }
             return match (demand, exchanged) {
+                // Its records may still be on their way to the store.
+                (Demand::Finished, _) if !self.shared.is_over() => Turn::Wait { until },
                 (Demand::Finished, _) => Turn::Finished,
                 (Demand::Dial(link), _) if self.channel.is_none() => Turn::Dial { link, until },
                 (_, Exchanged::Some) => Turn::Again,

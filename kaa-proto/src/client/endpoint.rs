@@ -4,11 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::shared::{Handle, Slot};
+use super::shared::Handle;
 use super::{Command, Commands, Configurations, EndpointEvents, SoftwareUpdates, Ticket};
 use crate::commands;
+use crate::config::Configuration;
 use crate::connection::EndpointKey;
-use crate::endpoint::Statistics;
+use crate::endpoint::{Recovered, Statistics};
 use crate::names::{CommandType, ConfigName, EndpointName};
 use crate::request::{InvalidRequest, Prepared, Request, RequestError, RequestId, SubmitError};
 
@@ -52,11 +53,8 @@ impl Endpoint {
     /// [`SubmitError`] says why it was not taken; nothing else is affected.
     pub fn submit<R: Request>(&self, request: &R) -> Result<Ticket<R>, SubmitError> {
         let prepared = Prepared::new(request)?;
-        let id = self.handle.shared().act_on_state(|state, now| {
-            let id = state.connection.submit_prepared(now, self.key, prepared)?;
-            state.slots.insert((self.key, id), Slot::Waiting(None));
-            Ok::<_, SubmitError>(id)
-        })?;
+        let shared = self.handle.shared();
+        let id = shared.act_on_state(|state, now| state.submit(now, self.key, prepared))?;
         Ok(Ticket::new(Arc::clone(&self.handle), self.key, id))
     }
 
@@ -138,6 +136,28 @@ impl Endpoint {
     /// As [`commands`](Self::commands); also [`SubmitError::Invalid`] if `current` is empty.
     pub fn software_updates(&self, current: &str) -> Result<SoftwareUpdates, SubmitError> {
         SoftwareUpdates::new(Arc::clone(&self.handle), self.key, current)
+    }
+
+    /// What an earlier run of the program left behind of this endpoint, as the store knows: the
+    /// requests that go on, those with an unknown outcome, and the commands that were interrupted.
+    /// `None` if there is nothing, or it was taken. What was not taken is found again by the next
+    /// run.
+    #[must_use = "it holds requests whose outcome nobody knows, and they are told once"]
+    pub fn take_recovered(&self) -> Option<Recovered> {
+        self.handle
+            .shared()
+            .act(|connection, now| connection.take_recovered(now, self.key))
+    }
+
+    /// The last good configuration of this name (`None` for the unnamed one), at hand before there is
+    /// a link: [`endpoint::Endpoint::applied_configuration`](crate::endpoint::Endpoint::applied_configuration).
+    #[must_use]
+    pub fn applied_configuration(&self, name: Option<&ConfigName>) -> Option<Configuration> {
+        let look =
+            |endpoint: &crate::endpoint::Endpoint| endpoint.applied_configuration(name).cloned();
+        self.handle
+            .shared()
+            .look(|connection| connection.endpoint(self.key).and_then(look))
     }
 
     /// What happens to the endpoint beside its requests, from now on.

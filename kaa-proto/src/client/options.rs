@@ -1,12 +1,15 @@
 //! How a client behaves, and where its platform is.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 #[cfg(feature = "tls")]
-use std::{io, path::Path, sync::Arc};
+use std::{io, path::Path};
 
 use super::{InvalidTarget, Target};
 use crate::connection;
 use crate::mqtt::Login;
+use crate::store::{Durability, Loaded, Store, StoreError};
 #[cfg(feature = "tls")]
 use crate::tls;
 
@@ -32,6 +35,46 @@ pub struct Options {
     /// What a binding has made of them.
     #[cfg(feature = "tls")]
     pub(super) loaded_tls: Option<Arc<tls::ClientConfig>>,
+    opener: Option<Opener>,
+    keeping: Keeping,
+    /// What a binding has opened.
+    opened: Opened,
+}
+
+/// Opens the store.
+#[derive(Clone)]
+struct Opener(Arc<dyn Fn() -> Result<Box<dyn Store>, StoreError> + Send + Sync>);
+
+/// A store, with what it kept, until a client takes it.
+#[derive(Clone, Default)]
+struct Opened(Arc<Mutex<Option<(Box<dyn Store>, Loaded)>>>);
+
+/// What a client wants of its store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeping {
+    pub(super) durability: Durability,
+    /// How long a record may wait for others to be committed with.
+    pub(super) within: Duration,
+    /// How many do not wait any more.
+    pub(super) count: usize,
+}
+
+impl Opened {
+    fn lock(&self) -> MutexGuard<'_, Option<(Box<dyn Store>, Loaded)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opener")
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opened")
+    }
 }
 
 impl Options {
@@ -55,6 +98,13 @@ impl Options {
             tls: tls::Options::new(),
             #[cfg(feature = "tls")]
             loaded_tls: None,
+            opener: None,
+            keeping: Keeping {
+                durability: Durability::Sync,
+                within: Duration::ZERO,
+                count: 64,
+            },
+            opened: Opened::default(),
         }
     }
 
@@ -111,6 +161,72 @@ impl Options {
         Ok(self)
     }
 
+    /// Keeps what must survive a crash in the store that `open` opens: commands and their results,
+    /// what is applied, and durable requests
+    /// ([`RequestExt::durable`](crate::request::RequestExt::durable)). See
+    /// [`store`](crate::store) for what a store promises. Default: none, and everything is in memory.
+    ///
+    /// It is opened when the client is started, where that may block, and written by a thread of its
+    /// own.
+    #[must_use]
+    pub fn store<S: Store + 'static>(
+        self,
+        open: impl Fn() -> Result<S, StoreError> + Send + Sync + 'static,
+    ) -> Self {
+        let open = move || Ok(Box::new(open()?) as Box<dyn Store>);
+        Self {
+            opener: Some(Opener(Arc::new(open))),
+            ..self
+        }
+    }
+
+    /// What stored records survive. Default [`Durability::Sync`], a power cut: that is what a device
+    /// has to expect. With [`Durability::Flush`] they survive the end of the process only, and cost
+    /// no wait for the medium; with [`Durability::None`] nothing is called stored.
+    #[must_use]
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.keeping.durability = durability;
+        self
+    }
+
+    /// How long a record may wait for others to be committed with, and how many do not wait any
+    /// more. Default 0 and 64: one commit takes what has gathered during the one before, so that a
+    /// lone record never waits, and many share. A longer time spares a medium that wears out, and
+    /// delays what has to be stored first by as much. More than a minute counts as one, 0 records as
+    /// 1.
+    #[must_use]
+    pub fn group_commit(mut self, within: Duration, count: usize) -> Self {
+        self.keeping.within = within.min(Duration::from_secs(60));
+        self.keeping.count = count.max(1);
+        self
+    }
+
+    /// Opens the store, if there is one to be opened, and reads what it kept. For bindings: each
+    /// calls it once, where it may block.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn open_store(self) -> Result<Self, StoreError> {
+        if let Some(Opener(open)) = &self.opener {
+            let mut store = open()?;
+            let loaded = store.load()?;
+            *self.opened.lock() = Some((store, loaded));
+        }
+        Ok(self)
+    }
+
+    /// Whether [`open_store`](Self::open_store), or the files of TLS, may block.
+    #[must_use]
+    pub const fn needs_files(&self) -> bool {
+        self.opener.is_some() || self.target.is_tls()
+    }
+
+    /// The store that was opened, with what it kept; once.
+    pub(super) fn take_store(&self) -> Option<(Box<dyn Store>, Loaded, Keeping)> {
+        let (store, loaded) = self.opened.lock().take()?;
+        Some((store, loaded, self.keeping))
+    }
+
     /// How long the addresses of a name may take together: three quarters of `dial_within`, so that
     /// something is left for resolving it, and for TLS. For bindings, see
     /// [`connect_any`](super::connect_any).
@@ -126,10 +242,14 @@ impl Options {
     }
 
     /// Fills in what only a binding can: `entropy` names the client where nobody did.
-    pub(super) fn complete(mut self, entropy: u64) -> (connection::Options, Duration) {
+    pub(super) fn complete(
+        mut self,
+        entropy: u64,
+        has_store: bool,
+    ) -> (connection::Options, Duration) {
         self.connection
             .client_id_or(|| format!("kaa-{entropy:016x}"));
-        self.connection.for_handles(false);
+        self.connection.for_handles(has_store);
         (self.connection, self.linger)
     }
 }

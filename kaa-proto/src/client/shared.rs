@@ -3,21 +3,26 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::archive::{Archive, Done, Job, StoreStatus};
 use super::events::Subscribers;
 use super::readers::Readers;
+use super::slot::{Slot, Storage};
 use super::waits::Waits;
 use crate::connection::{AddError, Connection, EndpointKey, Event};
 use crate::endpoint;
 use crate::names::EndpointName;
-use crate::request::{Failure, Outcome, Reply, RequestId};
+use crate::request::{Failure, Outcome, Prepared, Reply, RequestId, SubmitError};
+use crate::store::StoreError;
 
 /// What all handles and the driver share.
 pub(super) struct Shared {
     state: Mutex<State>,
+    /// Rung when there is something to be stored.
+    bell: Condvar,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
@@ -34,6 +39,10 @@ pub(super) struct State {
     pub(super) waits: Waits,
     /// Who turns the driver. Taken when it is woken, so that much work wakes it once.
     driver: Option<Waker>,
+    /// Where records go, if anywhere.
+    archive: Option<Archive>,
+    /// When the connection was finished: only the store is waited for.
+    finished_at: Option<Instant>,
     /// Nothing will happen any more.
     pub(super) is_over: bool,
     /// Wakers that were replaced. They are dropped outside the lock: that may run code of the
@@ -41,21 +50,14 @@ pub(super) struct State {
     pub(super) replaced: Vec<Waker>,
 }
 
-/// A request that a ticket stands for.
-pub(super) enum Slot {
-    /// Not ended; whom to wake.
-    ///
-    /// Exits: `Ended`; gone with its ticket.
-    Waiting(Option<Waker>),
-    /// Ended; the ticket takes it.
-    ///
-    /// Exits: gone with its ticket.
-    Ended(Outcome),
-}
+/// How long the end of a client waits for its store: a medium that hangs must not make the client
+/// hang.
+const STORE_GRACE: Duration = Duration::from_secs(5);
 
 impl Shared {
     pub(super) fn new(
         connection: Connection,
+        archive: Option<Archive>,
         clock: Box<dyn Fn() -> Instant + Send + Sync>,
     ) -> Self {
         let state = State {
@@ -65,11 +67,14 @@ impl Shared {
             subscribers: Subscribers::default(),
             waits: Waits::default(),
             driver: None,
+            archive,
+            finished_at: None,
             is_over: false,
             replaced: Vec::new(),
         };
         Self {
             state: Mutex::new(state),
+            bell: Condvar::new(),
             clock,
         }
     }
@@ -86,11 +91,12 @@ impl Shared {
     /// When something is due, by the connection or for who waits.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let state = self.lock();
-        let of_connection = state.connection.poll_timeout();
-        of_connection
-            .into_iter()
-            .chain(state.waits.poll_timeout())
-            .min()
+        let deadlines = [
+            state.connection.poll_timeout(),
+            state.waits.poll_timeout(),
+            state.store_deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Lets a handle change something, then wakes whom it concerns, and the driver.
@@ -117,6 +123,9 @@ impl Shared {
                 return Ok(key);
             }
             let key = add(&mut state.connection, now)?;
+            if !is_leaving {
+                state.restore(now, name, key);
+            }
             if is_leaving {
                 state.readers.end(key, &mut woken);
                 state.subscribers.end(key, &mut woken);
@@ -160,6 +169,53 @@ impl Shared {
         wake(woken);
     }
 
+    /// Whether nothing will happen any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+
+    /// How the store fares, if there is one.
+    pub(super) fn store_status(&self) -> Option<StoreStatus> {
+        self.lock()
+            .archive
+            .as_ref()
+            .map(|archive| archive.status().clone())
+    }
+
+    /// What the writer does next, and whether the client is over. `None`: nothing is stored here.
+    pub(super) fn next_store_job(&self, bloated: bool) -> Option<(Job, bool)> {
+        self.change(
+            |state, now| {
+                let archive = state.archive.as_mut()?;
+                let job = archive.next_job(now, &mut state.connection, bloated);
+                Some((job, state.is_over))
+            },
+            |_| false,
+        )
+    }
+
+    /// The writer has done a job.
+    pub(super) fn handle_stored(&self, done: &Done, result: Result<(), StoreError>) {
+        self.act_on_state(|state, now| {
+            if let Some(archive) = &mut state.archive {
+                archive.handle_done(now, &mut state.connection, done, result);
+            }
+        });
+    }
+
+    /// Blocks the thread until something may have to be stored, until then at the latest.
+    pub(super) fn wait_for_records(&self, until: Option<Instant>) {
+        let state = self.lock();
+        if state.archive.as_ref().is_none_or(Archive::has_news) {
+            return;
+        }
+        let longest = Duration::from_secs(60);
+        let time = until.map_or(longest, |until| {
+            until.saturating_duration_since(self.now()).min(longest)
+        });
+        drop(self.bell.wait_timeout(state, time));
+    }
+
     fn change<T>(
         &self,
         f: impl FnOnce(&mut State, Instant) -> T,
@@ -175,7 +231,11 @@ impl Shared {
             woken.extend(state.driver.take());
         }
         let replaced = std::mem::take(&mut state.replaced);
+        let ring = state.archive.as_mut().is_some_and(Archive::take_ring);
         drop(state);
+        if ring {
+            self.bell.notify_one();
+        }
         // Outside the lock: a waker may run code of the application.
         apart(|| drop(replaced));
         wake(woken);
@@ -188,23 +248,17 @@ impl Shared {
     }
 }
 
-impl Slot {
-    /// Ends it, unless it has ended. Gives whom to wake.
-    fn end(&mut self, outcome: Outcome) -> Option<Waker> {
-        let Self::Waiting(waker) = self else {
-            return None;
-        };
-        let waker = waker.take();
-        *self = Self::Ended(outcome);
-        waker
-    }
-}
-
 impl State {
     /// Hands what the connection has to tell to those who wait for it.
     fn settle(&mut self, now: Instant, woken: &mut Vec<Waker>) {
-        let mut is_finished = false;
-        while let Some(event) = self.connection.poll_event() {
+        loop {
+            // Whatever is told may depend on what was recorded, never the other way round.
+            if let Some(archive) = &mut self.archive {
+                archive.collect(now, &mut self.connection);
+            }
+            let Some(event) = self.connection.poll_event() else {
+                break;
+            };
             if let Event::Endpoint { key, event } = event {
                 self.settle_endpoint(now, key, event, woken);
                 continue;
@@ -215,9 +269,13 @@ impl State {
             }
             self.waits.handle_link(&event, woken);
             self.subscribers.link(&event, woken);
-            is_finished |= event == Event::Finished;
+            if event == Event::Finished {
+                self.finished_at.get_or_insert(now);
+            }
         }
-        if is_finished {
+        let is_stored = self.archive.is_none() || !self.connection.is_storing();
+        let is_due = self.store_deadline().is_some_and(|at| at <= now);
+        if self.finished_at.is_some() && !self.is_over && (is_stored || is_due) {
             self.end(woken);
         }
         self.waits.handle_timeout(now, woken);
@@ -235,6 +293,17 @@ impl State {
                 Some(slot) => woken.extend(slot.end(outcome)),
                 None => self.discard(now, key, &outcome),
             }
+        } else if let endpoint::Event::Stored(id) = event {
+            let keeps = self.archive.as_ref().is_some_and(Archive::is_durable);
+            let storage = if keeps {
+                Storage::Stored
+            } else {
+                Storage::InMemory
+            };
+            self.handle_storage((key, id), storage, woken);
+        } else if let endpoint::Event::NotStored(id) = event {
+            self.handle_storage((key, id), Storage::InMemory, woken);
+            self.subscribers.endpoint(key, &event, woken);
         } else if let endpoint::Event::Unread(_) = event {
             self.readers.wake(key, woken);
         } else {
@@ -252,21 +321,62 @@ impl State {
     /// A ticket is gone. `Some` if it leaves work: commands that were given back make room for
     /// others.
     pub(super) fn forget(&mut self, now: Instant, key: EndpointKey, id: RequestId) -> Option<()> {
-        match self.slots.remove(&(key, id))? {
-            Slot::Ended(outcome) => {
-                self.discard(now, key, &outcome);
-                Some(())
-            }
-            Slot::Waiting(waker) => {
-                self.replaced.extend(waker);
-                None
+        let (outcome, waker) = self.slots.remove(&(key, id))?.into_parts();
+        self.replaced.extend(waker);
+        self.discard(now, key, &outcome?);
+        Some(())
+    }
+
+    /// Takes a request that a ticket will stand for.
+    pub(super) fn submit(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        request: Prepared,
+    ) -> Result<RequestId, SubmitError> {
+        let endpoint = self.connection.endpoint(key);
+        let is_durable = endpoint.is_some_and(|endpoint| endpoint.is_durable(&request));
+        let storage = match is_durable {
+            true => Storage::Awaited,
+            false => Storage::None,
+        };
+        let id = self.connection.submit_prepared(now, key, request)?;
+        self.slots.insert((key, id), Slot::new(storage));
+        Ok(id)
+    }
+
+    fn handle_storage(
+        &mut self,
+        of: (EndpointKey, RequestId),
+        storage: Storage,
+        woken: &mut Vec<Waker>,
+    ) {
+        let slot = self.slots.get_mut(&of);
+        woken.extend(slot.and_then(|slot| slot.handle_storage(storage)));
+    }
+
+    /// An endpoint was added: it takes up what the store knows of it.
+    fn restore(&mut self, now: Instant, name: &EndpointName, key: EndpointKey) {
+        if let Some(archive) = &mut self.archive {
+            let records = archive.take(name, now);
+            if !records.is_empty() {
+                self.connection.restore(now, key, records);
             }
         }
+    }
+
+    /// Until when the end waits for the store.
+    fn store_deadline(&self) -> Option<Instant> {
+        let at = self.finished_at.filter(|_| !self.is_over)?;
+        Some(at + STORE_GRACE)
     }
 
     /// Nothing more will happen: everything that waits ends.
     pub(super) fn end(&mut self, woken: &mut Vec<Waker>) {
         self.is_over = true;
+        if let Some(archive) = &mut self.archive {
+            archive.call();
+        }
         self.replaced.extend(self.driver.take());
         let closed = |slot: &mut Slot| slot.end(Err(Failure::Closed));
         woken.extend(self.slots.values_mut().filter_map(closed));

@@ -1,13 +1,14 @@
 //! A request on its way, seen from the application.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::shared::{Handle, Slot};
+use super::shared::Handle;
+use super::slot::NotStored;
 use crate::connection::EndpointKey;
 use crate::request::{Failure, Request, RequestId};
 
@@ -47,20 +48,16 @@ impl<R: Request> Ticket<R> {
             return None;
         }
         let slot_key = (self.key, self.id);
-        let outcome =
-            self.handle
-                .shared()
-                .update(|state, _| match state.slots.get_mut(&slot_key) {
-                    Some(Slot::Waiting(waiting)) => {
-                        if let Some(context) = waker {
-                            let waker = waiting.replace(context.waker().clone());
-                            state.replaced.extend(waker);
-                        }
-                        None
-                    }
-                    Some(Slot::Ended(outcome)) => Some(outcome.clone()),
-                    None => Some(Err(Failure::Closed)),
-                })?;
+        let outcome = self.handle.shared().update(|state, _| {
+            let Some(slot) = state.slots.get_mut(&slot_key) else {
+                return Some(Err(Failure::Closed));
+            };
+            let outcome = slot.outcome().cloned();
+            if let (None, Some(context)) = (&outcome, waker) {
+                state.replaced.extend(slot.wait(context.waker()));
+            }
+            outcome
+        })?;
         // Decoded outside the lock: it may be code of the application. If it panics, the commands
         // in the answer are given back when the ticket is dropped.
         let result = outcome.and_then(|reply| R::decode(&reply).map_err(Failure::from));
@@ -85,6 +82,42 @@ impl<R> Ticket<R> {
     #[must_use]
     pub const fn is_taken(&self) -> bool {
         self.done
+    }
+
+    /// Waits until the store keeps the request, so that a crash does not lose it: the stage *durable*,
+    /// at the level that [`Options::durability`](super::Options::durability) says. A request is
+    /// sent only when it has reached it.
+    ///
+    /// # Errors
+    /// [`NotStored`] if it is not going to be kept. The request goes on all the same, in memory.
+    pub async fn stored(&self) -> Result<(), NotStored> {
+        poll_fn(|context| self.poll_stored(Some(context))).await
+    }
+
+    /// Whether the store keeps the request, as [`stored`](Self::stored) waits for; `None` if that is
+    /// not known yet.
+    #[must_use]
+    pub fn try_stored(&self) -> Option<Result<(), NotStored>> {
+        match self.poll_stored(None) {
+            Poll::Ready(stored) => Some(stored),
+            Poll::Pending => None,
+        }
+    }
+
+    /// For bindings with waits of their own.
+    pub fn poll_stored(&self, context: Option<&Context<'_>>) -> Poll<Result<(), NotStored>> {
+        self.handle.shared().update(|state, _| {
+            let Some(slot) = state.slots.get_mut(&(self.key, self.id)) else {
+                return Poll::Ready(Err(NotStored::Ended));
+            };
+            if let Some(stored) = slot.storage() {
+                return Poll::Ready(stored);
+            }
+            if let Some(context) = context {
+                state.replaced.extend(slot.wait(context.waker()));
+            }
+            Poll::Pending
+        })
     }
 
     /// Takes the request back. It ends as [`Failure::Cancelled`]; if it had been sent, it may

@@ -86,6 +86,12 @@ impl Connection {
         self.follow_up(now);
     }
 
+    /// Whether it was told to close.
+    #[must_use]
+    pub const fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
     /// Whether nothing more is taken.
     pub(super) fn is_closed(&self) -> bool {
         self.closing.is_some() || self.account.is_some()

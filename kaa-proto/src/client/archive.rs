@@ -1,0 +1,296 @@
+//! What the client keeps in its store: the records on their way there, and those of endpoints that
+//! are not here.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::options::Keeping;
+use crate::connection::{Connection, Snapshot};
+use crate::endpoint::{Record, Stored};
+use crate::names::EndpointName;
+use crate::store::{Durability, EndpointTag, Loaded, SetAside, StoreError, Tagger};
+
+/// Records that wait for the medium take no more than this; then the store counts as lost.
+const MAX_PENDING_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// What a record takes beside the payload in it, about.
+const RECORD_BYTES: usize = 128;
+
+/// The first pause before a store that failed is tried again.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest one.
+const RETRY_LAST: Duration = Duration::from_secs(60);
+
+pub(super) struct Archive {
+    tagger: Tagger,
+    keeping: Keeping,
+    /// What is stored of endpoints that are not here, and since when it is known.
+    absent: BTreeMap<EndpointTag, (Vec<Stored>, Instant)>,
+    /// Records that the store was not given yet, in their order.
+    pending: Vec<(EndpointTag, Stored)>,
+    pending_bytes: usize,
+    /// Since when the oldest of them waits.
+    since: Option<Instant>,
+    /// The store is to be replaced by what is needed now.
+    replace: bool,
+    /// When a store that failed is tried again, and the pause after that.
+    retry: Option<(Instant, Duration)>,
+    /// Something happened that the writer has not looked at, and whether it was rung for.
+    news: bool,
+    rung: bool,
+    /// Rises with each loss: what the writer says of a time before it is void.
+    epoch: u64,
+    status: StoreStatus,
+}
+
+/// How the store of a client fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreStatus {
+    /// Why nothing is stored at the moment; the client goes on in memory, and tries again.
+    pub lost: Option<StoreError>,
+    /// Gauge: bytes on the medium.
+    pub size: u64,
+    /// Records stored since the start.
+    pub records: u64,
+    /// Commits since the start; one serves many records.
+    pub commits: u64,
+    /// How often the store was replaced by what was needed of it.
+    pub compactions: u64,
+    /// Gauge: endpoints of which it knows something, and which were not added.
+    pub absent: usize,
+    /// Bytes that a crash cut off before they were committed, found at the start.
+    pub torn_bytes: u64,
+    /// What could not be read at the start and was set aside: commands and requests that were in
+    /// there are forgotten. A person should look.
+    pub set_aside: Vec<SetAside>,
+}
+
+/// What the writer does next.
+pub(super) enum Job {
+    /// These are to be appended and committed.
+    Append {
+        records: Vec<(EndpointTag, Stored)>,
+        epoch: u64,
+    },
+    /// The store is to be replaced by these, which stand for so many records.
+    Replace {
+        records: Vec<(EndpointTag, Stored)>,
+        covers: usize,
+        epoch: u64,
+    },
+    /// Nothing, until then at the latest.
+    Wait(Option<Instant>),
+}
+
+impl Archive {
+    pub(super) fn new(loaded: Loaded, size: u64, keeping: Keeping, now: Instant) -> Self {
+        let absent = loaded.records.into_iter();
+        let absent: BTreeMap<_, _> = absent.map(|(tag, of)| (tag, (of, now))).collect();
+        let status = StoreStatus {
+            size,
+            absent: absent.len(),
+            torn_bytes: loaded.torn_bytes,
+            set_aside: loaded.set_aside,
+            ..StoreStatus::default()
+        };
+        Self {
+            tagger: loaded.tagger,
+            keeping,
+            absent,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            since: None,
+            replace: false,
+            retry: None,
+            news: false,
+            rung: false,
+            epoch: 0,
+            status,
+        }
+    }
+
+    pub(super) const fn status(&self) -> &StoreStatus {
+        &self.status
+    }
+
+    /// Whether what is stored survives anything.
+    pub(super) fn is_durable(&self) -> bool {
+        self.keeping.durability > Durability::None
+    }
+
+    /// Whether something happened since the writer last looked.
+    pub(super) const fn has_news(&self) -> bool {
+        self.news
+    }
+
+    /// The writer is to look.
+    pub(super) const fn call(&mut self) {
+        self.news = true;
+    }
+
+    /// Whether the writer is to be woken: once for all that happens until it looks.
+    pub(super) const fn take_ring(&mut self) -> bool {
+        let ring = self.news && !self.rung;
+        self.rung = self.news;
+        ring
+    }
+
+    /// What is stored of an endpoint that comes.
+    pub(super) fn take(&mut self, name: &EndpointName, now: Instant) -> Vec<Stored> {
+        let Some((mut records, since)) = self.absent.remove(&(self.tagger)(name)) else {
+            return Vec::new();
+        };
+        self.status.absent = self.absent.len();
+        age(&mut records, now.saturating_duration_since(since));
+        records
+    }
+
+    /// Takes what the connection has recorded, and what its removed endpoints left.
+    pub(super) fn collect(&mut self, now: Instant, connection: &mut Connection) {
+        while let Some((name, left)) = connection.poll_departed() {
+            self.absent.insert((self.tagger)(&name), (left, now));
+            self.status.absent = self.absent.len();
+        }
+        while let Some((name, record)) = connection.poll_record() {
+            self.pending_bytes += size_of(&record);
+            self.pending.push(((self.tagger)(&name), record.into()));
+            self.since.get_or_insert(now);
+            self.news = true;
+        }
+        if self.pending_bytes > MAX_PENDING_BYTES {
+            self.lose(now, connection, StoreError::Stalled);
+        }
+    }
+
+    /// What is to be done now. `bloated`: the store is worth being made smaller.
+    pub(super) fn next_job(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        bloated: bool,
+    ) -> Job {
+        (self.news, self.rung) = (false, false);
+        let is_over = connection.account().is_some();
+        if let Some((at, _)) = self.retry {
+            match is_over {
+                true => return Job::Wait(None),
+                false if now < at => return Job::Wait(Some(at)),
+                false => self.replace = true,
+            }
+        }
+        // Once all requests have ended for the client, there is nothing left to write anew from.
+        if (self.replace || bloated) && !is_over {
+            return self.replace(now, connection);
+        }
+        let Some(since) = self.since else {
+            return Job::Wait(None);
+        };
+        let due = since + self.keeping.within;
+        if now < due && self.pending.len() < self.keeping.count && !connection.is_closing() {
+            return Job::Wait(Some(due));
+        }
+        let epoch = self.epoch;
+        let records = self.take_pending();
+        Job::Append { records, epoch }
+    }
+
+    /// The writer has done a job of `epoch` that stands for `covers` records, or not. `replaced` if
+    /// it was to replace everything.
+    pub(super) fn handle_done(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        done: &Done,
+        result: Result<(), StoreError>,
+    ) {
+        if let Some(size) = done.size {
+            self.status.size = size;
+        }
+        if done.epoch != self.epoch {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                self.status.records += done.covers as u64;
+                self.status.commits += 1;
+                self.status.compactions += u64::from(done.replaced);
+                if done.replaced {
+                    self.retry = None;
+                    self.status.lost = None;
+                }
+                connection.handle_stored(now, done.covers);
+            }
+            // All that is needed is still in memory: a new file may do.
+            Err(_) if !done.replaced && connection.account().is_none() => self.replace = true,
+            Err(error) => self.lose(now, connection, error),
+        }
+    }
+
+    fn lose(&mut self, now: Instant, connection: &mut Connection, error: StoreError) {
+        self.take_pending();
+        self.replace = false;
+        self.epoch += 1;
+        let pause = self.retry.map_or(RETRY_FIRST, |(_, pause)| pause);
+        self.retry = Some((now + pause, (pause * 2).min(RETRY_LAST)));
+        self.status.lost = Some(error.clone());
+        connection.handle_store_lost(now, error);
+    }
+
+    fn replace(&mut self, now: Instant, connection: &mut Connection) -> Job {
+        self.take_pending();
+        self.replace = false;
+        let Snapshot { records, covers } = connection.snapshot(now);
+        let here = records.into_iter();
+        let here = here.map(|(name, stored)| ((self.tagger)(&name), stored));
+        let absent = self.absent.iter().flat_map(|(tag, (records, since))| {
+            let mut records = records.clone();
+            age(&mut records, now.saturating_duration_since(*since));
+            records.into_iter().map(|stored| (*tag, stored))
+        });
+        Job::Replace {
+            records: here.chain(absent).collect(),
+            covers,
+            epoch: self.epoch,
+        }
+    }
+
+    fn take_pending(&mut self) -> Vec<(EndpointTag, Stored)> {
+        self.pending_bytes = 0;
+        self.since = None;
+        std::mem::take(&mut self.pending)
+    }
+}
+
+/// What the writer did.
+pub(super) struct Done {
+    pub(super) epoch: u64,
+    pub(super) covers: usize,
+    pub(super) replaced: bool,
+    /// The size of the store afterwards, where it is known.
+    pub(super) size: Option<u64>,
+}
+
+fn age(records: &mut [Stored], by: Duration) {
+    for stored in records {
+        stored.age += by;
+    }
+}
+
+fn size_of(record: &Record) -> usize {
+    let payload = match record {
+        Record::Accepted(_, request) => request.resource().len() + request.payload().len(),
+        Record::Finished(_, result) => result.json().len(),
+        Record::Configuration(configuration) => configuration.json().len(),
+        Record::Sent(_)
+        | Record::Ended(_)
+        | Record::Surfaced(_)
+        | Record::Forgotten(_)
+        | Record::ResultTaken(_)
+        | Record::Applied(..)
+        | Record::Current(_)
+        | Record::Reached(_) => 0,
+    };
+    RECORD_BYTES + payload
+}
