@@ -102,6 +102,7 @@
 //! | `connection` | yes | level B |
 //! | `client` | | the handles that bindings hand out |
 //! | `tls` | | links of these handles over TLS, by rustls |
+//! | `store` | | a log in a folder that keeps durable records |
 //! | `platform` | | a local platform to test against; exempt from semver |
 //! | `http` | | an upload as an `http::Request` |
 //! | `tracing` | | spans and events, see below |

@@ -36,12 +36,44 @@
 //! * **Secrets.** A store is never told a token: it knows endpoints by [`EndpointTag`], a keyed hash.
 //!   Payloads it keeps as they are.
 
+#[cfg(feature = "store")]
+mod contents;
+#[cfg(feature = "store")]
+mod disk;
+#[cfg(feature = "store")]
+mod entry;
+#[cfg(feature = "store")]
+mod files;
+#[cfg(feature = "store")]
+mod folder;
+#[cfg(feature = "store")]
+mod frame;
+#[cfg(feature = "store")]
+mod header;
+#[cfg(feature = "store")]
+mod log;
+#[cfg(feature = "store")]
+mod options;
+#[cfg(feature = "store")]
+mod tag;
+#[cfg(feature = "store")]
+mod varint;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::endpoint::Stored;
 use crate::names::EndpointName;
+
+#[cfg(feature = "store")]
+pub use disk::Disk;
+#[cfg(feature = "store")]
+pub use files::{Files, open};
+#[cfg(feature = "store")]
+pub use log::Log;
+#[cfg(feature = "store")]
+pub use options::{InvalidLogOptions, LogOptions};
 
 /// Keeps records; see the [module](self) for the contract.
 ///

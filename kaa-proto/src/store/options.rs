@@ -1,0 +1,98 @@
+//! What can be set for a log, and why the defaults are what they are.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How a [`Log`](super::Log) behaves.
+///
+/// ```
+/// use kaa_proto::store::{InvalidLogOptions, LogOptions};
+///
+/// let options = LogOptions::default().max_bytes(1024 * 1024)?;
+/// assert_eq!(options.max_bytes(0).err(), Some(InvalidLogOptions::MaxBytes));
+/// # Ok::<(), InvalidLogOptions>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    max_bytes: u64,
+    max_age: Duration,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            max_bytes: 16 * 1024 * 1024,
+            max_age: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl LogOptions {
+    /// How many bytes the log may take on its medium. 64 KiB to 1 GiB, default 16 MiB: room for
+    /// some ten thousand requests that wait, on the flash of a small device.
+    ///
+    /// Each of its files may take half of it, because during a compaction there are two; what does
+    /// not fit is refused as [`Full`](super::StoreError::Full). What was set aside is not counted:
+    /// the log never removes that.
+    ///
+    /// # Errors
+    /// [`InvalidLogOptions::MaxBytes`] outside these bounds.
+    pub const fn max_bytes(mut self, bytes: u64) -> Result<Self, InvalidLogOptions> {
+        if bytes < 64 * 1024 || bytes > 1024 * 1024 * 1024 {
+            return Err(InvalidLogOptions::MaxBytes);
+        }
+        self.max_bytes = bytes;
+        Ok(self)
+    }
+
+    /// How old the latest record of an endpoint may be when the log is loaded. 1 hour to 100
+    /// years, default 30 days: an endpoint that was not used for so long is taken for one that was
+    /// given up, and would be kept for ever.
+    ///
+    /// Only an endpoint *all* of whose records are older is left out, and the next compaction drops
+    /// it. As long as one record is younger all of them are given, however old: a request that was
+    /// accepted does not vanish because others took its turn. How long it may wait is its own
+    /// matter ([`expires_after`](crate::request::RequestExt::expires_after)).
+    ///
+    /// # Errors
+    /// [`InvalidLogOptions::MaxAge`] outside these bounds.
+    pub const fn max_age(mut self, age: Duration) -> Result<Self, InvalidLogOptions> {
+        const HOUR: u64 = 60 * 60;
+        if age.as_secs() < HOUR || age.as_secs() > 100 * 366 * 24 * HOUR {
+            return Err(InvalidLogOptions::MaxAge);
+        }
+        self.max_age = age;
+        Ok(self)
+    }
+
+    /// The bound of one file.
+    pub(super) const fn max_file(&self) -> u64 {
+        self.max_bytes / 2
+    }
+
+    /// See [`max_age`](Self::max_age).
+    pub(super) const fn oldest(&self) -> Duration {
+        self.max_age
+    }
+}
+
+/// An option outside its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidLogOptions {
+    /// See [`LogOptions::max_bytes`].
+    MaxBytes,
+    /// See [`LogOptions::max_age`].
+    MaxAge,
+}
+
+impl fmt::Display for InvalidLogOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MaxBytes => "a log takes 64 KiB to 1 GiB",
+            Self::MaxAge => "records are kept 1 hour to 100 years",
+        })
+    }
+}
+
+impl std::error::Error for InvalidLogOptions {}
