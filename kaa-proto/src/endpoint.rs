@@ -502,9 +502,9 @@ impl Endpoint {
 
     fn let_out(&mut self, events: Vec<Event>) {
         for event in events {
-            match event {
-                Event::Stored(_) | Event::NotStored(_) | Event::Unread(_) => self.notify(event),
-                event => self.events.push_back(event),
+            match event.is_end() {
+                true => self.events.push_back(event),
+                false => self.notify(event),
             }
         }
     }

@@ -1,6 +1,8 @@
 //! How a client behaves, and where its platform is.
 
 use std::fmt;
+#[cfg(feature = "store")]
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 #[cfg(feature = "tls")]
@@ -9,6 +11,8 @@ use std::{io, path::Path};
 use super::{InvalidTarget, Target};
 use crate::connection;
 use crate::mqtt::Login;
+#[cfg(feature = "store")]
+use crate::store::LogOptions;
 use crate::store::{Durability, Loaded, Store, StoreError};
 #[cfg(feature = "tls")]
 use crate::tls;
@@ -45,9 +49,12 @@ pub struct Options {
 #[derive(Clone)]
 struct Opener(Arc<dyn Fn() -> Result<Box<dyn Store>, StoreError> + Send + Sync>);
 
-/// A store, with what it kept, until a client takes it.
+/// A store that was opened, until a client takes it.
 #[derive(Clone, Default)]
-struct Opened(Arc<Mutex<Option<(Box<dyn Store>, Loaded)>>>);
+struct Opened(Arc<Mutex<Option<Found>>>);
+
+/// A store, and what it kept.
+type Found = (Box<dyn Store>, Loaded);
 
 /// What a client wants of its store.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +67,7 @@ pub(super) struct Keeping {
 }
 
 impl Opened {
-    fn lock(&self) -> MutexGuard<'_, Option<(Box<dyn Store>, Loaded)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Found>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -178,6 +185,22 @@ impl Options {
             opener: Some(Opener(Arc::new(open))),
             ..self
         }
+    }
+
+    /// As [`store`](Self::store), with a log of this library's in `folder`, which belongs to the client
+    /// alone. Also [`store_in_with`](Self::store_in_with).
+    #[cfg(feature = "store")]
+    #[must_use]
+    pub fn store_in(self, folder: impl Into<PathBuf>) -> Self {
+        self.store_in_with(folder, LogOptions::default())
+    }
+
+    /// As [`store_in`](Self::store_in), with bounds of your own.
+    #[cfg(feature = "store")]
+    #[must_use]
+    pub fn store_in_with(self, folder: impl Into<PathBuf>, options: LogOptions) -> Self {
+        let folder = folder.into();
+        self.store(move || crate::store::open(&folder, options))
     }
 
     /// What stored records survive. Default [`Durability::Sync`], a power cut: that is what a device

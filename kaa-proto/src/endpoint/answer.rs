@@ -364,10 +364,9 @@ impl Endpoint {
 
     /// Tells that a command is there to be read, once it may be.
     fn tell_unread(&mut self, mark: Mark, observation: Observation) {
-        match self.journal.hold(mark, Event::Unread(observation)) {
-            Some(event) => self.notify(event),
-            // It is told of when it comes out.
-            None => {}
+        // If it has to wait, it is told when it comes out.
+        if let Some(event) = self.journal.hold(mark, Event::Unread(observation)) {
+            self.notify(event);
         }
     }
 

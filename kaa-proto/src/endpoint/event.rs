@@ -75,6 +75,16 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether it tells how a request ended, and so is never lost.
+    pub(super) const fn is_end(&self) -> bool {
+        matches!(
+            self,
+            Self::Completed { .. } | Self::RestoredCompleted { .. }
+        )
+    }
+}
+
 /// What an endpoint has seen: numbers of requests, messages, commands and so on. Every counter only
 /// rises. `submitted` is [`ended`](Self::ended) and what waits or is in flight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
