@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod clock;
 pub mod device;
 pub mod dice;
+pub mod disk;
 pub mod endpoint_host;
 pub mod example;
 pub mod mosquitto;
