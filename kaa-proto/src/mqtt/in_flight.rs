@@ -8,7 +8,7 @@
 use super::packet::{PacketId, PacketType};
 
 /// What waits, with the caller's keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct InFlight<K> {
     /// A power of two many, or none.
     slots: Vec<Option<Entry<K>>>,

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 /// The clock of one link.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct KeepAlive {
     /// `None`: the client never asks.
     interval: Option<Duration>,

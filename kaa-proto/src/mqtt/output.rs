@@ -2,7 +2,7 @@
 
 /// Bytes are appended to `buffer`, taken by the driver, and reported as written. Places in the
 /// stream are counted in bytes from its start.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Output {
     /// Appended and not yet taken.
     buffer: Vec<u8>,

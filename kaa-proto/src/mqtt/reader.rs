@@ -16,6 +16,7 @@ use super::publish::read_publish;
 use super::violation::Violation;
 
 /// One direction of one link.
+#[derive(Clone)]
 pub(super) struct Reader {
     /// Where in a packet the next byte belongs.
     stage: Stage,

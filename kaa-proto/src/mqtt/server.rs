@@ -36,6 +36,7 @@ pub use event::{Received, ServerFailure, ServerOptions, SubscribeId};
 pub use filters::{Filters, RequestedFilters};
 
 /// The server's side of one link: bytes in, bytes out.
+#[derive(Clone)]
 pub struct ServerSession {
     /// Finds packets.
     reader: Reader,
@@ -44,6 +45,7 @@ pub struct ServerSession {
 }
 
 /// All but the reader, from which events borrow.
+#[derive(Clone)]
 struct State {
     /// Where the link stands.
     phase: Phase,

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The clock of the messages of one link that wait.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stall {
     /// How long the oldest may wait.
     within: Duration,
@@ -17,7 +17,7 @@ pub(super) struct Stall {
     waiting: VecDeque<Waiting>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     /// The place behind its last byte in the output.
     end: u64,

@@ -22,7 +22,7 @@ const MAX_TYPES: usize = 256;
 const MAX_RESULTS: usize = 64;
 
 /// The commands of one endpoint.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Commands {
     /// By type.
     types: BTreeMap<String, CommandsOfType>,
@@ -36,7 +36,7 @@ pub(super) struct Commands {
     results: VecDeque<(String, CommandResult)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct CommandsOfType {
     /// The last ID given out.
     last_id: i64,
@@ -45,7 +45,7 @@ struct CommandsOfType {
     observation: Observation,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Command {
     id: i64,
     payload: Option<Value>,

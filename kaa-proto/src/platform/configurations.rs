@@ -28,7 +28,7 @@ pub(super) enum Subject {
 }
 
 /// The configurations of one endpoint.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Configurations {
     subject: Subject,
     /// By name; the default one's is empty.
@@ -36,7 +36,7 @@ pub(super) struct Configurations {
 }
 
 /// One named configuration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Slot {
     assigned: Option<Assigned>,
     report: Option<Report>,

@@ -19,7 +19,7 @@ use crate::qos::QoS;
 use crate::rng::Rng;
 
 /// An endpoint and everything the extensions keep about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Device {
     pub(super) name: EndpointName,
     /// The endpoint ID, which never goes over MQTT.

@@ -330,7 +330,7 @@ impl fmt::Display for EventKind {
 }
 
 /// The events that wait to be polled.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Log {
     /// Oldest first, at most [`MAX_EVENTS`].
     waiting: VecDeque<Event>,

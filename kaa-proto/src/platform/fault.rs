@@ -250,7 +250,7 @@ impl fmt::Display for FaultError {
 impl std::error::Error for FaultError {}
 
 /// A fault that waits for its victims.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Active {
     fault: Fault,
     /// The group that is being reordered, and how many it still wants.
@@ -258,7 +258,7 @@ struct Active {
 }
 
 /// The faults that are set.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Faults {
     /// In the order they were set, at most [`MAX_FAULTS`].
     active: Vec<Active>,

@@ -31,7 +31,7 @@ pub(super) enum Stage {
 }
 
 /// One connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) session: ServerSession,
     pub(super) stage: Stage,

@@ -16,7 +16,7 @@ use crate::names::MetadataKey;
 const MAX_KEYS: usize = 1_024;
 
 /// The metadata of one endpoint.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Metadata {
     /// Every attribute, the hidden ones too.
     values: Map<String, Value>,

@@ -4,7 +4,7 @@ use super::choices::PushTopic;
 
 /// Pushes come unless the device said `observe: false` (7/CMP and 11/CEP leave it to the server
 /// where nothing was said).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Observation {
     /// Whether the device said `observe: false`.
     is_refused: bool,

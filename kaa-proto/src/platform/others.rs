@@ -17,13 +17,13 @@ const MAX_RECORDS: usize = 64;
 const FIRST_TIME: u64 = 1_700_000_000_000;
 
 /// The latest requests with ID of one endpoint.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Requests {
     /// Oldest first.
     records: VecDeque<Record>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Record {
     extension: String,
     id: u32,
@@ -70,7 +70,7 @@ impl Requests {
 }
 
 /// The platform's wall clock.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Clock {
     /// An instant, and the Unix time in milliseconds it stands for.
     anchor: Option<(Instant, u64)>,

@@ -56,7 +56,7 @@ pub(super) enum Fate {
 }
 
 /// A group of parcels that is collected to go out backwards.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Group {
     /// When it goes out even without its last parcel.
     deadline: Instant,
@@ -65,7 +65,7 @@ struct Group {
 }
 
 /// The parcels that have not been polled yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Outbox {
     /// To be polled now.
     ready: VecDeque<Parcel>,

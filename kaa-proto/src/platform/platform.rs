@@ -30,7 +30,7 @@ use crate::timers::Timers;
 /// closing a device's link.
 ///
 /// Nothing here fails: what a device does wrong is answered and logged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Platform {
     pub(super) switches: Switches,
     /// Extension instances by name.

@@ -39,7 +39,7 @@ const PACKET_OVERHEAD: usize = 16;
 /// assert_eq!(out, b"\x20\x02\x00\x00");
 /// server.handle_written(now, link, len);
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PlatformServer {
     platform: Platform,
     /// Who may connect; empty: everybody.

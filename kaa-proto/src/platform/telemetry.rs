@@ -7,7 +7,7 @@ use super::event::EventKind;
 use super::validate;
 
 /// What one endpoint has sent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Telemetry {
     /// How many samples.
     samples: u64,

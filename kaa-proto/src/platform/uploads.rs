@@ -69,7 +69,7 @@ pub struct Upload {
 }
 
 /// Tokens and uploads of all endpoints.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Uploads {
     /// By token: whose it is and when it expires.
     tokens: BTreeMap<String, (usize, Instant)>,

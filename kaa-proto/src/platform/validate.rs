@@ -27,7 +27,7 @@ pub(super) struct Applied {
 }
 
 /// One element of the result array of 11/CEP.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct CommandResult {
     pub(super) id: i64,
     pub(super) status_code: i64,

@@ -17,6 +17,7 @@ use crate::mqtt::trace;
 use crate::mqtt::violation::Violation;
 
 /// All but the reader, from which events borrow.
+#[derive(Clone)]
 pub(super) struct State<K> {
     /// Where the link stands.
     pub(super) phase: Phase,
