@@ -22,6 +22,7 @@ pub mod scratch;
 pub mod sniffer;
 pub mod tls_end;
 pub mod wire_ids;
+pub mod witness;
 
 /// The programs in the project's README compile.
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use kaa_proto::client::{Client, Driver, Options, Transport, Turn};
+use kaa_proto::client::{Client, Driver, Options, StoreTurn, StoreWriter, Transport, Turn};
 use kaa_proto::connection;
 use kaa_proto::platform::{EventKind, LinkId, PlatformOptions, PlatformServer};
 
@@ -22,6 +22,10 @@ pub struct Rig {
     pub driver: Option<Driver>,
     /// The platform.
     pub server: PlatformServer,
+    /// Who writes to the client's store, if it has one.
+    pub writer: Option<StoreWriter>,
+    /// While set, the medium of the store hangs.
+    pub is_disk_stuck: bool,
     /// While set, dials come to nothing.
     pub is_away: bool,
     /// While set, dials are refused.
@@ -38,6 +42,8 @@ pub struct Rig {
     transport: Option<Wire>,
     /// The platform's side of the transport.
     far: Option<Far>,
+    /// When the writer is to be turned again.
+    writer_until: Option<Instant>,
 }
 
 /// The platform's side of a transport.
@@ -70,15 +76,47 @@ impl Rig {
         platform: PlatformOptions,
         tls: Option<Arc<ServerConfig>>,
     ) -> (Client, Self) {
-        let clock = Arc::new(Mutex::new(Clock::new()));
+        let server = PlatformServer::new(platform, 3);
+        Self::at(Clock::new(), options, 1, server, tls)
+    }
+
+    /// The power went, and came again: another client with these options and this seed, and the
+    /// platform as it is, which finds the link gone. This one is as it was.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
+    #[must_use]
+    pub fn after_crash(&self, options: Options, seed: u64) -> (Client, Self) {
+        let mut server = self.server.clone();
+        if let Some(far) = &self.far {
+            server.handle_closed(self.now(), far.link);
+        }
+        let clock = *lock(&self.clock);
+        Self::at(clock, options, seed, server, self.tls.clone())
+    }
+
+    fn at(
+        clock: Clock,
+        options: Options,
+        seed: u64,
+        server: PlatformServer,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> (Client, Self) {
+        let clock = Arc::new(Mutex::new(clock));
         let time = Arc::clone(&clock);
         let now = move || lock(&time).now();
-        let Ok((client, driver)) = Client::new(options, 1, 2, now) else {
+        let options = match options.open_store() {
+            Ok(options) => options,
+            Err(error) => panic!("{error}"),
+        };
+        let Ok((client, mut driver)) = Client::new(options, seed, seed + 1, now) else {
             panic!("the options are wrong");
         };
         let rig = Self {
+            writer: driver.take_store_writer(),
+            is_disk_stuck: false,
             driver: Some(driver),
-            server: PlatformServer::new(platform, 3),
+            server,
             is_away: false,
             refuses: false,
             turn: Turn::Again,
@@ -88,6 +126,7 @@ impl Rig {
             clock,
             transport: None,
             far: None,
+            writer_until: None,
         };
         (client, rig)
     }
@@ -143,7 +182,7 @@ impl Rig {
             Turn::Dial { until, .. } | Turn::Wait { until } => until,
             Turn::Again | Turn::Finished => None,
         };
-        [ours, self.server.poll_timeout()]
+        [ours, self.server.poll_timeout(), self.writer_until]
             .into_iter()
             .flatten()
             .min()
@@ -151,9 +190,14 @@ impl Rig {
 
     /// Lets time pass until that instant, and happen what happens then.
     pub fn advance(&mut self, instant: Instant) {
+        self.tick(instant);
+        self.run();
+    }
+
+    /// Lets time pass until that instant; what happens then is left to [`step`](Self::step).
+    pub fn tick(&mut self, instant: Instant) {
         lock(&self.clock).advance_to(instant);
         self.server.handle_timeout(instant);
-        self.run();
     }
 
     /// Whether something of this kind has happened on the platform since it was asked last.
@@ -162,8 +206,33 @@ impl Rig {
         events.iter().any(|event| is_it(&event.kind))
     }
 
-    /// One turn of the driver, and what follows from it on the platform; whether there is more.
+    /// One turn of the driver, what follows from it on the platform, and last one turn of the writer;
+    /// whether there is more.
     pub fn step(&mut self) -> bool {
+        let is_more = self.exchange_once();
+        self.write() || is_more
+    }
+
+    /// One turn of the writer; whether there is more.
+    fn write(&mut self) -> bool {
+        self.writer_until = None;
+        let Some(writer) = self.writer.as_mut().filter(|_| !self.is_disk_stuck) else {
+            return false;
+        };
+        match writer.turn() {
+            StoreTurn::Again => true,
+            StoreTurn::Wait { until } => {
+                self.writer_until = until;
+                false
+            }
+            StoreTurn::Finished => {
+                self.writer = None;
+                false
+            }
+        }
+    }
+
+    fn exchange_once(&mut self) -> bool {
         if let Some(driver) = &mut self.driver {
             self.turn = driver.turn(Waker::noop(), &mut self.transport);
         } else {
