@@ -234,6 +234,23 @@ fn a_compaction_is_whole_or_not_at_all_at_every_point_and_leaves_one_file() {
 }
 
 #[test]
+fn what_a_compaction_has_replaced_never_comes_back() {
+    for way in 0..64 {
+        let disk = SimulatedDisk::new(1);
+        let mut log = loaded(&disk);
+        log.append(&records(&batch(1, 1..6))).unwrap();
+        log.compact(&records(&batch(2, 6..9))).unwrap();
+        log.append(&records(&[entry(2, 9)])).unwrap();
+        log.commit(Durability::Sync).unwrap();
+        let disk = disk.after_crash(way);
+        // Not even if there is nothing else.
+        disk.put("log.2", b"damaged");
+        let loaded = load(&disk);
+        assert_eq!((entries(&loaded), loaded.set_aside.len()), (vec![], 1));
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_an_append_and_leaves_the_rest_as_good_as_it_was() {
     let disk = SimulatedDisk::new(1);
     let mut log = loaded(&disk);

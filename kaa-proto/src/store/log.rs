@@ -29,6 +29,10 @@ use crate::endpoint::Stored;
 /// * After an `append` or a `commit` that failed, other than by an append for which there was no
 ///   room, both fail until a `compact` has succeeded: it begins a new file, for which an `fsync`
 ///   that failed does not matter. An append that failed as [`Full`](StoreError::Full) is cut off.
+///   If the process ends before that, the next one has to believe what the system shows it of the
+///   old file.
+/// * A load succeeds as soon as all has been read. If nothing can be added then, because the disk
+///   is full or fails, that is what the next `append` or `commit` says.
 pub struct Log<D> {
     disk: D,
     options: LogOptions,
