@@ -144,8 +144,13 @@ impl Rig {
 
     /// Ends the link from the platform's side.
     pub fn cut(&mut self) {
-        self.end();
+        self.sever();
         self.run();
+    }
+
+    /// As [`cut`](Self::cut); what follows is left to [`step`](Self::step).
+    pub fn sever(&mut self) {
+        self.end();
     }
 
     /// So many more bytes go to the client through the link there is, then nothing goes either

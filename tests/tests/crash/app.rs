@@ -11,12 +11,13 @@ use kaa_proto::request::{Adjusted, RequestExt as _, Resend};
 use kaa_proto::store::{Disk, Log, LogOptions};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::dice::Dice;
+use serde_json::{Value, json};
 
 /// A command, by type and identifier.
-pub type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 /// The types of commands, and what becomes of them when they are interrupted.
-pub const TYPES: [(&str, WhenInterrupted); 3] = [
+pub(crate) const TYPES: [(&str, WhenInterrupted); 3] = [
     ("ask", WhenInterrupted::Ask),
     ("fail", WhenInterrupted::Fail),
     ("again", WhenInterrupted::RunAgain),
@@ -24,47 +25,52 @@ pub const TYPES: [(&str, WhenInterrupted); 3] = [
 
 /// What the program knows, having been told.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Samples that were submitted, and may be sent again.
-    pub repeatable: BTreeSet<u64>,
+    pub(crate) repeatable: BTreeSet<u64>,
     /// Samples that were submitted, and may be sent only once.
-    pub once: BTreeSet<u64>,
+    pub(crate) once: BTreeSet<u64>,
     /// Samples that are stored.
-    pub stored: BTreeSet<u64>,
+    pub(crate) stored: BTreeSet<u64>,
     /// Samples that are confirmed.
-    pub confirmed: BTreeSet<u64>,
+    pub(crate) confirmed: BTreeSet<u64>,
     /// Samples that were taken back, or ended otherwise.
-    pub ended: BTreeSet<u64>,
+    pub(crate) ended: BTreeSet<u64>,
     /// Commands that were executed.
-    pub executed: BTreeSet<Key>,
+    pub(crate) executed: BTreeSet<Key>,
     /// Commands that came marked as interrupted; they were not executed.
-    pub interrupted: BTreeSet<Key>,
+    pub(crate) interrupted: BTreeSet<Key>,
     /// The configuration whose report was confirmed.
-    pub applied: Option<String>,
+    pub(crate) applied: Option<String>,
     /// Configurations that were read.
-    pub configurations: usize,
+    pub(crate) configurations: usize,
 }
 
-pub struct App {
-    pub client: Client,
-    pub facts: Facts,
+pub(crate) struct App {
+    pub(crate) client: Client,
+    pub(crate) facts: Facts,
+    /// Whether it gives commands back now and then: the platform offers them again only when it is
+    /// asked to.
+    pub(crate) is_moody: bool,
+    /// What each sample has beside its number, in bytes.
+    pub(crate) padding: usize,
     /// What an earlier run left.
-    pub recovered: Recovered,
+    pub(crate) recovered: Recovered,
     device: Endpoint,
     commands: Commands,
     configurations: Configurations,
-    tickets: BTreeMap<u64, Ticket<Adjusted<Sample<u64>>>>,
+    tickets: BTreeMap<u64, Ticket<Adjusted<Sample<Value>>>>,
     applying: Option<(String, Ticket<Adjusted<config::Applied>>)>,
     /// Commands that take their time.
     held: Vec<kaa_proto::client::Command>,
 }
 
-pub fn name() -> EndpointName {
+pub(crate) fn name() -> EndpointName {
     EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap()
 }
 
 /// Those of a client that keeps its store on `disk`. The log is small, so that it is rewritten often.
-pub fn options<D: Disk + Clone + Sync + 'static>(disk: &D) -> Options {
+pub(crate) fn options<D: Disk + Clone + Sync + 'static>(disk: &D) -> Options {
     let mut endpoint = EndpointOptions::default().subscriptions(Subscriptions::PerEndpoint);
     for (name, policy) in TYPES {
         endpoint = endpoint.interrupted(CommandType::new(name).unwrap(), policy);
@@ -76,13 +82,21 @@ pub fn options<D: Disk + Clone + Sync + 'static>(disk: &D) -> Options {
         .store(move || Ok(Log::new(disk.clone(), LogOptions::default())))
 }
 
+/// The number of a sample.
+pub(crate) fn number(payload: &[u8]) -> Option<u64> {
+    let sample: Value = serde_json::from_slice(payload).ok()?;
+    sample["n"].as_u64()
+}
+
 impl App {
-    pub fn start(client: Client) -> Self {
+    pub(crate) fn start(client: Client) -> Self {
         let device = client.endpoint(&name()).unwrap();
         let recovered = device.take_recovered().unwrap_or_default();
         let types = TYPES.map(|(name, _)| CommandType::new(name).unwrap());
         Self {
             facts: Facts::default(),
+            is_moody: false,
+            padding: 0,
             recovered,
             commands: device.commands(types).unwrap(),
             configurations: device.configurations().unwrap(),
@@ -95,8 +109,10 @@ impl App {
     }
 
     /// Sends a sample.
-    pub fn send(&mut self, n: u64, resend: Resend) {
-        let sample = Sample::new(n).resend(resend).durable();
+    pub(crate) fn send(&mut self, n: u64, resend: Resend) {
+        let padding = " ".repeat(self.padding);
+        let sample = Sample::new(json!({"n": n, "padding": padding}));
+        let sample = sample.resend(resend).durable();
         let Ok(ticket) = self.device.submit(&sample) else {
             return;
         };
@@ -108,19 +124,19 @@ impl App {
     }
 
     /// Takes a sample back.
-    pub fn cancel(&mut self, n: u64) {
+    pub(crate) fn cancel(&mut self, n: u64) {
         if self.tickets.get(&n).is_some_and(Ticket::cancel) {
             self.facts.ended.insert(n);
         }
     }
 
     /// Sends something that needs no store.
-    pub fn chat(&self) {
+    pub(crate) fn chat(&self) {
         let _ = self.device.send(&kaa_proto::metadata::Keys);
     }
 
     /// Takes note of all that it was told, and obeys. The dice decide how hard it works.
-    pub fn live(&mut self, dice: &mut Dice) {
+    pub(crate) fn live(&mut self, dice: &mut Dice) {
         self.take_note();
         while let Some(command) = self.commands.try_next() {
             self.obey(command, dice);
@@ -140,7 +156,7 @@ impl App {
     }
 
     /// Whether there is nothing left to do.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         let statistics = self.client.statistics();
         statistics.queued == 0 && statistics.in_flight == 0 && self.held.is_empty()
     }
@@ -180,7 +196,7 @@ impl App {
             let _ = command.respond(CommandResult::failed(503, "nobody knows"));
             return;
         }
-        if dice.below(8) == 0 {
+        if self.is_moody && dice.below(8) == 0 {
             // Not now: it is given back.
             return;
         }

@@ -12,23 +12,23 @@ use crate::app::{Key, TYPES, name};
 
 /// What the platform's log says.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub(crate) struct World {
     /// Samples in the order in which they were processed.
-    pub processed: Vec<u64>,
+    pub(crate) processed: Vec<u64>,
     /// Commands that were invoked.
-    pub invoked: BTreeSet<Key>,
+    pub(crate) invoked: BTreeSet<Key>,
     /// The results of each.
-    pub results: BTreeMap<Key, Vec<i64>>,
+    pub(crate) results: BTreeMap<Key, Vec<i64>>,
     /// The configuration that is assigned.
-    pub assigned: Option<String>,
+    pub(crate) assigned: Option<String>,
 }
 
 impl World {
     /// Reads on in the platform's log.
-    pub fn read(&mut self, rig: &mut Rig) {
+    pub(crate) fn read(&mut self, rig: &mut Rig) {
         while let Some(event) = rig.server.poll_event() {
             match event.kind {
-                EventKind::Telemetry { data, .. } => self.processed.extend(data.as_u64()),
+                EventKind::Telemetry { data, .. } => self.processed.extend(data["n"].as_u64()),
                 EventKind::CommandResult {
                     command_type,
                     id,
@@ -46,7 +46,7 @@ impl World {
     }
 
     /// An operator invokes a command.
-    pub fn invoke(&mut self, rig: &mut Rig, kind: usize) {
+    pub(crate) fn invoke(&mut self, rig: &mut Rig, kind: usize) {
         let (now, of_type) = (rig.now(), TYPES[kind].0);
         let command_type = CommandType::new(of_type).unwrap();
         let invoked = rig.server.operate(now, |platform| {
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// An operator assigns a configuration.
-    pub fn assign(&mut self, rig: &mut Rig, n: u64) {
+    pub(crate) fn assign(&mut self, rig: &mut Rig, n: u64) {
         let now = rig.now();
         let assigned = rig.server.operate(now, |platform| {
             platform.set_configuration(now, &name(), None, json!({"n": n}))
@@ -67,12 +67,12 @@ impl World {
     }
 
     /// How often a sample was processed.
-    pub fn count(&self, n: u64) -> usize {
+    pub(crate) fn count(&self, n: u64) -> usize {
         self.processed.iter().filter(|other| **other == n).count()
     }
 
     /// Commands that the platform still offers.
-    pub fn outstanding(rig: &mut Rig) -> usize {
+    pub(crate) fn outstanding(rig: &mut Rig) -> usize {
         let now = rig.now();
         let state = rig.server.operate(now, |platform| platform.state(&name()));
         state.map_or(0, |state| state.commands.values().map(Vec::len).sum())
@@ -80,7 +80,7 @@ impl World {
 }
 
 /// Lets time pass; `watch` sees the rig after every step.
-pub fn pass(rig: &mut Rig, time: Duration, watch: &mut impl FnMut(&mut Rig)) {
+pub(crate) fn pass(rig: &mut Rig, time: Duration, watch: &mut impl FnMut(&mut Rig)) {
     let end = rig.now() + time;
     run(rig, watch);
     while rig.now() < end {
