@@ -134,8 +134,7 @@ impl Endpoint {
         good: BTreeMap<Option<ConfigName>, Configuration>,
     ) {
         for (name, id) in applied {
-            let observation = Observation::Configuration(name);
-            self.readings.entry(observation).or_default().applied = Some(id);
+            self.restore_reading(Observation::Configuration(name), id);
         }
         for (name, configuration) in good {
             let observation = Observation::Configuration(name);
@@ -145,9 +144,15 @@ impl Endpoint {
             reading.good = is_applied.then_some(configuration);
         }
         if let Some(version) = current {
-            let reading = self.readings.entry(Observation::Software).or_default();
-            reading.applied = Some(version);
+            self.restore_reading(Observation::Software, version);
         }
+    }
+
+    /// What is applied is no news, should the platform push it unasked.
+    fn restore_reading(&mut self, observation: Observation, applied: Arc<str>) {
+        let reading = self.readings.entry(observation).or_default();
+        reading.surfaced = Some(Arc::clone(&applied));
+        reading.applied = Some(applied);
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct World {
     pub(crate) invoked: BTreeSet<Key>,
     /// The results of each.
     pub(crate) results: BTreeMap<Key, Vec<i64>>,
+    /// Commands that ran out of time.
+    pub(crate) expired: BTreeSet<Key>,
     /// The configuration that is assigned.
     pub(crate) assigned: Option<String>,
 }
@@ -38,6 +40,9 @@ impl World {
                 } => {
                     let results = self.results.entry((command_type, id.to_string()));
                     results.or_default().push(status_code);
+                }
+                EventKind::CommandExpired { command_type, id } => {
+                    self.expired.insert((command_type, id.to_string()));
                 }
                 EventKind::Breach { reason_phrase, .. } => panic!("{reason_phrase}"),
                 _ => {}
