@@ -268,9 +268,9 @@ impl Endpoint {
     /// Gives a command back unanswered: the next delivery surfaces it again.
     pub fn release(&mut self, now: Instant, command: &CommandKey) {
         self.advance(now);
-        if self.ledger.release(command) {
+        if let Some(times) = self.ledger.release(command) {
             trace::released(&self.name, command);
-            self.record(|| Record::Forgotten(command.clone()));
+            self.record_release(command, times);
             self.ask_for_held();
         }
     }

@@ -41,6 +41,15 @@ impl WhenInterrupted {
 }
 
 impl Endpoint {
+    /// A command was given back that earlier runs had surfaced so often: they may have run it,
+    /// whatever this one did.
+    pub(super) fn record_release(&mut self, key: &CommandKey, times: u32) {
+        self.record(|| Record::Forgotten(key.clone()));
+        for _ in 0..times {
+            self.record(|| Record::Surfaced(key.clone()));
+        }
+    }
+
     /// Answers an interrupted command with a failure. The result, which is recorded.
     pub(super) fn fail_interrupted(&mut self, key: CommandKey) -> Option<StoredResult> {
         let result = CommandResult::failed(500, "interrupted by a restart");

@@ -208,13 +208,19 @@ impl Ledger {
         settled
     }
 
-    /// Forgets a command that was not answered: the next delivery surfaces it again.
-    pub(super) fn release(&mut self, key: &CommandKey) -> bool {
-        let running = matches!(self.states.get(key), Some(State::InProgress(_)));
-        if running {
+    /// Forgets that a command was surfaced in this run: the next delivery surfaces it again. How
+    /// often earlier runs had surfaced it, which stays known; `None` if it is not in progress.
+    pub(super) fn release(&mut self, key: &CommandKey) -> Option<u32> {
+        let State::InProgress(surfaced) = self.states.get_mut(key)? else {
+            return None;
+        };
+        let times = surfaced.times.saturating_sub(1);
+        if times == 0 {
             self.states.remove(key);
+        } else {
+            self.restore_in_progress(key.clone(), times);
         }
-        running
+        Some(times)
     }
 
     /// Keeps a surfaced command until it is read, and `mark` is stored.
@@ -229,8 +235,8 @@ impl Ledger {
         commands.filter(of_type).count()
     }
 
-    /// Forgets the commands of a type that nobody has read, and says which.
-    pub(super) fn release_unread(&mut self, command_type: &CommandType) -> Vec<CommandKey> {
+    /// Releases the commands of a type that nobody has read, and says which.
+    pub(super) fn release_unread(&mut self, command_type: &CommandType) -> Vec<(CommandKey, u32)> {
         let (released, unread) = std::mem::take(&mut self.unread)
             .into_iter()
             .partition(|(_, command)| command.command_type() == command_type);
@@ -239,7 +245,8 @@ impl Ledger {
         let keys = released
             .iter()
             .map(|(_, command)| CommandKey::from(command));
-        keys.inspect(|key| drop(self.states.remove(key))).collect()
+        keys.filter_map(|key| self.release(&key).map(|times| (key, times)))
+            .collect()
     }
 
     pub(super) fn poll(
@@ -470,10 +477,10 @@ mod tests {
     fn a_released_command_is_surfaced_again_and_a_finished_one_is_not_released() {
         let mut ledger = Ledger::default();
         assert_eq!(offer(&mut ledger, &key(1), 2), NEW);
-        assert!(ledger.release(&key(1)));
+        assert_eq!(ledger.release(&key(1)), Some(0));
         assert_eq!(offer(&mut ledger, &key(1), 2), NEW);
         finish(&mut ledger, 1);
-        assert!(!ledger.release(&key(1)));
+        assert_eq!(ledger.release(&key(1)), None);
     }
 
     #[test]

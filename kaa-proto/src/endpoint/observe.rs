@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::flight::{Entry, Owner};
 use super::trace;
-use super::{Endpoint, Event, Record, Rest, Timer, rest_time};
+use super::{Endpoint, Event, Rest, Timer, rest_time};
 use crate::config::Configuration;
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Failure, Prepared, RequestId, SubmitError};
@@ -129,8 +129,8 @@ impl Endpoint {
         };
         self.timers.clear(Timer::Refresh(observation.clone()));
         if let Observation::Commands(command_type) = observation {
-            for key in self.ledger.release_unread(command_type) {
-                self.record(|| Record::Forgotten(key));
+            for (key, times) in self.ledger.release_unread(command_type) {
+                self.record_release(&key, times);
             }
         }
         self.forget_surfaced(observation);
