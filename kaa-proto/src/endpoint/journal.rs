@@ -108,6 +108,10 @@ impl Journal {
     pub(super) fn end(&mut self, id: RequestId) {
         if let Some(size) = self.requests.remove(&id) {
             self.bytes -= size;
+            // While nothing is stored they would gather.
+            if self.unstored.get(&id) == Some(&NEVER) {
+                self.unstored.remove(&id);
+            }
             self.record(|| Record::Ended(id));
         }
     }
@@ -205,5 +209,27 @@ impl Journal {
         {
             out.extend(self.held.pop_front().map(|(_, event)| event));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_end_while_nothing_is_stored_do_not_gather() {
+        let mut journal = Journal::new(true);
+        assert_eq!(journal.handle_lost(), []);
+        for number in 1..=3 {
+            let id = RequestId::from_number(number);
+            let told = journal.accept(id, 1, || Record::Ended(id));
+            assert_eq!(told, Some(Event::NotStored(id)));
+        }
+        journal.end(RequestId::from_number(1));
+        journal.end(RequestId::from_number(2));
+        assert_eq!(journal.unstored.len(), 1);
+        journal.begin_anew();
+        let open = RequestId::from_number(3);
+        assert_eq!(journal.handle_stored(1), [Event::Stored(open)]);
     }
 }
