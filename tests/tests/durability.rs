@@ -8,167 +8,19 @@
     reason = "a helper that cannot go on fails its test"
 )]
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kaa_proto::commands::{CommandId, CommandResult, Pending, Report};
-use kaa_proto::endpoint::{
-    CommandKey, Endpoint, EndpointOptions, Event, Message, Observation, Record, Subscriptions,
-};
-use kaa_proto::names::{CommandType, ConfigName, EndpointName, Extension, Metric};
+use kaa_proto::endpoint::{CommandKey, Event, Observation, Record};
+use kaa_proto::names::{CommandType, ConfigName, Extension, Metric};
 use kaa_proto::raw::Call;
 use kaa_proto::request::{Failure, Request, RequestExt, RequestId, Resend, Service};
 use kaa_proto::telemetry::{Plain, Sample};
 use kaa_proto::{config, metadata, software, upload};
-use kaa_tests::clock::Clock;
+use kaa_tests::durable_life::{
+    Run, World, kept, key, life, offline, once, options, reboot, stored,
+};
 use kaa_tests::endpoint_host::EndpointHost;
-
-fn options() -> EndpointOptions {
-    EndpointOptions::default()
-        .subscriptions(Subscriptions::None)
-        .durable(true)
-}
-
-fn offline() -> EndpointHost {
-    EndpointHost::offline(options(), 1).unwrap()
-}
-
-fn key(id: i64) -> CommandKey {
-    CommandKey::new(CommandType::new("reboot").unwrap(), CommandId::from(id))
-}
-
-fn reboot() -> Observation {
-    Observation::Commands(CommandType::new("reboot").unwrap())
-}
-
-fn kept(n: u32) -> impl Request {
-    Sample::new(n).resend(Resend::AfterLinkLoss).durable()
-}
-
-fn once(n: u32) -> impl Request {
-    Sample::new(n).durable()
-}
-
-/// What has left an endpoint before its power went: a store, and what the world has seen.
-#[derive(Clone, Default)]
-struct World {
-    store: Vec<Record>,
-    /// Payloads of published messages.
-    sent: BTreeSet<String>,
-    /// Requests whose end the application was told.
-    told: BTreeSet<RequestId>,
-    /// Commands that the application has read.
-    read: BTreeSet<CommandKey>,
-}
-
-/// An endpoint whose power goes at every point at which something leaves it.
-struct Run {
-    endpoint: Endpoint,
-    clock: Clock,
-    world: World,
-    /// The world at each of these points.
-    crashes: Vec<World>,
-    /// The report of the applied configuration.
-    applied: Option<RequestId>,
-    /// The report of the current version.
-    current: Option<RequestId>,
-}
-
-impl Run {
-    fn new() -> Self {
-        let name = EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap();
-        let (endpoint, clock) = (Endpoint::new(name, options().into(), 1), Clock::new());
-        let (world, crashes) = (World::default(), Vec::new());
-        Self {
-            endpoint,
-            clock,
-            world,
-            crashes,
-            applied: None,
-            current: None,
-        }
-    }
-
-    fn now(&self) -> Instant {
-        self.clock.now()
-    }
-
-    fn submit(&mut self, request: &impl Request) -> RequestId {
-        let id = self.endpoint.submit(self.now(), request).unwrap();
-        self.drain();
-        id
-    }
-
-    fn receive(&mut self, path: &str, payload: &str) {
-        let (extension, rest) = path.split_once('/').unwrap();
-        let topic = format!("kp1/demo-v1/{extension}/JTjdbENzHh/{rest}");
-        let _ = self
-            .endpoint
-            .handle_message(self.now(), &topic, payload.as_bytes());
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        let now = self.now();
-        self.crashes.push(self.world.clone());
-        loop {
-            if let Some(record) = self.endpoint.poll_record() {
-                self.world.store.push(record);
-                self.endpoint.handle_stored(now, 1);
-            } else if let Some(message) = self.endpoint.poll_message(now) {
-                let Message { payload, .. } = message;
-                self.world
-                    .sent
-                    .insert(String::from_utf8(payload.to_vec()).unwrap());
-            } else if let Some(event) = self.endpoint.poll_event() {
-                if let Event::Completed { id, .. } = event {
-                    self.world.told.insert(id);
-                }
-            } else if let Some(command) = self.endpoint.poll_command(|_| true) {
-                self.world.read.insert(CommandKey::from(&command));
-            } else {
-                return;
-            }
-            self.crashes.push(self.world.clone());
-        }
-    }
-}
-
-/// A life with something of everything that is durable. Commands 1 and 2 are surfaced, 1 is
-/// answered.
-fn life() -> Run {
-    let mut run = Run::new();
-    run.endpoint.handle_link_up(run.now());
-    run.endpoint.observe(run.now(), &reboot()).unwrap();
-    run.submit(&kept(1));
-    run.submit(&once(2));
-    run.receive("dcx/json/1/status", "");
-    run.receive("cex/command/reboot/1/status", r#"[{"id":1},{"id":2}]"#);
-    let now = run.now();
-    run.endpoint
-        .respond(now, &key(1), CommandResult::ok())
-        .unwrap();
-    run.drain();
-    run.receive("cex/result/reboot/2/status", "");
-    run.applied = Some(run.submit(&config::Applied::new("a")));
-    run.receive("cmx/applied/json/1/status", "");
-    run.current = Some(run.submit(&software::ReportCurrent::new("1.0.0")));
-    run.receive("cmx_ota/applied/json/1/status", "");
-    run.endpoint.handle_link_down(now);
-    run.submit(&once(3));
-    run.submit(&kept(4));
-    run.endpoint.handle_link_up(now);
-    run.drain();
-    run
-}
-
-/// What a store gives back of what was put into it.
-fn stored(records: &[Record]) -> Vec<Record> {
-    let lines = records.iter().map(Record::to_json);
-    lines
-        .map(|line| Record::from_json(&line).unwrap())
-        .collect()
-}
 
 /// The number of the durable request with this payload, if the store knows of it.
 fn accepted(world: &World, payload: &str) -> Option<RequestId> {
