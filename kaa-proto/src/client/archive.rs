@@ -34,6 +34,8 @@ pub(super) struct Archive {
     since: Option<Instant>,
     /// The store is to be replaced by what is needed now.
     replace: bool,
+    /// Why, if it failed.
+    failure: Option<StoreError>,
     /// When a store that failed is tried again, and the pause after that.
     retry: Option<(Instant, Duration)>,
     /// Something happened that the writer has not looked at, and whether it was rung for.
@@ -103,6 +105,7 @@ impl Archive {
             pending_bytes: 0,
             since: None,
             replace: false,
+            failure: None,
             retry: None,
             news: false,
             rung: false,
@@ -181,6 +184,10 @@ impl Archive {
             }
         }
         // Once all requests have ended for the client, there is nothing left to write anew from.
+        if let Some(error) = self.failure.take_if(|_| is_over) {
+            self.lose(now, connection, error);
+            return Job::Wait(None);
+        }
         if (self.replace || bloated) && !is_over {
             return self.replace(now, connection);
         }
@@ -223,14 +230,17 @@ impl Archive {
                 connection.handle_stored(now, done.covers);
             }
             // All that is needed is still in memory: a new file may do.
-            Err(_) if !done.replaced && connection.account().is_none() => self.replace = true,
+            Err(error) if !done.replaced && connection.account().is_none() => {
+                self.replace = true;
+                self.failure = Some(error);
+            }
             Err(error) => self.lose(now, connection, error),
         }
     }
 
     fn lose(&mut self, now: Instant, connection: &mut Connection, error: StoreError) {
         self.take_pending();
-        self.replace = false;
+        (self.replace, self.failure) = (false, None);
         self.epoch += 1;
         let pause = self.retry.map_or(RETRY_FIRST, |(_, pause)| pause);
         self.retry = Some((now + pause, (pause * 2).min(RETRY_LAST)));
@@ -240,7 +250,7 @@ impl Archive {
 
     fn replace(&mut self, now: Instant, connection: &mut Connection) -> Job {
         self.take_pending();
-        self.replace = false;
+        (self.replace, self.failure) = (false, None);
         let Snapshot { records, covers } = connection.snapshot(now);
         let here = records.into_iter();
         let here = here.map(|(name, stored)| ((self.tagger)(&name), stored));

@@ -294,13 +294,7 @@ impl State {
                 None => self.discard(now, key, &outcome),
             }
         } else if let endpoint::Event::Stored(id) = event {
-            let keeps = self.archive.as_ref().is_some_and(Archive::is_durable);
-            let storage = if keeps {
-                Storage::Stored
-            } else {
-                Storage::InMemory
-            };
-            self.handle_storage((key, id), storage, woken);
+            self.handle_storage((key, id), Storage::Stored, woken);
         } else if let endpoint::Event::NotStored(id) = event {
             self.handle_storage((key, id), Storage::InMemory, woken);
             self.subscribers.endpoint(key, &event, woken);
@@ -336,7 +330,8 @@ impl State {
     ) -> Result<RequestId, SubmitError> {
         let endpoint = self.connection.endpoint(key);
         let is_durable = endpoint.is_some_and(|endpoint| endpoint.is_durable(&request));
-        let storage = match is_durable {
+        let keeps = self.archive.as_ref().is_some_and(Archive::is_durable);
+        let storage = match is_durable && keeps {
             true => Storage::Awaited,
             false => Storage::None,
         };

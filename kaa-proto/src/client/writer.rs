@@ -55,7 +55,7 @@ impl StoreWriter {
     /// Writes once, if there is something: what has gathered since the last time goes by one commit.
     /// For simulations; [`run`](Self::run) is what a binding needs.
     pub fn turn(&mut self) -> StoreTurn {
-        let bloated = self.store.wants_compaction();
+        let bloated = self.look(|store| store.wants_compaction()) == Some(true);
         let Some((job, is_over)) = self.shared.next_store_job(bloated) else {
             return StoreTurn::Finished;
         };
@@ -79,9 +79,14 @@ impl StoreWriter {
                 (result, done(epoch, covers, true))
             }
         };
-        done.size = Some(self.store.size());
+        done.size = self.look(|store| store.size());
         self.shared.handle_stored(&done, result);
         StoreTurn::Again
+    }
+
+    /// A store that panics when it is looked at says nothing.
+    fn look<T>(&self, look: impl FnOnce(&dyn Store) -> T) -> Option<T> {
+        catch_unwind(AssertUnwindSafe(|| look(&*self.store))).ok()
     }
 
     /// The store is code of the application, perhaps: a panic in it is a failure of the store.
