@@ -48,7 +48,7 @@ pub struct Calls {
     pub compactions: usize,
 }
 
-/// What is done in the middle of a commit.
+/// What is done in the middle of a call.
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl ScriptedStore {
         self.state().script = script;
     }
 
-    /// The next commit takes so long that this happens meanwhile.
+    /// The next commit or compaction takes so long that this happens meanwhile.
     pub fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
         self.state().meanwhile = Some(Box::new(happens));
     }
@@ -74,6 +74,11 @@ impl ScriptedStore {
     #[must_use]
     pub fn calls(&self) -> Calls {
         self.state().calls
+    }
+
+    fn take_time(&self) {
+        let meanwhile = self.state().meanwhile.take();
+        meanwhile.into_iter().for_each(|happens| happens());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -105,13 +110,13 @@ impl Store for ScriptedStore {
 
     fn commit(&mut self, _: Durability) -> Result<(), StoreError> {
         self.state().calls.commits += 1;
-        let meanwhile = self.state().meanwhile.take();
-        meanwhile.into_iter().for_each(|happens| happens());
+        self.take_time();
         let deed = self.state().script.commit.clone();
         deed.be_done()
     }
 
     fn compact(&mut self, live: &[(EndpointTag, Stored)]) -> Result<(), StoreError> {
+        self.take_time();
         let mut state = self.state();
         state.calls.compactions += 1;
         state.script.compact.clone().be_done()?;

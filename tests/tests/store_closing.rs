@@ -223,3 +223,34 @@ fn what_a_resumed_request_of_this_run_leaves_is_found_by_the_next_again() {
     }
     assert_eq!(resumed(&store), [id]);
 }
+
+/// It is void: what came after the loss is not in the file that it has written.
+#[test]
+fn a_new_file_that_is_there_after_it_was_given_up_mends_nothing() {
+    let store = ScriptedStore::default();
+    let (client, device, mut rig) = start(&store);
+    store.set(Script {
+        append: Deed::Fails(StoreError::Full),
+        ..Script::default()
+    });
+    let ticket = keep(&device, 1);
+    let endpoint = device.clone();
+    store.meanwhile(move || {
+        // More than may wait.
+        let sample = Sample::new("x".repeat(200_000)).durable();
+        for _ in 0..25 {
+            assert!(endpoint.submit(&sample).unwrap().cancel());
+        }
+    });
+    while store.calls().compactions == 0 {
+        rig.step();
+    }
+    let lost = || client.store_status().unwrap().lost;
+    assert_eq!(lost(), Some(StoreError::Stalled));
+    let later = keep(&device, 2);
+    store.set(Script::default());
+    rig.pass(SECOND);
+    assert_eq!((lost(), store.calls().compactions), (None, 2));
+    assert_eq!(later.try_stored(), Some(Ok(())));
+    assert_eq!(resumed(&store), [ticket.id(), later.id()]);
+}
