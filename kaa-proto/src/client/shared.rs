@@ -294,7 +294,13 @@ impl State {
                 None => self.discard(now, key, &outcome),
             }
         } else if let endpoint::Event::Stored(id) = event {
-            self.handle_storage((key, id), Storage::Stored, woken);
+            let keeps = self.archive.as_ref().is_some_and(Archive::is_durable);
+            let storage = if keeps {
+                Storage::Stored
+            } else {
+                Storage::InMemory
+            };
+            self.handle_storage((key, id), storage, woken);
         } else if let endpoint::Event::NotStored(id) = event {
             self.handle_storage((key, id), Storage::InMemory, woken);
             self.subscribers.endpoint(key, &event, woken);
@@ -330,8 +336,7 @@ impl State {
     ) -> Result<RequestId, SubmitError> {
         let endpoint = self.connection.endpoint(key);
         let is_durable = endpoint.is_some_and(|endpoint| endpoint.is_durable(&request));
-        let keeps = self.archive.as_ref().is_some_and(Archive::is_durable);
-        let storage = match is_durable && keeps {
+        let storage = match is_durable {
             true => Storage::Awaited,
             false => Storage::None,
         };
