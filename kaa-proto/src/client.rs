@@ -28,6 +28,7 @@ mod streams;
 mod target;
 mod task;
 mod ticket;
+mod trace;
 mod transport;
 mod waits;
 mod writer;

@@ -121,6 +121,7 @@
 //! | `subscription` | debug: asked for, answered, taken back; warn: refused, or not answered |
 //! | `observation` | info: confirmed, something new; warn: failed |
 //! | `command` | info: surfaced, answered, given back, offered again and its result sent again; warn: left with the platform, results rejected; debug: offered again while in progress, not observed |
+//! | `store` | info: opened, back, recovered; warn: a request in memory only; error: lost, set aside; debug: stored |
 //! | `endpoint` | info: added, removed; warn: a message that cannot be read; debug: messages that are ignored, and why |
 //! | `packet` | trace: each packet `in` and `out` (`packet`, `bytes`, `id`, `qos`, `topic`) |
 //!

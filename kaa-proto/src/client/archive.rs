@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::options::Keeping;
+use super::trace;
 use crate::connection::{Connection, Snapshot};
 use crate::endpoint::{Record, Stored};
 use crate::names::EndpointName;
@@ -65,6 +66,9 @@ pub struct StoreStatus {
     /// What could not be read at the start and was set aside: commands and requests that were in
     /// there are forgotten. A person should look.
     pub set_aside: Vec<SetAside>,
+    /// Endpoints that the store gave up at the start, because nothing was recorded of them for too
+    /// long (`LogOptions::max_age`).
+    pub given_up: usize,
 }
 
 /// What the writer does next.
@@ -93,8 +97,10 @@ impl Archive {
             absent: absent.len(),
             torn_bytes: loaded.torn_bytes,
             set_aside: loaded.set_aside,
+            given_up: loaded.given_up,
             ..StoreStatus::default()
         };
+        trace::opened(&status);
         Self {
             tagger: loaded.tagger,
             keeping,
@@ -181,6 +187,7 @@ impl Archive {
             }
         }
         // Once all requests have ended for the client, there is nothing left to write anew from.
+        let bloated = bloated && self.since.is_some();
         if (self.replace || bloated) && !is_over {
             return self.replace(now, connection);
         }
