@@ -1,7 +1,6 @@
 //! The device that is killed: it sends samples without end, executes commands and applies
 //! configurations, and writes down what it does and what it is told.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -136,20 +135,15 @@ pub(crate) fn run<K: Open>(order: &Order) {
     let client = kit.end_of(K::open(order.options())).unwrap();
     let device = client.endpoint(&name());
 
-    let open = Arc::new(Mutex::new(BTreeSet::new()));
-    let restored = device.restored(ended(&journal, &open));
+    let restored = device.restored(ended(&journal));
     let recovered = device.recovered().unwrap_or_default();
     let unknown = recovered.unknown.iter().map(unknown);
     unknown.for_each(|line| journal.write(&line));
     let resumed = recovered.resumed.iter().map(|id| id.number());
-    resumed
-        .clone()
-        .for_each(|id| journal.write(&Line::Resumed(id)));
+    resumed.for_each(|id| journal.write(&Line::Resumed(id)));
     journal.write(&Line::Recovered);
-    open.lock().unwrap().extend(resumed);
-    let is_all_there = open.lock().unwrap().is_empty();
 
-    let restored = kit.spawn(restored);
+    drop(kit.spawn(restored));
     drop(kit.spawn(device.serve(execute(&journal))));
     let applied = Arc::clone(&journal);
     drop(kit.spawn(device.configure(move |id| applied.write(&Line::Applied(id.into())))));
@@ -171,9 +165,6 @@ pub(crate) fn run<K: Open>(order: &Order) {
     for worker in workers {
         worker.recv_timeout(PATIENCE).expect("its last sample ends");
     }
-    if !is_all_there {
-        restored.recv_timeout(PATIENCE).expect("all of them end");
-    }
     let account = kit.end_of(client.shutdown(PATIENCE));
     assert_eq!(account.unfinished, []);
     journal.write(&Line::Quiet);
@@ -184,18 +175,12 @@ fn unknown(request: &Unfinished) -> Line {
     Line::Unknown(number(&sample).expect("it is a sample"))
 }
 
-/// Writes down how requests of earlier runs end, until all in `open` have.
-fn ended(
-    journal: &Arc<Journal>,
-    open: &Arc<Mutex<BTreeSet<u64>>>,
-) -> impl FnMut(RequestId, &Outcome) -> bool + Send + 'static {
-    let (journal, open) = (Arc::clone(journal), Arc::clone(open));
+/// Writes down how requests of earlier runs end.
+fn ended(journal: &Arc<Journal>) -> impl FnMut(RequestId, &Outcome) + Send + 'static {
+    let journal = Arc::clone(journal);
     move |id, outcome| {
         let outcome = outcome.as_ref().map(drop).map_err(ToString::to_string);
         journal.write(&Line::Ended(id.number(), outcome));
-        let mut open = open.lock().unwrap();
-        open.remove(&id.number());
-        open.is_empty()
     }
 }
 

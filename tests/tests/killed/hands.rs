@@ -53,11 +53,8 @@ impl Open for Blocking {
 pub(crate) trait Hands: Device {
     fn recovered(&self) -> Option<Recovered>;
 
-    /// Tells `ended` how requests of earlier runs end, from now on, until it says that it is enough.
-    fn restored(
-        &self,
-        ended: impl FnMut(RequestId, &Outcome) -> bool + Send + 'static,
-    ) -> Waiting<()>;
+    /// Tells `ended` how requests of earlier runs end, from now on.
+    fn restored(&self, ended: impl FnMut(RequestId, &Outcome) + Send + 'static) -> Waiting<()>;
 
     /// Takes a sample; the future tells `stored` of that, and gives the outcome.
     fn send(
@@ -82,17 +79,12 @@ impl Hands for client::Endpoint {
         self.take_recovered()
     }
 
-    fn restored(
-        &self,
-        mut ended: impl FnMut(RequestId, &Outcome) -> bool + Send + 'static,
-    ) -> Waiting<()> {
+    fn restored(&self, mut ended: impl FnMut(RequestId, &Outcome) + Send + 'static) -> Waiting<()> {
         let mut events = self.events();
         Box::pin(async move {
             while let Some(event) = events.next().await {
                 if let Event::RestoredCompleted { id, outcome } = event {
-                    if ended(id, &outcome) {
-                        return;
-                    }
+                    ended(id, &outcome);
                 }
             }
         })
@@ -146,17 +138,12 @@ impl Hands for kaa_blocking::Endpoint {
         self.take_recovered()
     }
 
-    fn restored(
-        &self,
-        mut ended: impl FnMut(RequestId, &Outcome) -> bool + Send + 'static,
-    ) -> Waiting<()> {
+    fn restored(&self, mut ended: impl FnMut(RequestId, &Outcome) + Send + 'static) -> Waiting<()> {
         let events = self.events();
         Box::pin(async move {
             for event in events {
                 if let Event::RestoredCompleted { id, outcome } = event {
-                    if ended(id, &outcome) {
-                        return;
-                    }
+                    ended(id, &outcome);
                 }
             }
         })

@@ -105,7 +105,7 @@ struct Sample {
     is_stored: bool,
     /// In which order it was told as confirmed; a request ends once.
     confirmed: usize,
-    unknown: usize,
+    is_unknown: bool,
     resumed: usize,
     /// How often the platform got it.
     taken: usize,
@@ -139,7 +139,7 @@ fn judge_samples(evidence: &Evidence, problems: &mut Vec<String>) -> String {
         }
     };
     for (n, sample) in &samples {
-        let is_lost = sample.is_stored && sample.taken == 0 && sample.unknown == 0;
+        let is_lost = sample.is_stored && sample.taken == 0 && !sample.is_unknown;
         count(n, is_lost, "was stored, and is lost");
         count(n, sample.confirmed > 1, "was confirmed twice");
         count(
@@ -150,13 +150,12 @@ fn judge_samples(evidence: &Evidence, problems: &mut Vec<String>) -> String {
         // Each run sends it once at most, and none after it was confirmed.
         let most = if is_once(*n) { 1 } else { sample.alive_in };
         count(n, sample.taken > most, "was sent too often");
-        let is_known = sample.unknown > 0 && (sample.confirmed > 0 || !is_once(*n));
+        let is_known = sample.is_unknown && (sample.confirmed > 0 || !is_once(*n));
         count(n, is_known, "is called unknown, and is not");
-        count(n, sample.unknown > 1, "was called unknown twice");
     }
     let sum = |what: fn(&Sample) -> bool| samples.values().filter(|sample| what(sample)).count();
     let (stored, resumed) = (sum(|s| s.is_stored), sum(|s| s.resumed > 0));
-    let (unknown, again) = (sum(|s| s.unknown > 0), sum(|s| s.taken > 1));
+    let (unknown, again) = (sum(|s| s.is_unknown), sum(|s| s.taken > 1));
     for (n, what) in [
         (stored, "stored"),
         (resumed, "resumed"),
@@ -179,9 +178,23 @@ fn read_journal(journal: &[Line], samples: &mut BTreeMap<u64, Sample>, problems:
     let mut resumed = BTreeSet::new();
     // One of which the device did not get to know the library's number.
     let mut nameless = None;
+    let mut is_recovered = true;
+    // Those called unknown in this run, and those of which the store knows that they were.
+    let (mut told, mut settled) = (BTreeSet::new(), BTreeSet::new());
     for line in journal {
         match line {
-            Line::Run(_) => resumed.clear(),
+            Line::Run(_) => {
+                if !is_recovered {
+                    // It may have sent what it had no time to write down.
+                    let open = numbers.iter().filter(|(id, _)| !resumed.contains(*id));
+                    for n in open.map(|(_, n)| *n).chain(nameless) {
+                        samples.entry(n).or_default().alive_in += 1;
+                    }
+                }
+                is_recovered = false;
+                resumed.clear();
+                told.clear();
+            }
             Line::Resumed(id) => {
                 let known = numbers.get(id).copied().or(nameless);
                 let Some(sample) = known.and_then(|n| Some((n, samples.get_mut(&n)?))) else {
@@ -189,7 +202,7 @@ fn read_journal(journal: &[Line], samples: &mut BTreeMap<u64, Sample>, problems:
                     continue;
                 };
                 let (n, sample) = sample;
-                if sample.confirmed > 0 || sample.unknown > 0 {
+                if sample.confirmed > 0 || sample.is_unknown {
                     problems.push(format!("sample {n} ended, and was resumed"));
                 }
                 sample.resumed += 1;
@@ -198,6 +211,7 @@ fn read_journal(journal: &[Line], samples: &mut BTreeMap<u64, Sample>, problems:
                 resumed.insert(*id);
             }
             Line::Recovered => {
+                is_recovered = true;
                 numbers.retain(|id, _| resumed.contains(id));
                 nameless = None;
             }
@@ -209,9 +223,19 @@ fn read_journal(journal: &[Line], samples: &mut BTreeMap<u64, Sample>, problems:
                 nameless = None;
                 numbers.insert(*id, *n);
             }
-            Line::Stored(n) => samples.entry(*n).or_default().is_stored = true,
+            Line::Stored(n) => {
+                samples.entry(*n).or_default().is_stored = true;
+                // So is all that was recorded before.
+                settled.append(&mut told);
+            }
             Line::Confirmed(n) => samples.entry(*n).or_default().confirmed += 1,
-            Line::Unknown(n) => samples.entry(*n).or_default().unknown += 1,
+            Line::Unknown(n) => {
+                samples.entry(*n).or_default().is_unknown = true;
+                told.insert(*n);
+                if settled.contains(n) {
+                    problems.push(format!("sample {n} was called unknown twice"));
+                }
+            }
             Line::Ended(id, Ok(())) => {
                 let n = numbers.get(id).copied().unwrap_or_default();
                 samples.entry(n).or_default().confirmed += 1;
