@@ -3,8 +3,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 use std::{env, fmt, io, thread};
 
@@ -111,14 +111,15 @@ impl Device {
         Ok(Self { process, started })
     }
 
-    /// Waits until it is in traffic; it gives up by itself when it cannot be.
+    /// Waits until it is in traffic.
     fn wait_for_traffic(&mut self) -> Result<(), String> {
         let output = self.process.stdout.take().ok_or("it has no output")?;
-        let mut said = String::new();
-        let read = BufReader::new(output).read_line(&mut said);
-        match read {
-            Ok(_) if said.trim_end() == IN_TRAFFIC => Ok(()),
-            read => Err(format!("it is not in traffic: {read:?}, {said:?}")),
+        let (sender, line) = mpsc::channel();
+        // Ends with the process at the latest.
+        thread::spawn(move || sender.send(BufReader::new(output).lines().next()));
+        match line.recv_timeout(PATIENCE) {
+            Ok(Some(Ok(line))) if line == IN_TRAFFIC => Ok(()),
+            said => Err(format!("it is not in traffic: {said:?}")),
         }
     }
 
