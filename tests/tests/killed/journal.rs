@@ -1,5 +1,7 @@
-//! The device's own log: one line for each thing it did or was told, written whole before it goes
-//! on.
+//! The device's own log: one line for each thing it did or was told, written before it goes on.
+//!
+//! SIGKILL cuts a write where it comes to another page. A line that has no end is nothing that was
+//! done: the device never came to go on.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -91,6 +93,9 @@ impl Line {
     }
 }
 
+/// How a line ends that was written whole.
+const END: char = ';';
+
 /// Writes lines; it survives what kills the process, as the system has them.
 pub(crate) struct Journal(File);
 
@@ -103,19 +108,31 @@ impl Journal {
 
     /// Writes a line; it is with the system when this returns.
     pub(crate) fn write(&self, line: &Line) {
-        let line = format!("{line}\n");
+        // The last line of the run before may have no end.
+        let begin = if matches!(line, Line::Run(_)) {
+            "\n"
+        } else {
+            ""
+        };
+        let line = format!("{begin}{line}{END}\n");
         (&self.0).write_all(line.as_bytes()).unwrap();
     }
 }
 
-/// All lines.
+/// All lines, less those that were cut off by a kill.
 ///
 /// # Errors
-/// The one that cannot be read.
+/// The one that cannot be read and was not.
 pub(crate) fn read(path: &Path) -> Result<Vec<Line>, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let lines = text.lines();
-    lines
-        .map(|line| Line::parse(line).ok_or_else(|| format!("a torn line: {line:?}")))
-        .collect()
+    let (mut lines, mut torn) = (Vec::new(), None);
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let whole = line.strip_suffix(END).and_then(Line::parse);
+        if let (Some(torn), false) = (torn, matches!(whole, Some(Line::Run(_)))) {
+            return Err(format!("this is no line: {torn:?}"));
+        }
+        torn = whole.is_none().then_some(line);
+        lines.extend(whole);
+    }
+    Ok(lines)
 }

@@ -103,7 +103,7 @@ struct Sample {
     /// The runs in which it was there.
     alive_in: usize,
     is_stored: bool,
-    /// In which order it was told as confirmed; a request ends once.
+    /// How often it was told as confirmed.
     confirmed: usize,
     is_unknown: bool,
     resumed: usize,
