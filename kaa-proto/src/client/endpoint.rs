@@ -141,7 +141,7 @@ impl Endpoint {
     /// What an earlier run of the program left behind of this endpoint, as the store knows: the
     /// requests that go on, those with an unknown outcome, and the commands that were interrupted.
     /// `None` if there is nothing, or it was taken. What was not taken is found again by the next
-    /// run.
+    /// run; and what was, if the program dies before the store knows.
     #[must_use = "it holds requests whose outcome nobody knows, and they are told once"]
     pub fn take_recovered(&self) -> Option<Recovered> {
         self.handle

@@ -95,7 +95,7 @@ impl Endpoint {
     }
 
     /// What an earlier run left behind, once: the caller knows of it then, and the requests with an
-    /// unknown outcome are no longer kept. Until then every further run finds them again.
+    /// unknown outcome are no longer kept. Until that is stored every further run finds them again.
     pub fn take_recovered(&mut self, now: Instant) -> Option<Recovered> {
         self.advance(now);
         let found = self.recovered.take()?;
