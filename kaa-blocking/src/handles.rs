@@ -9,7 +9,7 @@ use kaa_proto::client;
 use kaa_proto::commands::{CommandResult, Report};
 use kaa_proto::connection::Event;
 use kaa_proto::names::{CommandType, ConfigName};
-use kaa_proto::request::{Failure, Request, RequestError, SubmitError};
+use kaa_proto::request::{Failure, Request, RequestError, RequestId, SubmitError};
 use kaa_proto::{config, endpoint, software};
 
 use crate::wait;
@@ -59,6 +59,12 @@ impl Endpoint {
     /// Also [`SubmitError::Invalid`] if it cannot be a type.
     pub fn commands_of(&self, command_type: &str) -> Result<Commands, SubmitError> {
         self.0.commands_of(command_type).map(Commands)
+    }
+
+    /// A ticket for a request of an earlier run that goes on: [`client::Endpoint::resumed`].
+    #[must_use = "dropping a ticket gives up the wait"]
+    pub fn resumed<R: Request>(&self, id: RequestId) -> Option<Ticket<R>> {
+        self.0.resumed(id).map(Ticket)
     }
 
     /// Makes a command that was asked for by [`Pending`](kaa_proto::commands::Pending) one that

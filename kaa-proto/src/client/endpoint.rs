@@ -149,6 +149,19 @@ impl Endpoint {
             .act(|connection, now| connection.take_recovered(now, self.key))
     }
 
+    /// A ticket for a request of an earlier run that goes on ([`Recovered::resumed`]); its outcome is
+    /// kept until it is taken here. `R` says how its answer is read: what the request was then, or
+    /// [`raw::Call`](crate::raw::Call) for the bytes. `None` if there is none, or its ticket was
+    /// dropped.
+    #[must_use = "dropping a ticket gives up the wait"]
+    pub fn resumed<R: Request>(&self, id: RequestId) -> Option<Ticket<R>> {
+        let is_known = self
+            .handle
+            .shared()
+            .update(|state, _| state.slots.contains_key(&(self.key, id)));
+        is_known.then(|| Ticket::new(Arc::clone(&self.handle), self.key, id))
+    }
+
     /// The last good configuration of this name (`None` for the unnamed one), at hand before there is
     /// a link: [`endpoint::Endpoint::applied_configuration`](crate::endpoint::Endpoint::applied_configuration).
     #[must_use]

@@ -139,7 +139,7 @@ pub(crate) fn run<K: Open>(order: &Order) {
     let recovered = device.recovered().unwrap_or_default();
     let unknown = recovered.unknown.iter().map(unknown);
     unknown.for_each(|line| journal.write(&line));
-    let resumed = recovered.resumed.iter().map(|id| id.number());
+    let resumed = recovered.resumed.iter().map(|request| request.id.number());
     resumed.for_each(|id| journal.write(&Line::Resumed(id)));
     journal.write(&Line::Recovered);
 
