@@ -120,6 +120,10 @@ pub fn load(folder: &Path) -> Outcome<Open> {
         return Err("the log is not whole".into());
     }
     let mut open = Open::new();
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "nothing else is written here"
+    )]
     for stored in loaded.records.remove(&TAG).unwrap_or_default() {
         match stored.record {
             Record::Accepted(id, _) => drop(open.insert(id.number(), stored)),

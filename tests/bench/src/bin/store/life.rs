@@ -8,7 +8,7 @@ use kaa_bench::in_log::Counts;
 use kaa_bench::work::{self, OUTSTANDING};
 use kaa_bench::{Outbox, Outcome};
 
-use super::measure::{Spread, Written};
+use super::measure::{Spread, Written, written_to_device};
 use super::peer::Peer;
 
 /// So many groups of so many records.
@@ -30,6 +30,8 @@ pub(crate) struct Figures {
     pub(crate) records_per_second: Spread,
     pub(crate) bytes_to_medium: Spread,
     pub(crate) bytes_handed: Spread,
+    /// By everybody.
+    pub(crate) bytes_of_device: Option<Spread>,
     /// As our log counts them.
     pub(crate) bytes_appended: Option<Spread>,
     pub(crate) syncs: Option<Spread>,
@@ -40,6 +42,7 @@ struct Round {
     seconds: f64,
     to_medium: u64,
     handed: u64,
+    of_device: Option<u64>,
     appended: Option<u64>,
     syncs: Option<u64>,
 }
@@ -70,7 +73,7 @@ pub(crate) fn compare(folder: &Path, life: Life, rounds: usize) -> Outcome<[Figu
         let groups = work::groups(next, life.group, life.groups)?;
         next += life.samples();
         for alive in &mut alive {
-            let measured = alive.round(&groups)?;
+            let measured = alive.round(folder, &groups)?;
             if round > 0 {
                 alive.rounds.push(measured);
             }
@@ -88,12 +91,13 @@ pub(crate) fn live(peer: Peer, folder: &Path, life: Life) -> Outcome<()> {
 }
 
 impl Alive {
-    fn round(&mut self, groups: &[Vec<work::Step>]) -> Outcome<Round> {
+    fn round(&mut self, folder: &Path, groups: &[Vec<work::Step>]) -> Outcome<Round> {
         let counts = |counts: &Option<Arc<Counts>>| {
             let counts = counts.as_ref();
             counts.map(|counts| (counts.bytes(), counts.syncs()))
         };
         let (written, counted) = (Written::now()?, counts(&self.counts));
+        let device = written_to_device(folder);
         let start = Instant::now();
         self.outbox.write(groups)?;
         let seconds = start.elapsed().as_secs_f64();
@@ -102,6 +106,9 @@ impl Alive {
             seconds,
             to_medium: after.to_medium - written.to_medium,
             handed: after.handed - written.handed,
+            of_device: device
+                .zip(written_to_device(folder))
+                .map(|(before, after)| after - before),
             appended: counted.map(|(before, after)| after.0 - before.0),
             syncs: counted.map(|(before, after)| after.1 - before.1),
         })
@@ -122,6 +129,7 @@ impl Alive {
             records_per_second: Spread::of(speeds)?,
             bytes_to_medium: spread(|round| round.to_medium as f64)?,
             bytes_handed: spread(|round| round.handed as f64)?,
+            bytes_of_device: some(|round| round.of_device),
             bytes_appended: some(|round| round.appended),
             syncs: some(|round| round.syncs),
         })

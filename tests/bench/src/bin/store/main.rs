@@ -21,19 +21,19 @@ use life::Life;
 use peer::Peer;
 use report::Report;
 
-/// Rounds of a life: with so many groups each.
+/// Rounds of a life that are counted.
 const ROUNDS: usize = 11;
 
 /// How it is usually driven: what has gathered while the medium was busy.
 const GATHERED: Life = Life {
     group: 64,
-    groups: 320,
+    groups: 1280,
 };
 
 /// A device that sends now and then: each sample, and the end of another, on its own.
 const ALONE: Life = Life {
     group: 2,
-    groups: 320,
+    groups: 640,
 };
 
 fn main() -> Outcome<()> {

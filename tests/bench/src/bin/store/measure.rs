@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use kaa_bench::Outcome;
 
@@ -26,6 +28,18 @@ impl Written {
             to_medium: value("write_bytes:")?,
         })
     }
+}
+
+/// Bytes that were written to the device of this folder so far, by whomever: the journal of the file
+/// system is in it, and all that other programs do. `None` if there is no such device.
+pub(crate) fn written_to_device(folder: &Path) -> Option<u64> {
+    let device = MetadataExt::dev(&fs::metadata(folder).ok()?);
+    let major = (device >> 8) & 0xfff;
+    let minor = (device & 0xff) | ((device >> 12) & 0xf_ff00);
+    let text = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
+    // Sectors are of 512 bytes here, whatever the device has.
+    let sectors: u64 = text.split_ascii_whitespace().nth(6)?.parse().ok()?;
+    Some(512 * sectors)
 }
 
 /// The median of some rounds, the least and the most.

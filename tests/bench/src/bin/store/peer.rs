@@ -8,6 +8,9 @@ use kaa_bench::in_redb::{self, RedbOutbox};
 use kaa_bench::in_sqlite::{self, SqliteOutbox};
 use kaa_bench::{Open, Outbox, Outcome};
 
+/// A new store, and what it says of itself.
+type Created = (Box<dyn Outbox>, Option<Arc<Counts>>);
+
 /// A store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
@@ -33,7 +36,7 @@ impl Peer {
     }
 
     /// A new one in this folder; our log says what it does to its medium.
-    pub(crate) fn create(self, folder: &Path) -> Outcome<(Box<dyn Outbox>, Option<Arc<Counts>>)> {
+    pub(crate) fn create(self, folder: &Path) -> Outcome<Created> {
         Ok(match self {
             Self::Log => {
                 let outbox = LogOutbox::create(folder)?;

@@ -24,10 +24,12 @@ impl Report {
         let handed = figures.each_ref().map(|of| of.bytes_handed);
         self.spreads(&title("bytes to the medium per sample"), medium);
         self.spreads(&title("bytes handed to the system per sample"), handed);
+        let device = figures.each_ref().map(|of| of.bytes_of_device);
+        self.known(&title("bytes on the whole device per sample"), device);
         let counted = figures.each_ref().map(|of| of.bytes_appended);
-        self.known(&title("the same, counted by the store"), counted);
+        self.known(&title("bytes that the store appends per sample"), counted);
         let syncs = figures.each_ref().map(|of| of.syncs);
-        self.known(&title("syncs per sample, counted by the store"), syncs);
+        self.known(&title("syncs that the store counts per sample"), syncs);
         if !names {
             return;
         }

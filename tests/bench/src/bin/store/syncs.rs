@@ -21,7 +21,7 @@ pub(crate) fn count(folder: &Path, life: Life) -> Outcome<Option<[f64; 3]>> {
         return Ok(None);
     }
     // Longer than a round, so that what happens now and then has its share.
-    let groups = 4 * life.groups;
+    let groups = 2 * life.groups;
     let life = Life { groups, ..life };
     let per_sample = |peer: Peer| -> Outcome<f64> {
         let with = syncs(folder, peer, life)?;
