@@ -1,7 +1,10 @@
 //! Guides: [`reliability`] says what becomes of a request, and what survives a crash;
-//! [`commands`] how to write a device that does not reboot twice.
+//! [`commands`] how to write a device that runs no command twice.
 
-#[doc = include_str!("guide/commands.md")]
-pub mod commands {}
-#[doc = include_str!("guide/reliability.md")]
-pub mod reliability {}
+pub mod commands {
+    #![doc = include_str!("guide/commands.md")]
+}
+
+pub mod reliability {
+    #![doc = include_str!("guide/reliability.md")]
+}
