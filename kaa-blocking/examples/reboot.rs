@@ -9,6 +9,8 @@
 //! cargo run --package kaa-blocking --features platform,store --example reboot
 //! ```
 
+#![allow(clippy::print_stdout, reason = "it says what it does")]
+
 use std::error::Error;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
