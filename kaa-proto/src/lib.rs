@@ -73,6 +73,12 @@
 //! | an MQTT client of your own | [`endpoint::Endpoint`]: topics and payloads, one endpoint |
 //! | only topics and payloads to read or write | [`topic`], and the requests below |
 //!
+//! # Guides
+//!
+//! `guide::reliability` (feature `client`) says what becomes of a request, and what survives a
+//! crash; `guide::commands` how a device runs no command twice. A host of [`endpoint`] finds its
+//! duties there.
+//!
 //! # The operations
 //!
 //! | extension | requests | pushes |
@@ -148,6 +154,8 @@ pub mod config;
 #[cfg(feature = "connection")]
 pub mod connection;
 pub mod endpoint;
+#[cfg(feature = "client")]
+pub mod guide;
 mod json;
 pub mod metadata;
 #[cfg(feature = "mqtt")]
