@@ -4,6 +4,7 @@
 //! under which request ID, which answer belongs to which request, what becomes of each request
 //! when a link dies, when to dial again. It opens no socket, reads no clock, starts no thread and
 //! draws no entropy: bytes, time and a seed are arguments. The same inputs give the same outputs.
+//! (The store on disk, feature `store`, is the one exception, and stands apart.)
 //!
 //! So this whole conversation with a platform needs no network:
 //!
