@@ -19,7 +19,7 @@ use crate::{Endpoint, LinkEvents, Stream, dial, wait};
 /// `link_state`, `remove_endpoint`, `set_login`, `statistics`. Clones share it. When the last handle of any kind is gone, what is queued is flushed for a
 /// while, then the link is closed and the thread ends.
 #[derive(Clone, Debug)]
-pub struct Client(client::Client);
+pub struct Client(pub(crate) client::Client);
 
 impl Client {
     /// Starts the client. Returns before any network is reached; [`ready`](Self::ready) waits
@@ -65,13 +65,9 @@ impl Client {
         let options = options.load_tls(|path| std::fs::read(path), roots)?;
         let options = options.open_store()?;
         let target = options.target().clone();
-        let entropy = || getrandom::u64().map_err(io::Error::other);
-        let (client, mut driver) =
-            client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
-        if let Some(writer) = driver.take_store_writer() {
-            let thread = thread::Builder::new().name("kaa-store".into());
-            thread.spawn(|| writer.run())?;
-        }
+        let draw = || getrandom::u64().map_err(io::Error::other);
+        let (client, mut driver) = client::Client::new(options, draw()?, draw()?, Instant::now)?;
+        driver.start_store_writer()?;
         let work = Loop::new(driver, Arc::new(move || connector(&target)))?;
         let thread = thread::Builder::new().name("kaa".into());
         thread.spawn(|| work.run())?;
@@ -109,7 +105,6 @@ impl Client {
     }
 
     /// What happens to the link, from now on.
-    #[must_use]
     pub fn link_events(&self) -> LinkEvents {
         LinkEvents(self.0.link_events())
     }
@@ -117,17 +112,7 @@ impl Client {
     /// Takes no more requests, sends what is queued and waits for the answers, for at most
     /// `timeout`; then closes the link and gives the account: how many requests ended how, and
     /// those themselves that were not confirmed.
-    #[must_use]
     pub fn shutdown(&self, timeout: Duration) -> Account {
         wait::for_end(self.0.shutdown(timeout))
-    }
-}
-
-/// The verbs that do not wait.
-impl std::ops::Deref for Client {
-    type Target = client::Client;
-
-    fn deref(&self) -> &client::Client {
-        &self.0
     }
 }

@@ -5,14 +5,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_core::Stream as _;
-use kaa_proto::client;
 use kaa_proto::commands::{CommandResult, Report};
 use kaa_proto::connection::Event;
 use kaa_proto::names::{CommandType, ConfigName};
-use kaa_proto::request::{Failure, Request, RequestError, SubmitError};
-use kaa_proto::{config, endpoint, software};
+use kaa_proto::request::{Failure, Request, RequestError, RequestId, SubmitError};
+use kaa_proto::{client, config, endpoint, software};
 
-use crate::wait;
+use crate::{Client, wait};
 
 /// Speaks for one endpoint. Clones share it; they may be used from any thread.
 ///
@@ -61,6 +60,11 @@ impl Endpoint {
         self.0.commands_of(command_type).map(Commands)
     }
 
+    /// A ticket for a request of an earlier run that goes on: [`client::Endpoint::resumed`].
+    pub fn resumed<R: Request>(&self, id: RequestId) -> Option<Ticket<R>> {
+        self.0.resumed(id).map(Ticket)
+    }
+
     /// Makes a command that was asked for by [`Pending`](kaa_proto::commands::Pending) one that
     /// is answered by consuming it.
     #[must_use]
@@ -93,7 +97,6 @@ impl Endpoint {
     }
 
     /// What happens to the endpoint beside its requests, from now on.
-    #[must_use]
     pub fn events(&self) -> EndpointEvents {
         EndpointEvents(self.0.events())
     }
@@ -123,7 +126,6 @@ impl<R: Request> Ticket<R> {
     /// [`client::Ticket::stored`].
     ///
     /// The error is [`NotStored`](client::NotStored): the request goes on all the same, in memory.
-    #[must_use]
     pub fn wait_stored(&self, timeout: Duration) -> Option<Result<(), client::NotStored>> {
         wait::until(timeout, |context| self.0.poll_stored(Some(context)))
     }
@@ -179,6 +181,7 @@ macro_rules! blocking {
     ($($(#[$doc:meta])* $name:ident($inner:ty) -> $item:ty, $wrap:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
+        #[must_use = "it is to be read"]
         pub struct $name(pub(crate) $inner);
 
         impl $name {
@@ -239,6 +242,7 @@ macro_rules! deref {
 }
 
 deref! {
+    Client => client::Client;
     Endpoint => client::Endpoint;
     Ticket<R> => client::Ticket<R>;
     Command => kaa_proto::commands::Command;

@@ -66,6 +66,12 @@
 //! The requests and their defaults are those of [`kaa_proto`], reexported here. There is one
 //! thread for each client, and a short-lived one for each dial.
 //!
+//! What survives links, crashes and power cuts: the guides [`reliability`] and [`commands`][guide]
+//! of the core.
+//!
+//! [`reliability`]: kaa_proto::guide::reliability
+//! [guide]: kaa_proto::guide::commands
+//!
 //! # Features
 //!
 //! | feature | brings |

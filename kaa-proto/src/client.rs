@@ -28,6 +28,7 @@ mod streams;
 mod target;
 mod task;
 mod ticket;
+mod trace;
 mod transport;
 mod waits;
 mod writer;
@@ -75,7 +76,7 @@ pub struct Client {
 impl Client {
     /// A client and the driver that does its work. For bindings, which have loaded the options
     /// for TLS (`Options::load_tls`) and opened the store ([`Options::open_store`]), and run its
-    /// writer ([`Driver::take_store_writer`]).
+    /// writer ([`Driver::start_store_writer`]).
     ///
     /// `entropy` names the client where the options do not, and `seed` spreads its retries in
     /// time; both are from the operating system. `clock` gives the time.

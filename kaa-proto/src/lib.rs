@@ -4,6 +4,7 @@
 //! under which request ID, which answer belongs to which request, what becomes of each request
 //! when a link dies, when to dial again. It opens no socket, reads no clock, starts no thread and
 //! draws no entropy: bytes, time and a seed are arguments. The same inputs give the same outputs.
+//! (The store on disk, feature `store`, is the one exception, and stands apart.)
 //!
 //! So this whole conversation with a platform needs no network:
 //!
@@ -73,6 +74,12 @@
 //! | an MQTT client of your own | [`endpoint::Endpoint`]: topics and payloads, one endpoint |
 //! | only topics and payloads to read or write | [`topic`], and the requests below |
 //!
+//! # Guides
+//!
+//! `guide::reliability` (feature `client`) says what becomes of a request, and what survives a
+//! crash; `guide::commands` how a device runs no command twice. A host of [`endpoint`] finds its
+//! duties there.
+//!
 //! # The operations
 //!
 //! | extension | requests | pushes |
@@ -121,6 +128,7 @@
 //! | `subscription` | debug: asked for, answered, taken back; warn: refused, or not answered |
 //! | `observation` | info: confirmed, something new; warn: failed |
 //! | `command` | info: surfaced, answered, given back, offered again and its result sent again; warn: left with the platform, results rejected; debug: offered again while in progress, not observed |
+//! | `store` | info: opened, back, recovered; warn: a request in memory only; error: lost, set aside; debug: stored |
 //! | `endpoint` | info: added, removed; warn: a message that cannot be read; debug: messages that are ignored, and why |
 //! | `packet` | trace: each packet `in` and `out` (`packet`, `bytes`, `id`, `qos`, `topic`) |
 //!
@@ -147,6 +155,8 @@ pub mod config;
 #[cfg(feature = "connection")]
 pub mod connection;
 pub mod endpoint;
+#[cfg(feature = "client")]
+pub mod guide;
 mod json;
 pub mod metadata;
 #[cfg(feature = "mqtt")]

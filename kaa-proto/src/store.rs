@@ -137,6 +137,8 @@ pub struct Loaded {
     pub torn_bytes: u64,
     /// What could not be read and was set aside.
     pub set_aside: Vec<SetAside>,
+    /// Endpoints that were left out because nothing was recorded of them for too long.
+    pub given_up: usize,
 }
 
 impl fmt::Debug for Loaded {
@@ -145,6 +147,7 @@ impl fmt::Debug for Loaded {
             .field("endpoints", &self.records.len())
             .field("torn_bytes", &self.torn_bytes)
             .field("set_aside", &self.set_aside)
+            .field("given_up", &self.given_up)
             .finish_non_exhaustive()
     }
 }

@@ -108,14 +108,9 @@ impl Client {
         let options = with_files(options).await?;
         let target = options.target().clone();
         let dial = move || connector(target.clone());
-        let entropy = || getrandom::u64().map_err(io::Error::other);
-        let (client, mut driver) =
-            client::Client::new(options, entropy()?, entropy()?, Instant::now)?;
-        if let Some(writer) = driver.take_store_writer() {
-            // Not of the pool's: it may block for long.
-            let thread = std::thread::Builder::new().name("kaa-store".into());
-            thread.spawn(|| writer.run())?;
-        }
+        let draw = || getrandom::u64().map_err(io::Error::other);
+        let (client, mut driver) = client::Client::new(options, draw()?, draw()?, Instant::now)?;
+        driver.start_store_writer()?;
         let work = Task::new(driver, FuturesIo::new(dial));
         Ok((Self(client), Driver(Box::pin(work))))
     }

@@ -76,6 +76,12 @@
 //! Timers are those of async-io, which has a thread of its own; streams are anything with the
 //! traits of futures-io. The module `async_std` has the same client on async-std.
 //!
+//! What survives links, crashes and power cuts: the guides [`reliability`] and [`commands`][guide]
+//! of the core.
+//!
+//! [`reliability`]: kaa_proto::guide::reliability
+//! [guide]: kaa_proto::guide::commands
+//!
 //! # Features
 //!
 //! | feature | brings |

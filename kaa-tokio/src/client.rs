@@ -67,15 +67,11 @@ impl Client {
         let options = with_files(options).await?;
         let target = options.target().clone();
         let dial = move || connector(target.clone());
-        let entropy = || getrandom::u64().map_err(io::Error::other);
+        let draw = || getrandom::u64().map_err(io::Error::other);
         // The clock of the runtime, which a test may have stopped.
         let clock = || Instant::now().into_std();
-        let (client, mut driver) = client::Client::new(options, entropy()?, entropy()?, clock)?;
-        if let Some(writer) = driver.take_store_writer() {
-            // Not of the runtime's: it may block for long, and must not be given up.
-            let thread = std::thread::Builder::new().name("kaa-store".into());
-            thread.spawn(|| writer.run())?;
-        }
+        let (client, mut driver) = client::Client::new(options, draw()?, draw()?, clock)?;
+        driver.start_store_writer()?;
         runtime.spawn(Task::new(driver, Tokio::new(dial)));
         Ok(Self(client))
     }

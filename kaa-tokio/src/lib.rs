@@ -76,6 +76,12 @@
 //! as everything does: a task that blocks the thread for more than the keep-alive interval loses
 //! the link.
 //!
+//! What survives links, crashes and power cuts: the guides [`reliability`] and [`commands`][guide]
+//! of the core.
+//!
+//! [`reliability`]: kaa_proto::guide::reliability
+//! [guide]: kaa_proto::guide::commands
+//!
 //! # Features
 //!
 //! | feature | brings |

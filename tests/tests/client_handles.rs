@@ -15,12 +15,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use kaa_proto::client::{Client, Endpoint, NotReady, Options, Turn};
+use kaa_proto::client::{Client, Endpoint, NotReady, NotStored, Options, Turn};
 use kaa_proto::connection::Removal;
 use kaa_proto::names::{CommandType, EndpointName};
 use kaa_proto::platform::{EventKind, Fault, Platform};
-use kaa_proto::request::{Failure, RequestError, SubmitError};
+use kaa_proto::request::{Failure, RequestError, RequestExt as _, SubmitError};
+use kaa_proto::store::{Durability, Log, LogOptions};
 use kaa_proto::telemetry::Sample;
+use kaa_tests::disk::SimulatedDisk;
 use kaa_tests::rig::Rig;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -375,4 +377,55 @@ fn an_endpoint_that_is_gone_is_added_anew() {
         Err(SubmitError::UnknownEndpoint)
     );
     assert!(after.send(&Sample::new(1)).is_ok());
+}
+
+#[test]
+fn only_a_store_that_promises_something_is_said_to_store() {
+    let cases = [
+        (Durability::None, Err(NotStored::InMemory)),
+        (Durability::Flush, Ok(())),
+        (Durability::Sync, Ok(())),
+    ];
+    for (durability, expected) in cases {
+        let disk = SimulatedDisk::new(1);
+        let options = Options::new("mqtt://here").unwrap().durability(durability);
+        let open = move || Ok(Log::new(disk.clone(), LogOptions::default()));
+        let (client, mut rig) = Rig::new(options.store(open));
+        let device = client.endpoint(&name()).unwrap();
+        let mut durable = device.submit(&Sample::new(1).durable()).unwrap();
+        let volatile = device.submit(&Sample::new(2).volatile()).unwrap();
+        assert_eq!(durable.try_stored(), None);
+        assert_eq!(volatile.try_stored(), Some(Err(NotStored::NotDurable)));
+        rig.run();
+        assert_eq!(durable.try_stored(), Some(expected), "{durability:?}");
+        assert_eq!(durable.try_outcome(), Some(Ok(())));
+    }
+}
+
+#[test]
+fn a_command_that_is_dropped_is_new_after_a_crash_and_one_that_is_held_was_interrupted() {
+    for is_dropped in [true, false] {
+        let disk = SimulatedDisk::new(1);
+        let options = || {
+            let disk = disk.clone();
+            let open = move || Ok(Log::new(disk.clone(), LogOptions::default()));
+            Options::new("mqtt://here").unwrap().store(open)
+        };
+        let (client, mut rig) = Rig::new(options());
+        let device = client.endpoint(&name()).unwrap();
+        let mut commands = device.commands_of("reboot").unwrap();
+        rig.run();
+        command(&mut rig);
+        rig.run();
+        let held = commands.try_next().filter(|_| !is_dropped);
+        rig.run();
+
+        let (client, mut next) = rig.after_crash(options(), 2);
+        let device = client.endpoint(&name()).unwrap();
+        let mut commands = device.commands_of("reboot").unwrap();
+        next.run();
+        let again = commands.try_next().unwrap();
+        assert_eq!(again.is_interrupted(), !is_dropped);
+        drop(held);
+    }
 }

@@ -31,7 +31,6 @@ fn lives(weather: Weather, seeds: std::ops::Range<u64>) -> Shown {
         all.compactions += compactions;
         all.losses += losses;
     }
-    println!("{weather:?}: {all:?}");
     all
 }
 

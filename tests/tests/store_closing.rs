@@ -60,7 +60,8 @@ fn end(shutdown: &mut Shutdown) -> Option<Account> {
 fn resumed(store: &ScriptedStore) -> Vec<RequestId> {
     let (client, _rig) = Rig::new(on(store));
     let recovered = client.endpoint(&name()).unwrap().take_recovered();
-    recovered.map_or(Vec::new(), |recovered| recovered.resumed)
+    let resumed = recovered.into_iter().flat_map(|found| found.resumed);
+    resumed.map(|request| request.id).collect()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::options::Keeping;
+use super::trace;
 use crate::connection::{Connection, Snapshot};
 use crate::endpoint::{Record, Stored};
 use crate::names::EndpointName;
@@ -67,6 +68,9 @@ pub struct StoreStatus {
     /// What could not be read at the start and was set aside: commands and requests that were in
     /// there are forgotten. A person should look.
     pub set_aside: Vec<SetAside>,
+    /// Endpoints that the store gave up at the start, because nothing was recorded of them for too
+    /// long (`LogOptions::max_age`).
+    pub given_up: usize,
 }
 
 /// What the writer does next.
@@ -95,8 +99,10 @@ impl Archive {
             absent: absent.len(),
             torn_bytes: loaded.torn_bytes,
             set_aside: loaded.set_aside,
+            given_up: loaded.given_up,
             ..StoreStatus::default()
         };
+        trace::opened(&status);
         Self {
             tagger: loaded.tagger,
             keeping,
@@ -188,6 +194,7 @@ impl Archive {
             self.lose(now, connection, error);
             return Job::Wait(None);
         }
+        let bloated = bloated && self.since.is_some();
         if (self.replace || bloated) && !is_over {
             return self.replace(now, connection);
         }

@@ -75,6 +75,14 @@ impl Driver {
         }
     }
 
+    /// Starts the thread that writes the store, if the client has one: [`StoreWriter::start`].
+    ///
+    /// # Errors
+    /// The operating system's, if it has no thread.
+    pub fn start_store_writer(&mut self) -> io::Result<()> {
+        self.writer.take().map_or(Ok(()), StoreWriter::start)
+    }
+
     /// The work of the store, once, if the client has one: to be run on a thread of its own. It ends
     /// by itself when the client is closed and everything is written, which may be after the driver.
     #[must_use = "until it runs, everything waits that has to be stored first"]

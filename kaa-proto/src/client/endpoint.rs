@@ -141,12 +141,25 @@ impl Endpoint {
     /// What an earlier run of the program left behind of this endpoint, as the store knows: the
     /// requests that go on, those with an unknown outcome, and the commands that were interrupted.
     /// `None` if there is nothing, or it was taken. What was not taken is found again by the next
-    /// run.
+    /// run; and what was, if the program dies before the store knows.
     #[must_use = "it holds requests whose outcome nobody knows, and they are told once"]
     pub fn take_recovered(&self) -> Option<Recovered> {
         self.handle
             .shared()
             .act(|connection, now| connection.take_recovered(now, self.key))
+    }
+
+    /// A ticket for a request of an earlier run that goes on ([`Recovered::resumed`]); its outcome is
+    /// kept until it is taken here. `R` says how its answer is read: what the request was then, or
+    /// [`raw::Call`](crate::raw::Call) for the bytes. `None` if there is none, or its ticket was
+    /// dropped.
+    #[must_use = "dropping a ticket gives up the wait"]
+    pub fn resumed<R: Request>(&self, id: RequestId) -> Option<Ticket<R>> {
+        let is_known = self
+            .handle
+            .shared()
+            .update(|state, _| state.slots.contains_key(&(self.key, id)));
+        is_known.then(|| Ticket::new(Arc::clone(&self.handle), self.key, id))
     }
 
     /// The last good configuration of this name (`None` for the unnamed one), at hand before there is

@@ -288,6 +288,11 @@ impl State {
         event: endpoint::Event,
         woken: &mut Vec<Waker>,
     ) {
+        if let endpoint::Event::RestoredCompleted { id, outcome } = &event {
+            // Kept for who asks for its ticket.
+            let slot = self.slots.get_mut(&(key, *id));
+            woken.extend(slot.and_then(|slot| slot.end(outcome.clone())));
+        }
         if let endpoint::Event::Completed { id, outcome } = event {
             match self.slots.get_mut(&(key, id)) {
                 Some(slot) => woken.extend(slot.end(outcome)),
@@ -359,9 +364,14 @@ impl State {
     fn restore(&mut self, now: Instant, name: &EndpointName, key: EndpointKey) {
         if let Some(archive) = &mut self.archive {
             let records = archive.take(name, now);
-            if !records.is_empty() {
-                self.connection.restore(now, key, records);
+            if records.is_empty() {
+                return;
             }
+            self.connection.restore(now, key, records);
+            let endpoint = self.connection.endpoint(key);
+            let resumed = endpoint.into_iter().flat_map(endpoint::Endpoint::resumed);
+            let slots = resumed.map(|id| ((key, id), Slot::new(Storage::Stored)));
+            self.slots.extend(slots);
         }
     }
 

@@ -34,11 +34,11 @@ pub(super) enum Storage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotStored {
-    /// It is not durable ([`RequestExt::durable`](crate::request::RequestExt::durable)), the client
-    /// has no store, or one that promises nothing
-    /// ([`Durability::None`](crate::store::Durability::None)).
+    /// It is not durable ([`RequestExt::durable`](crate::request::RequestExt::durable)), or the client
+    /// has no store.
     NotDurable,
-    /// The store is full, or lost.
+    /// The store is full, or lost, or promises nothing
+    /// ([`Durability::None`](crate::store::Durability::None)).
     InMemory,
     /// It ended, or the client was closed, before it was stored.
     Ended,

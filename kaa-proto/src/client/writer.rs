@@ -1,17 +1,19 @@
 //! Who writes to the store: a thread of its own, so that a slow medium never holds up the link.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use super::archive::{Done, Job};
 use super::shared::Shared;
 use crate::store::{Durability, Store, StoreError};
 
-/// The work of a client's store. A binding takes it from the driver
-/// ([`Driver::take_store_writer`](super::Driver::take_store_writer)) and runs it on a thread of its
-/// own: until then everything waits that has to be stored first.
+/// The work of a client's store. A binding starts it
+/// ([`Driver::start_store_writer`](super::Driver::start_store_writer)): until then everything waits
+/// that has to be stored first.
 pub struct StoreWriter {
     shared: Arc<Shared>,
     store: Box<dyn Store>,
@@ -39,6 +41,19 @@ impl StoreWriter {
             store,
             durability,
         }
+    }
+
+    /// Runs on a thread of its own, called `kaa-store`.
+    ///
+    /// # Errors
+    /// The operating system's, if it has no thread.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a store may block, so nothing else will do; the only thread of the core"
+    )]
+    pub fn start(self) -> io::Result<()> {
+        let thread = thread::Builder::new().name("kaa-store".into());
+        thread.spawn(|| self.run()).map(drop)
     }
 
     /// Writes until the client is closed and everything is written. Blocks the thread.

@@ -16,8 +16,8 @@ pub enum WhenInterrupted {
     Ask,
     /// A failure is reported (status 500): it is never run twice, and a person decides.
     Fail,
-    /// It is surfaced as if it were new: running it twice does no harm. One that was interrupted
-    /// three times is reported as failed, for it may be what ends the program.
+    /// It is surfaced as if it were new: running it twice does no harm. One that was run again three
+    /// times, and interrupted each time, is reported as failed: it may be what ends the program.
     RunAgain,
 }
 

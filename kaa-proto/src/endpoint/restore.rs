@@ -20,7 +20,7 @@ use crate::request::{Failure, Prepared, RequestId, Resend};
 #[non_exhaustive]
 pub struct Recovered {
     /// Requests that go on, in their order; each ends with an [`Event::RestoredCompleted`].
-    pub resumed: Vec<RequestId>,
+    pub resumed: Vec<Unfinished>,
     /// Requests that may have been sent and may not be sent again: nobody knows whether the platform
     /// processed them. They have ended, as [`Failure::OutcomeUnknown`].
     pub unknown: Vec<Unfinished>,
@@ -71,20 +71,22 @@ impl Endpoint {
         for (id, request) in past.requests {
             self.statistics.submitted += 1;
             let Accepted { request, sent, age } = request;
-            if sent && request.policy.resend == Resend::Never {
+            let may_repeat = request.policy.resend == Resend::AfterLinkLoss;
+            let told = Unfinished {
+                id,
+                service: request.service.clone(),
+                resource: request.resource().to_owned(),
+                payload: request.payload.clone(),
+                sent: sent || may_repeat,
+                stored: true,
+            };
+            if sent && !may_repeat {
                 self.statistics.count(&Err(Failure::OutcomeUnknown));
                 self.journal.restore(id, size(&request));
-                account.unknown.push(Unfinished {
-                    id,
-                    service: request.service.clone(),
-                    resource: request.resource().to_owned(),
-                    payload: request.payload.clone(),
-                    sent: true,
-                    stored: true,
-                });
+                account.unknown.push(told);
                 unknown.push((id, request, age));
             } else {
-                account.resumed.push(id);
+                account.resumed.push(told);
                 self.restore_request(now, id, request, age);
             }
         }
@@ -95,7 +97,7 @@ impl Endpoint {
     }
 
     /// What an earlier run left behind, once: the caller knows of it then, and the requests with an
-    /// unknown outcome are no longer kept. Until then every further run finds them again.
+    /// unknown outcome are no longer kept. Until that is stored every further run finds them again.
     pub fn take_recovered(&mut self, now: Instant) -> Option<Recovered> {
         self.advance(now);
         let found = self.recovered.take()?;
@@ -104,6 +106,13 @@ impl Endpoint {
             self.journal.end(*id);
         }
         Some(found.account)
+    }
+
+    /// The requests of an earlier run that go on, until the account was taken.
+    #[cfg(feature = "client")]
+    pub(crate) fn resumed(&self) -> impl Iterator<Item = RequestId> + '_ {
+        let found = self.recovered.iter();
+        found.flat_map(|found| found.account.resumed.iter().map(|request| request.id))
     }
 
     fn restore_request(&mut self, now: Instant, id: RequestId, request: Prepared, age: Duration) {

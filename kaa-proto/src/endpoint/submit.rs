@@ -25,7 +25,7 @@ const TOPIC_REST: usize = "kp1/////2147483647/status".len();
 impl Endpoint {
     /// Takes a request.
     ///
-    /// Its end comes as [`Event::Completed`](super::Event::Completed), exactly once.
+    /// Its end comes as [`Event::Completed`], exactly once.
     ///
     /// # Errors
     /// [`SubmitError`] says why it was not taken; nothing else is affected then.

@@ -159,6 +159,7 @@ impl<D: Disk> Log<D> {
             tagger: tagger(key),
             torn_bytes: 0,
             set_aside,
+            given_up: 0,
         })
     }
 
@@ -172,8 +173,9 @@ impl<D: Disk> Log<D> {
             let kept = records.entry(entry.tag).or_default();
             kept.push(Stored { record, age });
         }
-        let oldest = self.options.oldest();
+        let (oldest, known) = (self.options.oldest(), records.len());
         records.retain(|_, kept| kept.iter().any(|stored| stored.age <= oldest));
+        let given_up = known - records.len();
 
         let tagger = tagger(contents.header.key);
         let live = self.live.insert(Live {
@@ -193,6 +195,7 @@ impl<D: Disk> Log<D> {
             tagger,
             torn_bytes: contents.torn,
             set_aside,
+            given_up,
         }
     }
 

@@ -137,15 +137,15 @@ impl Life {
             for image in self.witness.take_images() {
                 self.points += 1;
                 let seed = self.seed.wrapping_mul(1_000_003) + self.points as u64;
-                self.crash(rig, facts, image, seed);
+                self.crash(rig, facts, &image, seed);
             }
         });
     }
 
     /// The power went, and this is how the disk is found.
-    fn crash(&self, rig: &Rig, before: &Facts, image: SimulatedDisk, seed: u64) {
+    fn crash(&self, rig: &Rig, before: &Facts, image: &SimulatedDisk, seed: u64) {
         let (mut world, mut dice) = (self.world.clone(), Dice::new(seed));
-        let (client, mut rig) = rig.after_crash(options(&image), seed);
+        let (client, mut rig) = rig.after_crash(options(image), seed);
         let set_aside = client.store_status().unwrap().set_aside;
         assert_eq!(set_aside, [], "{seed}: what was torn is no damage");
         heal(&mut rig);
@@ -164,7 +164,7 @@ impl Life {
         }
         for _ in 0..40 {
             pass(&mut rig, Duration::from_millis(500), &mut |rig| {
-                world.read(rig)
+                world.read(rig);
             });
             app.live(&mut dice);
             if app.is_idle() && World::outstanding(&mut rig) == 0 {

@@ -68,7 +68,7 @@ impl World {
         let assigned = rig.server.operate(now, |platform| {
             platform.set_configuration(now, &name(), None, json!({"n": n}))
         });
-        self.assigned = assigned.ok().or(self.assigned.take());
+        self.assigned = assigned.ok().or_else(|| self.assigned.take());
     }
 
     /// How often a sample was processed.
