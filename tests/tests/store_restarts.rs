@@ -355,3 +355,23 @@ fn a_gateway_of_ten_thousand_endpoints_stores_compacts_and_starts_again() {
     assert_eq!(sent, expected);
     assert_eq!(client.statistics().queued, 0);
 }
+
+/// Nothing is amiss with the file that there is: it is only to be made smaller.
+#[test]
+fn a_compaction_that_fails_is_tried_once_more_before_the_store_counts_as_lost() {
+    let disk = SimulatedDisk::new(1);
+    let (client, mut rig) = start(&disk);
+    let endpoint = client.endpoint(&device(1)).unwrap();
+    let text = "x".repeat(70_000);
+    assert!(endpoint.submit(&Sample::new(text).durable()).is_ok());
+    rig.run();
+    assert_eq!(client.store_status().unwrap().compactions, 0);
+    // With the next record it is worth its cost.
+    disk.fail_next_sync();
+    let ticket = keep(&endpoint, 1);
+    rig.run();
+    let status = client.store_status().unwrap();
+    assert_eq!((status.compactions, status.lost), (1, None));
+    assert_eq!(ticket.try_stored(), Some(Ok(())));
+    assert_eq!(client.statistics().store_losses, 0);
+}

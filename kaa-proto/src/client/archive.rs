@@ -37,6 +37,8 @@ pub(super) struct Archive {
     replace: bool,
     /// Why, if it failed.
     failure: Option<StoreError>,
+    /// The file on its way is to mend a failure: if it fails too, the store is lost.
+    mends: bool,
     /// When a store that failed is tried again, and the pause after that.
     retry: Option<(Instant, Duration)>,
     /// Something happened that the writer has not looked at, and whether it was rung for.
@@ -112,6 +114,7 @@ impl Archive {
             since: None,
             replace: false,
             failure: None,
+            mends: false,
             retry: None,
             news: false,
             rung: false,
@@ -237,7 +240,7 @@ impl Archive {
                 connection.handle_stored(now, done.covers);
             }
             // All that is needed is still in memory: a new file may do.
-            Err(error) if !done.replaced && connection.account().is_none() => {
+            Err(error) if !(done.replaced && self.mends) && connection.account().is_none() => {
                 self.replace = true;
                 self.failure = Some(error);
             }
@@ -256,6 +259,7 @@ impl Archive {
     }
 
     fn replace(&mut self, now: Instant, connection: &mut Connection) -> Job {
+        self.mends = self.failure.is_some() || self.retry.is_some();
         self.take_pending();
         (self.replace, self.failure) = (false, None);
         let Snapshot { records, covers } = connection.snapshot(now);
