@@ -17,6 +17,7 @@ mod restore;
 mod sending;
 mod settle;
 mod snapshot;
+mod storing;
 mod submit;
 mod trace;
 
@@ -290,6 +291,7 @@ impl Endpoint {
     pub fn close(&mut self, now: Instant) -> Vec<Unfinished> {
         let now = self.advance(now);
         self.closed = true;
+        self.leave_for_later();
         self.standing.clear();
         self.filters.withdraw();
         let queued: Vec<_> = self.queue.drain().collect();
@@ -349,6 +351,7 @@ impl Endpoint {
         for filter in self.filters.asked() {
             self.timers.clear(Timer::Filter(filter.clone()));
         }
+        self.record_unsent();
         let flights = self.flights.iter();
         let gone: Vec<_> = flights.map(|(id, flight)| (id, flight.stage)).collect();
         for (id, stage) in gone {
@@ -443,70 +446,6 @@ impl Endpoint {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// The next fact to be stored, if the endpoint is durable. What it guards comes out when
-    /// [`handle_stored`](Self::handle_stored) says that it is kept.
-    pub fn poll_record(&mut self) -> Option<Record> {
-        if !self.journal.has_some() {
-            self.record_sent();
-        }
-        self.journal.poll()
-    }
-
-    /// Whether there are records to be polled.
-    #[cfg(feature = "connection")]
-    pub(crate) fn has_records(&self) -> bool {
-        self.journal.has_some()
-    }
-
-    /// Takes the events that wait for records: they are held back elsewhere.
-    #[cfg(feature = "connection")]
-    pub(crate) fn take_held(&mut self) -> Vec<Event> {
-        self.journal.take_held()
-    }
-
-    /// How many records were polled and not yet told as stored.
-    #[must_use]
-    pub fn unstored_len(&self) -> usize {
-        self.journal.outstanding()
-    }
-
-    /// How many durable requests have not ended, and what they take in bytes of resource and
-    /// payload.
-    #[must_use]
-    pub fn durable_len(&self) -> (usize, usize) {
-        self.journal.requests()
-    }
-
-    /// The oldest `n` records that were polled and not yet told are stored: what they guard comes
-    /// out. More than there are count as all.
-    pub fn handle_stored(&mut self, now: Instant, n: usize) {
-        self.advance(now);
-        let out = self.journal.handle_stored(n);
-        self.let_out(out);
-    }
-
-    /// The store failed: what was recorded and is not stored will not be. The endpoint goes on in
-    /// memory. What waited for the store comes out, [`Event::NotStored`] tells of each durable
-    /// request that may not survive a crash, and nothing is recorded until a
-    /// [`snapshot`](Self::snapshot) is taken.
-    ///
-    /// A crash now takes the endpoint back to what was stored last: requests that were confirmed
-    /// since may be sent again, and commands that were surfaced since are new again.
-    pub fn handle_store_lost(&mut self, now: Instant) {
-        self.advance(now);
-        let out = self.journal.handle_lost();
-        self.let_out(out);
-    }
-
-    fn let_out(&mut self, events: Vec<Event>) {
-        for event in events {
-            match event.is_end() {
-                true => self.events.push_back(event),
-                false => self.notify(event),
-            }
-        }
     }
 
     /// The time it is: never earlier than it was.

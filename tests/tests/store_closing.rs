@@ -239,7 +239,7 @@ fn a_new_file_that_is_there_after_it_was_given_up_mends_nothing() {
     store.meanwhile(move || {
         // More than may wait.
         let sample = Sample::new("x".repeat(200_000)).durable();
-        for _ in 0..25 {
+        for _ in 0..350 {
             assert!(endpoint.submit(&sample).unwrap().cancel());
         }
     });

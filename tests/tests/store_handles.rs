@@ -339,23 +339,27 @@ fn a_lost_store_is_tried_again_after_a_second_then_twice_as_long_up_to_a_minute(
     assert_eq!(client.statistics().store_losses, 2);
 }
 
-/// Makes more than 4 MiB of records, whose requests end at once.
-fn flood(device: &Endpoint) {
+/// Makes so many records of 200 kB, whose requests end at once.
+fn flood(device: &Endpoint, records: usize) {
     let text = "x".repeat(200_000);
-    for _ in 0..25 {
+    for _ in 0..records {
         let sample = Sample::new(text.as_str()).durable();
         assert!(device.submit(&sample).unwrap().cancel());
     }
 }
 
 #[test]
-fn a_medium_that_hangs_while_four_mebibytes_wait_for_it_counts_as_lost() {
+fn a_medium_that_hangs_for_ten_seconds_while_four_mebibytes_wait_for_it_counts_as_lost() {
     let disk = SimulatedDisk::new(1);
     let (client, device, mut rig) = start(on(&disk));
     let mut events = client.link_events();
     rig.is_disk_stuck = true;
     let mut ticket = keep(&device, 1);
-    flood(&device);
+    flood(&device, 25);
+    rig.pass(9 * SECOND);
+    assert_eq!(told(&mut events), [], "it may be a burst");
+    rig.pass(SECOND);
+    let _ = device.send(&Sample::new(0));
     rig.run();
     assert_eq!(told(&mut events), [Event::StoreLost(StoreError::Stalled)]);
     let lost = client.store_status().unwrap().lost;
@@ -379,7 +383,7 @@ fn a_commit_that_ends_after_the_store_was_given_up_promises_nothing() {
     rig.is_away = true;
     rig.cut();
     let ticket = keep(&device, 1);
-    store.meanwhile(move || flood(&device));
+    store.meanwhile(move || flood(&device, 350));
     while store.calls().commits == 0 {
         rig.step();
     }

@@ -5,14 +5,22 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::options::Keeping;
+use super::slot::Storage;
 use super::trace;
 use crate::connection::{Connection, Snapshot};
 use crate::endpoint::{Record, Stored};
 use crate::names::EndpointName;
 use crate::store::{Durability, EndpointTag, Loaded, SetAside, StoreError, Tagger};
 
-/// Records that wait for the medium take no more than this; then the store counts as lost.
+/// Records that have waited for the medium for [`PATIENCE`] take no more than this; then the store
+/// counts as lost.
 const MAX_PENDING_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// As long as a burst may take to be written.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Records that wait take no more than this, however short.
+const MOST_PENDING_BYTES: usize = 64 * 1_024 * 1_024;
 
 /// What a record takes beside the payload in it, about.
 const RECORD_BYTES: usize = 128;
@@ -57,7 +65,7 @@ pub struct StoreStatus {
     pub lost: Option<StoreError>,
     /// Gauge: bytes on the medium.
     pub size: u64,
-    /// Records stored since the start.
+    /// Records stored since the start, those aside that a compaction took up.
     pub records: u64,
     /// Commits since the start; one serves many records.
     pub commits: u64,
@@ -70,8 +78,9 @@ pub struct StoreStatus {
     /// What could not be read at the start and was set aside: commands and requests that were in
     /// there are forgotten. A person should look.
     pub set_aside: Vec<SetAside>,
-    /// Endpoints that the store gave up at the start, because nothing was recorded of them for too
-    /// long (`LogOptions::max_age`).
+    /// Endpoints that were not here and were given up: at the start, because nothing was recorded of
+    /// them for too long (`LogOptions::max_age`), or later, those that left the longest ago, because
+    /// the store was full.
     pub given_up: usize,
 }
 
@@ -132,6 +141,14 @@ impl Archive {
         self.keeping.durability > Durability::None
     }
 
+    /// What is said of a request that is stored.
+    pub(super) fn storage(&self) -> Storage {
+        match self.is_durable() {
+            true => Storage::Stored,
+            false => Storage::InMemory,
+        }
+    }
+
     /// Whether something happened since the writer last looked.
     pub(super) const fn has_news(&self) -> bool {
         self.news
@@ -160,7 +177,9 @@ impl Archive {
     }
 
     /// Takes what the connection has recorded, and what its removed endpoints left.
-    pub(super) fn collect(&mut self, now: Instant, connection: &mut Connection) {
+    ///
+    /// Whether the store was given up, so that what waited for it may go.
+    pub(super) fn collect(&mut self, now: Instant, connection: &mut Connection) -> bool {
         while let Some((name, left)) = connection.poll_departed() {
             self.absent.insert((self.tagger)(&name), (left, now));
             self.status.absent = self.absent.len();
@@ -171,9 +190,13 @@ impl Archive {
             self.since.get_or_insert(now);
             self.news = true;
         }
-        if self.pending_bytes > MAX_PENDING_BYTES {
+        let waits = |since| now.saturating_duration_since(since) >= PATIENCE;
+        let is_stalled = self.pending_bytes > MAX_PENDING_BYTES && self.since.is_some_and(waits);
+        let is_lost = is_stalled || self.pending_bytes > MOST_PENDING_BYTES;
+        if is_lost {
             self.lose(now, connection, StoreError::Stalled);
         }
+        is_lost
     }
 
     /// What is to be done now. `bloated`: the store is worth being made smaller.
@@ -230,7 +253,9 @@ impl Archive {
         }
         match result {
             Ok(()) => {
-                self.status.records += done.covers as u64;
+                if !done.replaced {
+                    self.status.records += done.covers as u64;
+                }
                 self.status.commits += 1;
                 self.status.compactions += u64::from(done.replaced);
                 if done.replaced {
@@ -239,6 +264,11 @@ impl Archive {
                 }
                 connection.handle_stored(now, done.covers);
             }
+            // There is room once the store gives up those who were away the longest.
+            Err(StoreError::Full) if done.replaced && self.give_up_absent(now) => {
+                self.replace = true;
+                self.failure = Some(StoreError::Full);
+            }
             // All that is needed is still in memory: a new file may do.
             Err(error) if !(done.replaced && self.mends) && connection.account().is_none() => {
                 self.replace = true;
@@ -246,6 +276,28 @@ impl Archive {
             }
             Err(error) => self.lose(now, connection, error),
         }
+    }
+
+    /// Forgets half of the endpoints that are not here, those that left the longest ago; whether there
+    /// were any.
+    fn give_up_absent(&mut self, now: Instant) -> bool {
+        let age = |(records, since): &(Vec<Stored>, Instant)| {
+            let latest = records.iter().map(|stored| stored.age).min();
+            latest.unwrap_or_default() + now.saturating_duration_since(*since)
+        };
+        let mut oldest: Vec<_> = self
+            .absent
+            .iter()
+            .map(|(tag, of)| (age(of), *tag))
+            .collect();
+        oldest.sort_unstable();
+        let given_up = oldest.len().div_ceil(2);
+        for (_, tag) in oldest.iter().rev().take(given_up) {
+            self.absent.remove(tag);
+        }
+        self.status.given_up += given_up;
+        self.status.absent = self.absent.len();
+        given_up > 0
     }
 
     fn lose(&mut self, now: Instant, connection: &mut Connection, error: StoreError) {
@@ -305,6 +357,7 @@ fn size_of(record: &Record) -> usize {
         Record::Finished(_, result) => result.json().len(),
         Record::Configuration(configuration) => configuration.json().len(),
         Record::Sent(_)
+        | Record::Unsent(_)
         | Record::Ended(_)
         | Record::Surfaced(_)
         | Record::Forgotten(_)

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::Ticket;
 use super::shared::Handle;
-use super::slot::Slot;
 use crate::commands::{self, CommandResult, Report};
 use crate::connection::EndpointKey;
 use crate::endpoint::CommandKey;
@@ -44,11 +43,10 @@ impl Command {
     /// [`NotResponded`] gives the command back, with the reason.
     pub fn respond(self, result: CommandResult) -> Result<Ticket<Report>, NotResponded> {
         let command = CommandKey::from(&self.command);
-        let taken = self.handle.shared().act_on_state(|state, now| {
-            let id = state.connection.respond(now, self.key, &command, result)?;
-            state.slots.insert((self.key, id), Slot::default());
-            Ok(id)
-        });
+        let taken = self
+            .handle
+            .shared()
+            .act_on_state(|state, now| state.respond(now, self.key, &command, result));
         match taken {
             Ok(id) => {
                 let ticket = Ticket::new(Arc::clone(&self.handle), self.key, id);

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::shared::Handle;
+use super::slot::Slot;
 use super::{Command, Commands, Configurations, EndpointEvents, SoftwareUpdates, Ticket};
 use crate::commands;
 use crate::config::Configuration;
@@ -151,14 +152,16 @@ impl Endpoint {
 
     /// A ticket for a request of an earlier run that goes on ([`Recovered::resumed`]); its outcome is
     /// kept until it is taken here. `R` says how its answer is read: what the request was then, or
-    /// [`raw::Call`](crate::raw::Call) for the bytes. `None` if there is none, or its ticket was
-    /// dropped.
+    /// [`raw::Call`](crate::raw::Call) for the bytes. `None` if there is none, or
+    /// it was given already.
     #[must_use = "dropping a ticket gives up the wait"]
     pub fn resumed<R: Request>(&self, id: RequestId) -> Option<Ticket<R>> {
-        let is_known = self
-            .handle
-            .shared()
-            .update(|state, _| state.slots.contains_key(&(self.key, id)));
+        let is_known = self.handle.shared().update(|state, _| {
+            state
+                .slots
+                .get_mut(&(self.key, id))
+                .is_some_and(Slot::claim)
+        });
         is_known.then(|| Ticket::new(Arc::clone(&self.handle), self.key, id))
     }
 

@@ -49,9 +49,9 @@ pub struct Options {
 #[derive(Clone)]
 struct Opener(Arc<dyn Fn() -> Result<Box<dyn Store>, StoreError> + Send + Sync>);
 
-/// A store that was opened, until a client takes it.
-#[derive(Clone, Default)]
-struct Opened(Arc<Mutex<Option<Found>>>);
+/// A store that was opened, until a client takes it. Clones of the options have not opened it.
+#[derive(Default)]
+struct Opened(Mutex<Option<Found>>);
 
 /// A store, and what it kept.
 type Found = (Box<dyn Store>, Loaded);
@@ -64,6 +64,12 @@ pub(super) struct Keeping {
     pub(super) within: Duration,
     /// How many do not wait any more.
     pub(super) count: usize,
+}
+
+impl Clone for Opened {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Opened {

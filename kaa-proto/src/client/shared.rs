@@ -12,8 +12,9 @@ use super::events::Subscribers;
 use super::readers::Readers;
 use super::slot::{Slot, Storage};
 use super::waits::Waits;
-use crate::connection::{AddError, Connection, EndpointKey, Event};
-use crate::endpoint;
+use crate::commands::CommandResult;
+use crate::connection::{Account, AddError, Connection, EndpointKey, Event};
+use crate::endpoint::{self, CommandKey};
 use crate::names::EndpointName;
 use crate::request::{Failure, Outcome, Prepared, Reply, RequestId, SubmitError};
 use crate::store::StoreError;
@@ -226,8 +227,8 @@ impl Shared {
         // Under the lock, so that the connection's time never goes back.
         let now = self.now();
         let result = f(&mut state, now);
-        state.settle(now, &mut woken);
-        if makes_work(&result) {
+        let is_freed = state.settle(now, &mut woken);
+        if makes_work(&result) || is_freed {
             woken.extend(state.driver.take());
         }
         let replaced = std::mem::take(&mut state.replaced);
@@ -250,11 +251,14 @@ impl Shared {
 
 impl State {
     /// Hands what the connection has to tell to those who wait for it.
-    fn settle(&mut self, now: Instant, woken: &mut Vec<Waker>) {
+    ///
+    /// Whether that let out something for the driver.
+    fn settle(&mut self, now: Instant, woken: &mut Vec<Waker>) -> bool {
+        let mut is_freed = false;
         loop {
             // Whatever is told may depend on what was recorded, never the other way round.
             if let Some(archive) = &mut self.archive {
-                archive.collect(now, &mut self.connection);
+                is_freed |= archive.collect(now, &mut self.connection);
             }
             let Some(event) = self.connection.poll_event() else {
                 break;
@@ -279,6 +283,7 @@ impl State {
             self.end(woken);
         }
         self.waits.handle_timeout(now, woken);
+        is_freed
     }
 
     fn settle_endpoint(
@@ -299,13 +304,8 @@ impl State {
                 None => self.discard(now, key, &outcome),
             }
         } else if let endpoint::Event::Stored(id) = event {
-            let keeps = self.archive.as_ref().is_some_and(Archive::is_durable);
-            let storage = if keeps {
-                Storage::Stored
-            } else {
-                Storage::InMemory
-            };
-            self.handle_storage((key, id), storage, woken);
+            let storage = self.archive.as_ref().map(Archive::storage);
+            self.handle_storage((key, id), storage.unwrap_or_default(), woken);
         } else if let endpoint::Event::NotStored(id) = event {
             self.handle_storage((key, id), Storage::InMemory, woken);
             self.subscribers.endpoint(key, &event, woken);
@@ -339,15 +339,45 @@ impl State {
         key: EndpointKey,
         request: Prepared,
     ) -> Result<RequestId, SubmitError> {
-        let endpoint = self.connection.endpoint(key);
-        let is_durable = endpoint.is_some_and(|endpoint| endpoint.is_durable(&request));
-        let storage = match is_durable {
-            true => Storage::Awaited,
-            false => Storage::None,
-        };
+        let storage = self.storage_of(key, &request);
         let id = self.connection.submit_prepared(now, key, request)?;
         self.slots.insert((key, id), Slot::new(storage));
         Ok(id)
+    }
+
+    /// Takes the result of a command, for which a ticket will stand.
+    pub(super) fn respond(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        command: &CommandKey,
+        result: CommandResult,
+    ) -> Result<RequestId, SubmitError> {
+        let report = Prepared::new(&command.report(result.clone()))?;
+        let storage = self.storage_of(key, &report);
+        let id = self.connection.respond(now, key, command, result)?;
+        self.slots.insert((key, id), Slot::new(storage));
+        Ok(id)
+    }
+
+    /// What the store is going to say of a request.
+    fn storage_of(&self, key: EndpointKey, request: &Prepared) -> Storage {
+        let endpoint = self.connection.endpoint(key);
+        match endpoint.is_some_and(|endpoint| endpoint.is_durable(request)) {
+            true => Storage::Awaited,
+            false => Storage::None,
+        }
+    }
+
+    /// The account of the end: with a store that promises nothing, nothing is called stored.
+    pub(super) fn account(&self) -> Account {
+        let mut account = self.connection.account().cloned().unwrap_or_default();
+        if !self.archive.as_ref().is_some_and(Archive::is_durable) {
+            for (_, request) in &mut account.unfinished {
+                request.stored = false;
+            }
+        }
+        account
     }
 
     fn handle_storage(
@@ -363,6 +393,7 @@ impl State {
     /// An endpoint was added: it takes up what the store knows of it.
     fn restore(&mut self, now: Instant, name: &EndpointName, key: EndpointKey) {
         if let Some(archive) = &mut self.archive {
+            let of_stored = archive.storage();
             let records = archive.take(name, now);
             if records.is_empty() {
                 return;
@@ -370,7 +401,11 @@ impl State {
             self.connection.restore(now, key, records);
             let endpoint = self.connection.endpoint(key);
             let resumed = endpoint.into_iter().flat_map(endpoint::Endpoint::resumed);
-            let slots = resumed.map(|id| ((key, id), Slot::new(Storage::Stored)));
+            let storage = |id| match endpoint.is_some_and(|e| e.has_stored(id)) {
+                true => of_stored,
+                false => Storage::Awaited,
+            };
+            let slots = resumed.map(|id| ((key, id), Slot::of_earlier_run(storage(id))));
             self.slots.extend(slots);
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Slot {
     storage: Storage,
     /// Who waits for one of these: a ticket waits for one thing at a time.
     waker: Option<Waker>,
+    /// Of an earlier run, and nobody has its ticket.
+    is_unclaimed: bool,
 }
 
 /// What the store says of a request.
@@ -50,6 +52,20 @@ impl Slot {
             storage,
             ..Self::default()
         }
+    }
+
+    /// Of a request that goes on from an earlier run.
+    pub(super) fn of_earlier_run(storage: Storage) -> Self {
+        Self {
+            storage,
+            is_unclaimed: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a ticket may be made for it: one, of a request of an earlier run.
+    pub(super) const fn claim(&mut self) -> bool {
+        std::mem::replace(&mut self.is_unclaimed, false)
     }
 
     /// Ends it, unless it has ended. Gives whom to wake.

@@ -24,6 +24,8 @@ pub struct Ticket<R> {
     id: RequestId,
     /// The outcome was taken.
     done: bool,
+    /// What the store had said by then.
+    stored: Option<Result<(), NotStored>>,
     request: PhantomData<fn() -> R>,
 }
 
@@ -34,6 +36,7 @@ impl<R: Request> Ticket<R> {
             key,
             id,
             done: false,
+            stored: None,
             request: PhantomData,
         }
     }
@@ -53,6 +56,7 @@ impl<R: Request> Ticket<R> {
                 return Some(Err(Failure::Closed));
             };
             let outcome = slot.outcome().cloned();
+            self.stored = slot.storage();
             if let (None, Some(context)) = (&outcome, waker) {
                 state.replaced.extend(slot.wait(context.waker()));
             }
@@ -108,7 +112,7 @@ impl<R> Ticket<R> {
     pub fn poll_stored(&self, context: Option<&Context<'_>>) -> Poll<Result<(), NotStored>> {
         self.handle.shared().update(|state, _| {
             let Some(slot) = state.slots.get_mut(&(self.key, self.id)) else {
-                return Poll::Ready(Err(NotStored::Ended));
+                return Poll::Ready(self.stored.unwrap_or(Err(NotStored::Ended)));
             };
             if let Some(stored) = slot.storage() {
                 return Poll::Ready(stored);

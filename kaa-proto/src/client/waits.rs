@@ -178,8 +178,7 @@ impl Future for Shutdown {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Account> {
         self.handle.shared().update(|state, _| {
             if state.is_over {
-                let account = state.connection.account().cloned();
-                return Poll::Ready(account.unwrap_or_default());
+                return Poll::Ready(state.account());
             }
             let shutdown = &mut state.waits.shutdown;
             let before = shutdown.insert(self.id, context.waker().clone());

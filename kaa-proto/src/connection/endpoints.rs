@@ -299,8 +299,14 @@ impl Connection {
         key: EndpointKey,
         records: impl IntoIterator<Item = S>,
     ) -> bool {
-        self.ask(now, key, |endpoint, now| endpoint.restore(now, records))
-            .is_ok()
+        let is_on_its_way = self.has_last_records();
+        let restore = |endpoint: &mut Endpoint, now| {
+            endpoint.restore(now, records);
+            if is_on_its_way {
+                endpoint.await_last_records();
+            }
+        };
+        self.ask(now, key, restore).is_ok()
     }
 
     /// What an earlier run of the program left behind of an endpoint, once:

@@ -130,13 +130,15 @@ impl Connection {
     /// not, and what was stored of endpoints that were not added. Not after the
     /// [account](Self::account) was given: endpoints have nothing then, and what is stored stands.
     ///
-    /// Until it is stored, every record that is outstanding waits for it.
+    /// Until it is stored, every record that is outstanding waits for it. An append that was under way
+    /// when it was taken, or when the store was lost, is not to be told any more: what it held is in
+    /// here.
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
         let now = self.advance(now);
         if self.storing.health == Health::Lost {
             self.storing.health = Health::Mending;
         }
-        let mut records = Vec::new();
+        let (mut records, mut recorded) = (Vec::new(), Vec::new());
         let outstanding = std::mem::take(&mut self.storing.outstanding);
         let gone = |key: &Option<EndpointKey>| key.is_none_or(|key| self.slots.get(key).is_none());
         let mut outstanding: VecDeque<_> = outstanding.into_iter().filter(gone).collect();
@@ -150,10 +152,13 @@ impl Connection {
             records.extend(snapshot.map(|stored| (name.clone(), stored)));
             let covered = slot.endpoint.unstored_len();
             outstanding.extend(std::iter::repeat_n(Some(key), covered));
-            self.touch(key);
+            recorded.push(key);
         }
         let covers = outstanding.len();
         self.storing.outstanding = outstanding;
+        for key in recorded {
+            self.touch(key);
+        }
         Snapshot { records, covers }
     }
 
@@ -161,6 +166,13 @@ impl Connection {
     /// back: a host that replaces its store by a [`snapshot`](Self::snapshot) keeps it beside.
     pub fn poll_departed(&mut self) -> Option<(EndpointName, Vec<Stored>)> {
         self.storing.departed.pop_front()
+    }
+
+    /// Whether records of removed endpoints are on their way to the store: one may have come back.
+    pub(super) fn has_last_records(&self) -> bool {
+        let of_removed = self.storing.outstanding.iter();
+        let gone = |key: &Option<EndpointKey>| key.is_none_or(|key| self.slots.get(key).is_none());
+        !self.storing.last_records.is_empty() || of_removed.into_iter().any(gone)
     }
 
     /// Whether records are outstanding: polled or not, and not told as stored.
@@ -201,7 +213,8 @@ impl Connection {
     /// in the store.
     pub(super) fn part_with(&mut self, now: Instant, endpoint: &mut Endpoint) {
         let name = endpoint.name().clone();
-        while let Some(record) = endpoint.poll_record() {
+        endpoint.leave_for_later();
+        while let Some(record) = endpoint.take_record() {
             self.storing.last_records.push_back((name.clone(), record));
         }
         let left = endpoint.snapshot(now);

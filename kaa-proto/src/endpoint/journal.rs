@@ -2,7 +2,8 @@
 //!
 //! Each record has a place in the order in which they are made. What it guards carries that place as
 //! its [`Mark`], and comes out when the host has said that the store keeps everything up to there.
-//! What nothing guards passes by: a slow disk holds back only what has to be kept first.
+//! What nothing guards passes by: a slow disk holds back only what has to be kept first, and what is
+//! behind it in the same queue.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -29,6 +30,8 @@ pub(super) struct Journal {
     bytes: usize,
     /// Durable requests that are not stored yet, in the order of their marks.
     unstored: BTreeMap<RequestId, Mark>,
+    /// Those of them of which it was told.
+    told: BTreeSet<RequestId>,
     /// Requests of an earlier run.
     restored: BTreeSet<RequestId>,
 }
@@ -90,6 +93,9 @@ impl Journal {
         self.keep(id, size);
         let mark = if self.is_on { self.made } else { NEVER };
         self.unstored.insert(id, mark);
+        if !self.is_on {
+            self.told.insert(id);
+        }
         (!self.is_on).then_some(Event::NotStored(id))
     }
 
@@ -97,6 +103,15 @@ impl Journal {
     pub(super) fn restore(&mut self, id: RequestId, size: usize) {
         self.keep(id, size);
         self.restored.insert(id);
+    }
+
+    /// What was restored is not stored before all that is recorded by now. Which requests that are.
+    #[cfg(feature = "connection")]
+    pub(super) fn await_restored(&mut self) -> Vec<RequestId> {
+        let mark = if self.is_on { self.made } else { NEVER };
+        let restored: Vec<_> = self.restored.iter().copied().collect();
+        self.unstored.extend(restored.iter().map(|id| (*id, mark)));
+        restored
     }
 
     fn keep(&mut self, id: RequestId, size: usize) {
@@ -111,6 +126,7 @@ impl Journal {
             // While nothing is stored they would gather.
             if self.unstored.get(&id) == Some(&NEVER) {
                 self.unstored.remove(&id);
+                self.told.remove(&id);
             }
             self.record(|| Record::Ended(id));
         }
@@ -167,7 +183,9 @@ impl Journal {
             if *first.get() > self.stored {
                 break;
             }
-            out.push(Event::Stored(first.remove_entry().0));
+            let (id, _) = first.remove_entry();
+            self.told.remove(&id);
+            out.push(Event::Stored(id));
         }
         self.release(&mut out);
         out
@@ -181,7 +199,8 @@ impl Journal {
         self.stored = self.made;
         let mut out = Vec::new();
         for (id, mark) in &mut self.unstored {
-            if std::mem::replace(mark, NEVER) != NEVER {
+            *mark = NEVER;
+            if self.told.insert(*id) {
                 out.push(Event::NotStored(*id));
             }
         }
@@ -198,6 +217,7 @@ impl Journal {
         self.made += 1;
         let (requests, made) = (&self.requests, self.made);
         self.unstored.retain(|id, _| requests.contains_key(id));
+        self.told.retain(|id| requests.contains_key(id));
         self.unstored.values_mut().for_each(|mark| *mark = made);
     }
 

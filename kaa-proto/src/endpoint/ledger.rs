@@ -158,10 +158,17 @@ impl Ledger {
     }
 
     /// Keeps the result of a command; it is about to be sent.
-    pub(super) fn finish(&mut self, command_type: &CommandType, result: &StoredResult, max: usize) {
+    ///
+    /// `false` if there is no room to keep it.
+    pub(super) fn finish(
+        &mut self,
+        command_type: &CommandType,
+        result: &StoredResult,
+        max: usize,
+    ) -> bool {
         let key = CommandKey::new(command_type.clone(), result.id.clone());
         if !self.is_known(&key) && self.states.len() >= max {
-            return;
+            return false;
         }
         if !matches!(self.states.get(&key), Some(State::Finished(_))) {
             self.finished.push_back(key.clone());
@@ -172,6 +179,7 @@ impl Ledger {
             sending: true,
         };
         self.states.insert(key, State::Finished(finished));
+        true
     }
 
     /// A message with the result ended. Whether the platform now took it for the first time.
@@ -247,6 +255,13 @@ impl Ledger {
             .map(|(_, command)| CommandKey::from(command));
         keys.filter_map(|key| self.release(&key).map(|times| (key, times)))
             .collect()
+    }
+
+    /// The types of which commands are surfaced and not yet read.
+    pub(super) fn unread_types(&self) -> BTreeSet<CommandType> {
+        let commands = self.unread.iter();
+        let types = commands.map(|(_, command)| command.command_type().clone());
+        types.collect()
     }
 
     pub(super) fn poll(

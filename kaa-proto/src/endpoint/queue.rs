@@ -30,6 +30,12 @@ impl Queue {
         self.control.find(id).or_else(|| self.bulk.find(id))
     }
 
+    #[cfg(feature = "connection")]
+    pub(super) fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {
+        let entry = self.control.find_mut(id);
+        entry.or_else(|| self.bulk.find_mut(id))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.control.entries.len() + self.bulk.entries.len()
     }
@@ -99,6 +105,10 @@ impl Lane {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
     }
 
     pub(super) fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {

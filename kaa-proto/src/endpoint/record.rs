@@ -35,6 +35,8 @@ pub enum Record {
     Accepted(RequestId, Prepared),
     /// It is given out, and may not be sent again: from here on it may have been processed.
     Sent(RequestId),
+    /// It was not sent after all: it may be.
+    Unsent(RequestId),
     /// It ended; its records are no longer needed.
     Ended(RequestId),
     /// A command is surfaced to the application; once more for each time.
@@ -96,6 +98,7 @@ impl fmt::Debug for Record {
         match self {
             Self::Accepted(id, request) => write!(f, "Accepted({id:?}, {request:?})"),
             Self::Sent(id) => write!(f, "Sent({id:?})"),
+            Self::Unsent(id) => write!(f, "Unsent({id:?})"),
             Self::Ended(id) => write!(f, "Ended({id:?})"),
             Self::Surfaced(key) => write!(f, "Surfaced({key:?})"),
             Self::Forgotten(key) => write!(f, "Forgotten({key:?})"),

@@ -56,6 +56,7 @@ impl std::error::Error for InvalidRecord {}
 enum Line {
     Accepted(u64, Box<Request>),
     Sent(u64),
+    Unsent(u64),
     Ended(u64),
     Surfaced(Key),
     Forgotten(Key),
@@ -176,6 +177,7 @@ impl From<&Record> for Line {
         match record {
             Record::Accepted(id, request) => Self::Accepted(id.number(), Box::new(request.into())),
             Record::Sent(id) => Self::Sent(id.number()),
+            Record::Unsent(id) => Self::Unsent(id.number()),
             Record::Ended(id) => Self::Ended(id.number()),
             Record::Surfaced(key) => Self::Surfaced(key.into()),
             Record::Forgotten(key) => Self::Forgotten(key.into()),
@@ -201,6 +203,7 @@ impl Line {
         Some(match self {
             Self::Accepted(number, request) => Record::Accepted(id(number), request.prepare()?),
             Self::Sent(number) => Record::Sent(id(number)),
+            Self::Unsent(number) => Record::Unsent(id(number)),
             Self::Ended(number) => Record::Ended(id(number)),
             Self::Surfaced(key) => Record::Surfaced(key.read()?),
             Self::Forgotten(key) => Record::Forgotten(key.read()?),

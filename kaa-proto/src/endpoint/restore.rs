@@ -12,7 +12,7 @@ use super::{
 };
 use crate::config::Configuration;
 use crate::names::ConfigName;
-use crate::request::{Failure, Prepared, RequestId, Resend};
+use crate::request::{Failure, Offline, Prepared, RequestId, Resend};
 
 /// What an earlier run of the program left behind: the account at start-up, as
 /// `Connection::close` gives one at the end.
@@ -115,6 +115,24 @@ impl Endpoint {
         found.flat_map(|found| found.account.resumed.iter().map(|request| request.id))
     }
 
+    /// What was restored came from memory, and its records are still on their way to the store, before
+    /// all that are made from now on: it waits for them.
+    #[cfg(feature = "connection")]
+    pub(crate) fn await_last_records(&mut self) {
+        let next = self.next_id;
+        self.record(|| Record::Reached(next));
+        let mark = self.journal.mark();
+        for id in self.journal.await_restored() {
+            if let Some(entry) = self.queue.find_mut(id) {
+                entry.guard = mark;
+            }
+        }
+        if let Some(Found { account, .. }) = &mut self.recovered {
+            let told = account.resumed.iter_mut().chain(&mut account.unknown);
+            told.for_each(|request| request.stored = false);
+        }
+    }
+
     fn restore_request(&mut self, now: Instant, id: RequestId, request: Prepared, age: Duration) {
         // One that may be sent only once was not sent: there would be a record.
         let in_doubt = request.policy.resend == Resend::AfterLinkLoss;
@@ -131,7 +149,11 @@ impl Endpoint {
             let _ = space.take(wire_id, Holder::Request(id));
         }
         let left = |time: Duration| now + time.saturating_sub(age);
-        entry.expires_at = entry.request.policy.expires_after.map(left);
+        entry.expires_at = match entry.request.policy.offline {
+            Offline::Queue => entry.request.policy.expires_after.map(left),
+            // Its time was the link of an earlier run.
+            Offline::Drop => Some(now),
+        };
         self.timers.set(Timer::Expiry(id), entry.expires_at);
         self.enqueue(entry);
     }
@@ -143,7 +165,11 @@ impl Endpoint {
         good: BTreeMap<Option<ConfigName>, Configuration>,
     ) {
         for (name, id) in applied {
-            self.restore_reading(Observation::Configuration(name), id);
+            let observation = Observation::Configuration(name);
+            let reading = self.readings.entry(observation).or_default();
+            // It is no news, should the platform push it unasked.
+            reading.surfaced = Some(Arc::clone(&id));
+            reading.applied = Some(id);
         }
         for (name, configuration) in good {
             let observation = Observation::Configuration(name);
@@ -153,15 +179,10 @@ impl Endpoint {
             reading.good = is_applied.then_some(configuration);
         }
         if let Some(version) = current {
-            self.restore_reading(Observation::Software, version);
+            // Another one may run by now, and this be the one to go back to.
+            let reading = self.readings.entry(Observation::Software).or_default();
+            reading.applied = Some(version);
         }
-    }
-
-    /// What is applied is no news, should the platform push it unasked.
-    fn restore_reading(&mut self, observation: Observation, applied: Arc<str>) {
-        let reading = self.readings.entry(observation).or_default();
-        reading.surfaced = Some(Arc::clone(&applied));
-        reading.applied = Some(applied);
     }
 }
 
@@ -203,6 +224,11 @@ impl Past {
             Record::Sent(id) => {
                 if let Some(request) = self.requests.get_mut(&id) {
                     request.sent = true;
+                }
+            }
+            Record::Unsent(id) => {
+                if let Some(request) = self.requests.get_mut(&id) {
+                    request.sent = false;
                 }
             }
             Record::Ended(id) => drop(self.requests.remove(&id)),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::flight::{Entry, Flight, MessageKey, Owner, Stage};
 use super::ids::Holder;
 use super::options::RESERVED_IN_FLIGHT;
+use super::queue::Lane;
 use super::trace;
 use super::{Endpoint, Message, Record, Rest, Timer, group};
 use crate::QoS;
@@ -156,8 +157,12 @@ impl Endpoint {
             .max_in_flight
             .saturating_sub(self.in_flight_len());
         let (control, bulk) = (self.queue.control.iter(), self.queue.bulk.iter());
-        let next = control.take(room).chain(bulk.take(room));
-        let next = next.filter(|entry| self.must_record_sent(entry));
+        // Those that wait for something else count too: their turn comes in their order.
+        let of = |entry: &&Entry| self.must_record_sent(entry);
+        let next = control
+            .filter(of)
+            .take(room)
+            .chain(bulk.take(room).filter(of));
         let next: Vec<_> = next
             .map(|entry| (entry.request.policy.class, entry.id))
             .collect();
@@ -167,6 +172,17 @@ impl Endpoint {
             if let Some(entry) = self.queue.lane(class).find_mut(id) {
                 entry.sent_recorded = true;
                 entry.guard = mark;
+            }
+        }
+    }
+
+    /// What waits is not sent for now: the records that it might be are taken back, so that a crash
+    /// finds it as what it is.
+    pub(super) fn record_unsent(&mut self) {
+        let lanes = [&mut self.queue.control, &mut self.queue.bulk];
+        for entry in lanes.into_iter().flat_map(Lane::iter_mut) {
+            if !entry.was_sent && std::mem::replace(&mut entry.sent_recorded, false) {
+                self.journal.record(|| Record::Unsent(entry.id));
             }
         }
     }

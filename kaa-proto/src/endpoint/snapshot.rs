@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::flight::{Entry, Stage};
+use super::queue::Lane;
 use super::{Endpoint, Observation, Record, ResultRecord, Stored};
 use crate::request::{RequestId, Resend};
 
@@ -43,6 +44,11 @@ impl Endpoint {
         }
         self.write_requests(now, &mut records);
         self.journal.begin_anew();
+        // It is not among them that what waits may have been sent.
+        let lanes = [&mut self.queue.control, &mut self.queue.bulk];
+        for entry in lanes.into_iter().flat_map(Lane::iter_mut) {
+            entry.sent_recorded &= entry.was_sent;
+        }
         records
     }
 
@@ -60,7 +66,7 @@ impl Endpoint {
             write(records, *id, request, *age, true);
         }
         for (entry, is_out) in open {
-            let sent = entry.was_sent || entry.sent_recorded || is_out;
+            let sent = entry.was_sent || is_out;
             let may_repeat = entry.request.policy.resend == Resend::AfterLinkLoss;
             let age = entry.age(now);
             write(records, entry.id, &entry.request, age, sent && !may_repeat);

@@ -88,9 +88,10 @@ impl Endpoint {
                     self.make_room();
                 }
                 trace::answered(&self.name, &key);
-                self.ledger
-                    .finish(command_type, result, self.options.max_commands);
-                self.record(|| Record::Finished(key, ResultRecord(result.clone())));
+                let max = self.options.max_commands;
+                if self.ledger.finish(command_type, result, max) {
+                    self.record(|| Record::Finished(key, ResultRecord(result.clone())));
+                }
             }
         }
         entry.guard = self.journal.mark_since(before);

@@ -51,6 +51,8 @@ struct Live {
     synced: u64,
     /// Why nothing can be added to it any more.
     broken: Option<StoreError>,
+    /// Whether it holds endpoints that were given up, until it is compacted.
+    gave_up: bool,
 }
 
 impl<D: Disk> Log<D> {
@@ -137,7 +139,8 @@ impl<D: Disk> Store for Log<D> {
         let base = live.header.whole;
         let twice = (2 * base).max(WORTHWHILE);
         let limit = twice.min(base + max_file.saturating_sub(base) / 2);
-        live.broken.is_some() || live.len > limit
+        // An endpoint that was given up must not come back with what it had before.
+        live.broken.is_some() || live.gave_up || live.len > limit
     }
 
     fn size(&self) -> u64 {
@@ -186,7 +189,9 @@ impl<D: Disk> Log<D> {
             len: contents.end,
             synced: 0,
             broken: None,
+            gave_up: false,
         });
+        live.gave_up = given_up > 0;
         if let Err(error) = live.reopen(&mut self.disk, contents.torn) {
             live.broken = Some(error);
         }
@@ -225,6 +230,7 @@ impl Live {
             len: whole,
             synced: 0,
             broken: None,
+            gave_up: false,
         };
         let mut frame = Vec::new();
         if !records.is_empty() {

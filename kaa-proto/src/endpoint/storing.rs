@@ -1,0 +1,96 @@
+//! What the store is told, and what it says.
+
+use std::time::Instant;
+
+use super::{Endpoint, Event, Record};
+#[cfg(feature = "client")]
+use crate::request::RequestId;
+
+impl Endpoint {
+    /// The next fact to be stored, if the endpoint is durable. What it guards comes out when
+    /// [`handle_stored`](Self::handle_stored) says that it is kept.
+    pub fn poll_record(&mut self) -> Option<Record> {
+        if !self.journal.has_some() {
+            self.record_sent();
+        }
+        self.journal.poll()
+    }
+
+    /// The next record there is, without making more.
+    #[cfg(feature = "connection")]
+    pub(crate) fn take_record(&mut self) -> Option<Record> {
+        self.journal.poll()
+    }
+
+    /// Whether there are records to be polled.
+    #[cfg(feature = "connection")]
+    pub(crate) fn has_records(&self) -> bool {
+        self.journal.has_some()
+    }
+
+    /// Whether a durable request that has not ended is known to be stored.
+    #[cfg(feature = "client")]
+    pub(crate) fn has_stored(&self, id: RequestId) -> bool {
+        self.journal.has_stored(id)
+    }
+
+    /// Takes the events that wait for records: they are held back elsewhere.
+    #[cfg(feature = "connection")]
+    pub(crate) fn take_held(&mut self) -> Vec<Event> {
+        self.journal.take_held()
+    }
+
+    /// How many records were polled and not yet told as stored.
+    #[must_use]
+    pub fn unstored_len(&self) -> usize {
+        self.journal.outstanding()
+    }
+
+    /// How many durable requests have not ended, and what they take in bytes of resource and
+    /// payload.
+    #[must_use]
+    pub fn durable_len(&self) -> (usize, usize) {
+        self.journal.requests()
+    }
+
+    /// The oldest `n` records that were polled and not yet told are stored: what they guard comes
+    /// out. More than there are count as all.
+    pub fn handle_stored(&mut self, now: Instant, n: usize) {
+        self.advance(now);
+        let out = self.journal.handle_stored(n);
+        self.let_out(out);
+    }
+
+    /// The store failed: what was recorded and is not stored will not be. The endpoint goes on in
+    /// memory. What waited for the store comes out, [`Event::NotStored`] tells of each durable
+    /// request that may not survive a crash, and nothing is recorded until a
+    /// [`snapshot`](Self::snapshot) is taken.
+    ///
+    /// A crash now takes the endpoint back to what was stored last: requests that were confirmed
+    /// since may be sent again, and commands that were surfaced since are new again.
+    pub fn handle_store_lost(&mut self, now: Instant) {
+        self.advance(now);
+        let out = self.journal.handle_lost();
+        self.let_out(out);
+    }
+
+    fn let_out(&mut self, events: Vec<Event>) {
+        for event in events {
+            match event.is_end() {
+                true => self.events.push_back(event),
+                false => self.notify(event),
+            }
+        }
+    }
+
+    /// What nobody has touched is left to the next run as such: requests that were not sent, commands
+    /// that were not read.
+    pub(crate) fn leave_for_later(&mut self) {
+        self.record_unsent();
+        for command_type in self.ledger.unread_types() {
+            for (key, times) in self.ledger.release_unread(&command_type) {
+                self.record_release(&key, times);
+            }
+        }
+    }
+}
