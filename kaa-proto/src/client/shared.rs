@@ -277,9 +277,9 @@ impl State {
                 self.finished_at.get_or_insert(now);
             }
         }
-        let is_stored = self.archive.is_none() || !self.connection.is_storing();
-        let is_due = self.store_deadline().is_some_and(|at| at <= now);
-        if self.finished_at.is_some() && !self.is_over && (is_stored || is_due) {
+        let waits_for_store = |deadline| now < deadline && self.connection.is_storing();
+        let is_last = self.store_deadline().is_some_and(|at| !waits_for_store(at));
+        if is_last {
             self.end(woken);
         }
         self.waits.handle_timeout(now, woken);
@@ -353,9 +353,9 @@ impl State {
         command: &CommandKey,
         result: CommandResult,
     ) -> Result<RequestId, SubmitError> {
-        let report = Prepared::new(&command.report(result.clone()))?;
+        let report = Prepared::new(&command.report(result))?;
         let storage = self.storage_of(key, &report);
-        let id = self.connection.respond(now, key, command, result)?;
+        let id = self.connection.respond_prepared(now, key, report)?;
         self.slots.insert((key, id), Slot::new(storage));
         Ok(id)
     }

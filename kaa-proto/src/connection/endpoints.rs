@@ -250,7 +250,16 @@ impl Connection {
         command: &CommandKey,
         result: CommandResult,
     ) -> Result<RequestId, SubmitError> {
-        let request = Prepared::new(&command.report(result))?;
+        self.respond_prepared(now, key, Prepared::new(&command.report(result))?)
+    }
+
+    /// As [`respond`](Self::respond), for a report that was encoded before.
+    pub(crate) fn respond_prepared(
+        &mut self,
+        now: Instant,
+        key: EndpointKey,
+        request: Prepared,
+    ) -> Result<RequestId, SubmitError> {
         // Also while closing: without its result the command would be run again by the next run.
         if self.account.is_some() {
             return Err(SubmitError::Closed);

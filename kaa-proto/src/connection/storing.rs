@@ -20,6 +20,8 @@ pub(super) struct Storing {
     stored: u64,
     /// The last records of removed endpoints.
     last_records: VecDeque<(EndpointName, Record)>,
+    /// How many records must be stored before nothing of a removed endpoint is on its way.
+    last_mark: u64,
     /// The last events of removed endpoints, and how many records must be stored first.
     held: VecDeque<(u64, Event)>,
     /// What removed endpoints leave in the store.
@@ -169,10 +171,8 @@ impl Connection {
     }
 
     /// Whether records of removed endpoints are on their way to the store: one may have come back.
-    pub(super) fn has_last_records(&self) -> bool {
-        let of_removed = self.storing.outstanding.iter();
-        let gone = |key: &Option<EndpointKey>| key.is_none_or(|key| self.slots.get(key).is_none());
-        !self.storing.last_records.is_empty() || of_removed.into_iter().any(gone)
+    pub(super) const fn has_last_records(&self) -> bool {
+        self.storing.stored < self.storing.last_mark
     }
 
     /// Whether records are outstanding: polled or not, and not told as stored.
@@ -228,6 +228,7 @@ impl Connection {
     pub(super) fn tell_last(&mut self, events: impl IntoIterator<Item = Event>) {
         let waits = self.storing.outstanding.len() + self.storing.last_records.len();
         let mark = self.storing.stored + waits as u64;
+        self.storing.last_mark = mark;
         let events = events.into_iter().map(|event| (mark, event));
         self.storing.held.extend(events);
         self.let_out_last_events();
