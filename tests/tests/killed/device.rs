@@ -145,8 +145,7 @@ pub(crate) fn run<K: Open>(order: &Order) {
 
     drop(kit.spawn(restored));
     drop(kit.spawn(device.serve(execute(&journal))));
-    let applied = Arc::clone(&journal);
-    drop(kit.spawn(device.configure(move |id| applied.write(&Line::Applied(id.into())))));
+    drop(kit.spawn(device.configure(configured(&journal))));
     let is_over = Arc::new(AtomicBool::new(false));
     let over = Arc::clone(&is_over);
     let next = Arc::new(Mutex::new(order.run * SAMPLES_OF_A_RUN));
@@ -198,6 +197,15 @@ fn execute(
         }
         journal.write(&Line::Executed(id));
         CommandResult::ok()
+    }
+}
+
+/// Writes down what is given and what is known to be applied.
+fn configured(journal: &Arc<Journal>) -> impl FnMut(&str, bool) + Send + 'static {
+    let journal = Arc::clone(journal);
+    move |id, is_known| {
+        let line = if is_known { Line::Applied } else { Line::Given };
+        journal.write(&line(id.into()));
     }
 }
 

@@ -69,9 +69,9 @@ pub(crate) trait Hands: Device {
         execute: impl FnMut(&commands::Command) -> CommandResult + Send + 'static,
     ) -> Waiting<()>;
 
-    /// Observes the configuration, reports each as applied, and tells `applied` when the platform
-    /// knows.
-    fn configure(&self, applied: impl FnMut(&str) + Send + 'static) -> Waiting<()>;
+    /// Observes the configuration, and reports each as applied; tells `told` of each that it is given,
+    /// and, with `true`, when the platform knows that it is applied.
+    fn configure(&self, told: impl FnMut(&str, bool) + Send + 'static) -> Waiting<()>;
 }
 
 impl Hands for client::Endpoint {
@@ -118,14 +118,15 @@ impl Hands for client::Endpoint {
         })
     }
 
-    fn configure(&self, mut applied: impl FnMut(&str) + Send + 'static) -> Waiting<()> {
+    fn configure(&self, mut told: impl FnMut(&str, bool) + Send + 'static) -> Waiting<()> {
         let (mut configurations, device) = (self.configurations().unwrap(), self.clone());
         Box::pin(async move {
             while let Some(answer) = configurations.next().await {
                 if let Answer::Assigned(configuration) = answer {
+                    told(configuration.config_id(), false);
                     let report = Applied::of(&configuration);
                     if device.request(&report).await.is_ok() {
-                        applied(configuration.config_id());
+                        told(configuration.config_id(), true);
                     }
                 }
             }
@@ -177,13 +178,14 @@ impl Hands for kaa_blocking::Endpoint {
         })
     }
 
-    fn configure(&self, mut applied: impl FnMut(&str) + Send + 'static) -> Waiting<()> {
+    fn configure(&self, mut told: impl FnMut(&str, bool) + Send + 'static) -> Waiting<()> {
         let (configurations, device) = (self.configurations().unwrap(), self.clone());
         Box::pin(async move {
             for answer in configurations {
                 if let Answer::Assigned(configuration) = answer {
+                    told(configuration.config_id(), false);
                     if device.request(&Applied::of(&configuration)).is_ok() {
-                        applied(configuration.config_id());
+                        told(configuration.config_id(), true);
                     }
                 }
             }

@@ -37,7 +37,10 @@ pub(crate) enum Line {
     Executed(i64),
     /// The command is known to have been interrupted, and was not executed.
     Interrupted(i64),
-    /// The platform knows that this configuration is applied.
+    /// This configuration was given, and is about to be reported as applied.
+    Given(String),
+    /// The platform knows that this configuration is applied. A kill may come before it is written:
+    /// then no later run is given it again.
     Applied(String),
     /// Nothing was left to do.
     Quiet,
@@ -60,6 +63,7 @@ impl fmt::Display for Line {
             Self::Ended(id, Err(why)) => write!(f, "ended {id} {why}"),
             Self::Executed(id) => write!(f, "executed {id}"),
             Self::Interrupted(id) => write!(f, "interrupted {id}"),
+            Self::Given(id) => write!(f, "given {id}"),
             Self::Applied(id) => write!(f, "applied {id}"),
             Self::Quiet => write!(f, "quiet"),
         }
@@ -86,6 +90,7 @@ impl Line {
             "ended" => Self::Ended(number()?, Err(second.into())),
             "executed" => Self::Executed(first.parse().ok()?),
             "interrupted" => Self::Interrupted(first.parse().ok()?),
+            "given" => Self::Given(first.into()),
             "applied" => Self::Applied(first.into()),
             "quiet" => Self::Quiet,
             _ => return None,

@@ -243,7 +243,11 @@ fn read_journal(journal: &[Line], samples: &mut BTreeMap<u64, Sample>, problems:
             Line::NotStored(..) | Line::Failed(..) | Line::Ended(_, Err(_)) => {
                 problems.push(format!("nothing broke, and yet: {line}"));
             }
-            Line::Executed(_) | Line::Interrupted(_) | Line::Applied(_) | Line::Quiet => {}
+            Line::Executed(_)
+            | Line::Interrupted(_)
+            | Line::Given(_)
+            | Line::Applied(_)
+            | Line::Quiet => {}
         }
     }
 }
@@ -253,10 +257,12 @@ fn judge_configurations(evidence: &Evidence, problems: &mut Vec<String>) {
     let place = |id: &str| evidence.configurations.iter().position(|known| known == id);
     // The latest that was applied before each run.
     let mut applied_before: BTreeMap<u64, Option<usize>> = BTreeMap::new();
-    let mut applied = None;
+    let (mut given, mut applied) = (None, None);
     for line in &evidence.journal {
         if let Line::Run(run) = line {
             applied_before.insert(*run, applied);
+        } else if let Line::Given(id) = line {
+            given = place(id);
         } else if let Line::Applied(id) = line {
             applied = applied.max(place(id));
         }
@@ -276,7 +282,8 @@ fn judge_configurations(evidence: &Evidence, problems: &mut Vec<String>) {
             }
         }
     }
-    if applied.map(|place| place + 1) != Some(evidence.configurations.len()) {
-        problems.push("the last configuration was not applied".into());
+    // The platform knows the last one as applied, or it would not have come to an end.
+    if given.map(|place| place + 1) != Some(evidence.configurations.len()) {
+        problems.push("the last configuration was not given to the device".into());
     }
 }
