@@ -21,6 +21,12 @@ impl Dice {
         if bound == 0 { 0 } else { z % bound }
     }
 
+    /// A number of any size: below 2 to the power of `low`, …, or `high`.
+    pub fn scattered(&mut self, low: u32, high: u32) -> u64 {
+        let power = u64::from(low) + self.below(u64::from(high - low) + 1);
+        self.below(1 << power)
+    }
+
     /// A length from 1 to `most`.
     pub fn length(&mut self, most: usize) -> usize {
         self.below(most as u64) as usize + 1

@@ -21,6 +21,7 @@ pub mod rig;
 pub mod scenario;
 pub mod scratch;
 pub mod scripted_store;
+pub mod sim;
 pub mod sniffer;
 pub mod tls_end;
 pub mod wire_ids;

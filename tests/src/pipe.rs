@@ -154,4 +154,11 @@ impl Pipe {
         let (at, _) = self.moving.front()?;
         (!self.is_hole).then_some(*at)
     }
+
+    /// Whether something has arrived by now.
+    #[must_use]
+    pub fn has_arrived(&self, now: Instant) -> bool {
+        let is_due = self.moving.front().is_some_and(|(at, _)| *at <= now);
+        !self.is_hole && (is_due || !self.rest.is_empty())
+    }
 }

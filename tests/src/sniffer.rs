@@ -51,6 +51,12 @@ pub struct Sniffer {
 }
 
 impl Sniffer {
+    /// Whether a packet has begun that is not complete.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
     /// The packets that are complete by now.
     pub fn packets(&mut self, input: &[u8]) -> Vec<Packet> {
         self.bytes.extend_from_slice(input);

@@ -1,0 +1,309 @@
+//! Every request that was taken, and how it may end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use kaa_proto::request::{Class, Failure, Resend};
+
+use super::super::program::{LinkEnd, Storage};
+use super::ANSWER_WITHIN;
+
+/// What is known of a request.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) class: Class,
+    pub(super) resend: Resend,
+    /// Whether it ends when the platform has answered, or as soon as it was handed over.
+    pub(super) is_answered: bool,
+    /// Whether it may be given up while there is no link.
+    pub(super) is_droppable: bool,
+    pub(super) expires: Option<Instant>,
+    /// On which links it was sent, and when its last byte was.
+    sent: Vec<(u64, Instant)>,
+    /// On which link the whole answer came while it was open.
+    answered: Option<u64>,
+    /// How often the platform has processed it.
+    processed: u32,
+    pub(super) is_stored: bool,
+    is_cancelled: bool,
+    /// It comes from an earlier process, which may have sent it.
+    is_in_doubt: bool,
+    /// A disk that failed may have forgotten it, or its end.
+    is_excused: bool,
+    end: Option<End>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Confirmed,
+    /// It was certainly never sent.
+    NeverSent,
+    Otherwise,
+    /// The client was closed.
+    Closed,
+    /// With the process, which did not keep it.
+    Gone,
+}
+
+/// The requests of one endpoint, by number. Numbers rise in the order of submission.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    items: BTreeMap<u64, Item>,
+    /// The topics of the latest messages, by link.
+    topics: BTreeMap<(u64, String), u64>,
+    /// The latest of each class that was sent for the first time.
+    first_sent: BTreeMap<Class, u64>,
+    /// Links that ended in the middle of a packet: of one request each nobody saw that it was sent.
+    partial_links: u32,
+    /// How many requests the platform has refused, and how many ended so.
+    pub(super) refusals: u64,
+    rejected: u64,
+    /// The link that is up, as far as is known.
+    link: u64,
+}
+
+impl Item {
+    pub(super) fn new(class: Class, resend: Resend) -> Self {
+        Self {
+            class,
+            resend,
+            is_answered: true,
+            is_droppable: false,
+            expires: None,
+            sent: Vec::new(),
+            answered: None,
+            processed: 0,
+            is_stored: false,
+            is_cancelled: false,
+            is_in_doubt: false,
+            is_excused: false,
+            end: None,
+        }
+    }
+}
+
+impl Book {
+    pub(super) fn add(&mut self, n: u64, item: Item) {
+        self.items.insert(n, item);
+    }
+
+    /// A request is stored; whether that is new.
+    pub(super) fn store(&mut self, n: u64) -> bool {
+        let item = self.items.get_mut(&n);
+        item.is_some_and(|item| !std::mem::replace(&mut item.is_stored, true))
+    }
+
+    pub(super) fn cancel(&mut self, n: u64) {
+        if let Some(item) = self.items.get_mut(&n) {
+            item.is_cancelled = true;
+        }
+    }
+
+    /// A request went to the transport of a link, whole.
+    pub(super) fn handle_sent(&mut self, now: Instant, link: u64, topic: &str, n: u64) {
+        self.link = link;
+        let Some(item) = self.items.get_mut(&n) else {
+            panic!("{n} was sent, and nobody asked for it");
+        };
+        if item.is_excused {
+            item.sent.push((link, now));
+            return;
+        }
+        match item.end {
+            None => {}
+            // Its process did not come to write down that it was sent, or that it ended.
+            Some(End::Gone) => {}
+            Some(end) => panic!("{n} was sent, and had ended: {end:?}"),
+        }
+        if item.resend == Resend::Never {
+            assert!(item.sent.is_empty(), "{n} may be sent once, and was twice");
+        }
+        let again = item.sent.iter().any(|(other, _)| *other == link);
+        assert!(!again, "{n} was sent twice on one link");
+        if item.sent.is_empty() {
+            let latest = self.first_sent.entry(item.class).or_default();
+            assert!(*latest < n, "{n} was sent after {latest}");
+            *latest = n;
+        }
+        item.sent.push((link, now));
+        item.answered = None;
+        self.topics.insert((link, topic.to_owned()), n);
+    }
+
+    /// A whole answer came from a link.
+    pub(super) fn handle_answer(&mut self, now: Instant, link: u64, topic: &str) {
+        let Some(n) = self.topics.remove(&(link, topic.to_owned())) else {
+            return;
+        };
+        let item = self.items.get_mut(&n).filter(|item| item.end.is_none());
+        // One that comes too late is no answer any more.
+        let is_in_time = |item: &Item| item.sent.last().is_some_and(|(_, at)| now < *at + ANSWER_WITHIN);
+        if let Some(item) = item.filter(|item| is_in_time(item)) {
+            item.answered = Some(link);
+        }
+    }
+
+    pub(super) fn handle_link_gone(&mut self, link: u64, end: LinkEnd) {
+        self.topics.retain(|(of, _), _| *of != link);
+        self.partial_links += u32::from(end == LinkEnd::Partial);
+        if self.link == link {
+            self.link = 0;
+        }
+    }
+
+    /// The platform has processed a request.
+    pub(super) fn handle_processed(&mut self, n: u64) {
+        let Some(item) = self.items.get_mut(&n) else {
+            panic!("{n} was processed, and nobody asked for it");
+        };
+        item.processed += 1;
+        if item.is_excused {
+            return;
+        }
+        let is_void = item.end == Some(End::NeverSent);
+        assert!(!is_void, "{n} was called never sent, and was processed");
+        let most = item.sent.len() + self.partial_links as usize;
+        assert!(item.processed as usize <= most, "{n} was processed more often than sent");
+    }
+
+    /// A request of a process that was told so has ended.
+    pub(super) fn handle_end(&mut self, now: Instant, n: u64, outcome: Result<(), &Failure>) {
+        let Some(item) = self.items.get_mut(&n) else {
+            panic!("{n} ended, and nobody asked for it");
+        };
+        if item.is_excused {
+            item.end = Some(End::Otherwise);
+            return;
+        }
+        let was = item.end.is_some_and(|end| end != End::Closed);
+        assert!(!was, "{n} ended twice");
+        let is_sent = !item.sent.is_empty();
+        let may_be_sent = is_sent || self.partial_links > 0 || item.is_in_doubt;
+        let is_answered = item.answered.is_some();
+        let expired = item.expires.is_some_and(|at| at <= now);
+        let end = match outcome {
+            Ok(()) => {
+                let is_done = item.processed > 0 || !item.is_answered;
+                assert!(is_done, "{n} was confirmed, and not processed");
+                assert!(is_sent, "{n} was confirmed, and not sent");
+                End::Confirmed
+            }
+            Err(Failure::Rejected { .. }) => {
+                self.rejected += 1;
+                let known = self.rejected <= self.refusals;
+                assert!(known, "{n} was rejected, and the platform has refused nothing");
+                End::Otherwise
+            }
+            Err(Failure::Unanswered) => {
+                assert!(is_sent, "{n} is called unanswered, and was not sent");
+                assert!(!is_answered, "{n} is called unanswered, and was answered");
+                let last = item.sent.last().map(|(_, at)| *at + ANSWER_WITHIN);
+                let is_early = last.is_some_and(|at| at > now);
+                assert!(!is_early, "{n} was given up before its time");
+                End::Otherwise
+            }
+            Err(Failure::OutcomeUnknown) => {
+                assert!(may_be_sent, "{n} is called unknown, and was not sent");
+                assert!(!is_answered, "{n} is called unknown, and was answered");
+                let is_dropped = item.is_in_doubt && item.is_droppable;
+                let is_ended = item.resend == Resend::Never || expired || is_dropped;
+                assert!(is_ended, "{n} is called unknown, and may be sent again");
+                End::Otherwise
+            }
+            Err(Failure::Expired) => {
+                assert!(expired, "{n} is called expired before its time");
+                never_sent(n, item)
+            }
+            Err(Failure::Dropped) => {
+                assert!(item.is_droppable, "{n} was dropped, and may not be");
+                never_sent(n, item)
+            }
+            Err(Failure::Cancelled) => {
+                assert!(item.is_cancelled, "{n} is called cancelled, and was not");
+                End::Otherwise
+            }
+            Err(Failure::Closed) => End::Closed,
+            Err(Failure::Undecodable(error)) => panic!("{n}: {error}"),
+            Err(other) => panic!("{n} ended in an unknown way: {other}"),
+        };
+        item.end = Some(end);
+    }
+
+    /// What should have ended by now.
+    pub(super) fn check_deadlines(&self, now: Instant) {
+        let is_open = |item: &&Item| item.end.is_none() && item.is_answered;
+        let open = self.items.iter().filter(|(_, item)| is_open(item));
+        for (n, item) in open {
+            match item.sent.last() {
+                Some((link, at)) if *link == self.link => {
+                    let is_late = *at + ANSWER_WITHIN < now;
+                    assert!(!is_late, "{n} missed its deadline");
+                }
+                Some(_) => {}
+                None => {
+                    let is_late = item.expires.is_some_and(|at| at < now);
+                    assert!(!is_late || self.partial_links > 0, "{n} did not expire");
+                }
+            }
+        }
+    }
+
+    /// The process ends: what it did not keep is gone.
+    pub(super) fn handle_crash(&mut self, storage: Storage) {
+        self.topics.clear();
+        self.link = 0;
+        for item in self.items.values_mut() {
+            let is_open = matches!(item.end, None | Some(End::Closed));
+            let is_kept = is_open && item.is_stored && storage != Storage::None;
+            // What was told to be stored is, whatever the disk does afterwards.
+            item.is_excused |= storage == Storage::Unreliable && !is_kept;
+            item.answered = None;
+            if is_open {
+                item.end = if is_kept { None } else { Some(End::Gone) };
+            }
+        }
+    }
+
+    /// A request goes on after a crash.
+    pub(super) fn goes_on(&mut self, n: u64) {
+        let Some(item) = self.items.get_mut(&n) else {
+            panic!("{n} goes on, and nobody asked for it");
+        };
+        let is_over = matches!(item.end, Some(End::Confirmed | End::NeverSent | End::Otherwise));
+        assert!(!is_over || item.is_excused, "{n} ended, and goes on after a crash");
+        item.end = None;
+        item.is_stored = true;
+        item.is_in_doubt = true;
+    }
+
+    /// A crash came between the note that it is going to be sent and its last byte: nobody knows
+    /// whether it was.
+    pub(super) fn is_unknown(&mut self, n: u64) {
+        self.goes_on(n);
+        if let Some(item) = self.items.get_mut(&n) {
+            assert!(item.resend == Resend::Never, "{n} is called unknown, and may be sent again");
+            item.end = Some(End::Otherwise);
+        }
+    }
+
+    /// The requests that were stored have to be among those that came out of the store.
+    pub(super) fn check_stored(&self, found: &BTreeSet<u64>) {
+        for (n, item) in &self.items {
+            let is_open = item.end.is_none() && !item.is_cancelled;
+            assert!(!is_open || found.contains(n), "{n} was stored, and is lost");
+        }
+    }
+
+    /// What has not ended, for people.
+    pub(super) fn open(&self) -> Vec<u64> {
+        let open = self.items.iter().filter(|(_, item)| item.end.is_none());
+        open.map(|(n, _)| *n).collect()
+    }
+}
+
+fn never_sent(n: u64, item: &Item) -> End {
+    assert!(item.sent.is_empty(), "{n} is called never sent, and was sent");
+    assert_eq!(item.processed, 0, "{n} is called never sent, and was processed");
+    End::NeverSent
+}

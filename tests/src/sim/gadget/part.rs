@@ -1,0 +1,433 @@
+//! One endpoint of a gadget: what it sends, and what it may be told of that.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use kaa_proto::client::{Endpoint, Ticket};
+use kaa_proto::endpoint::{Recovered, Unfinished};
+use kaa_proto::metadata::{Get, ReplaceAll};
+use kaa_proto::names::EndpointName;
+use kaa_proto::platform::EventKind;
+use kaa_proto::request::{
+    Adjusted, Class, Confirm, Failure, Request, RequestExt as _, Resend, SubmitError,
+};
+use kaa_proto::telemetry::{Batch, Sample};
+use serde_json::{Map, Value, json};
+
+use super::super::program::{Birth, LinkEnd, Moment, Order, Passed, Storage};
+use super::Bounds;
+use super::book::{Book, Item};
+use super::pending::{Pending, Said};
+use super::service::Service;
+use crate::dice::Dice;
+use crate::sniffer::Seen;
+
+/// What a part asked for, by number.
+struct Asked {
+    ticket: Box<dyn Pending>,
+    /// The latest metadata that had been processed when it was asked for; `None`: it asks for
+    /// nothing.
+    floor: Option<u64>,
+    /// It shows that everything works again.
+    is_probe: bool,
+}
+
+/// The kinds of requests that show in calm weather that everything works.
+const PROBES: usize = 3;
+
+pub(super) struct Part {
+    name: EndpointName,
+    bounds: Bounds,
+    /// In the present process.
+    endpoint: Option<Endpoint>,
+    book: Book,
+    service: Service,
+    asked: BTreeMap<u64, Asked>,
+    /// The latest number.
+    n: u64,
+    /// The latest metadata that the platform has processed.
+    metadata: u64,
+    /// Which of the probes were confirmed.
+    probed: [bool; PROBES],
+    probes: BTreeMap<u64, usize>,
+    /// Whether requests may be durable.
+    has_store: bool,
+}
+
+impl Part {
+    pub(super) fn new(name: EndpointName, bounds: Bounds) -> Self {
+        Self {
+            service: Service::new(name.token().as_str()),
+            name,
+            bounds,
+            endpoint: None,
+            book: Book::default(),
+            asked: BTreeMap::new(),
+            n: 0,
+            metadata: 0,
+            probed: [false; PROBES],
+            probes: BTreeMap::new(),
+            has_store: false,
+        }
+    }
+
+    pub(super) const fn name(&self) -> &EndpointName {
+        &self.name
+    }
+
+    pub(super) fn start(&mut self, moment: &mut Moment<'_>, birth: Birth) {
+        if birth != Birth::First {
+            self.book.handle_crash(moment.storage);
+            self.service.handle_crash(moment.storage);
+        }
+        self.asked.clear();
+        self.probes.clear();
+        self.has_store = moment.storage != Storage::None;
+        let endpoint = moment.client.endpoint(&self.name);
+        let endpoint = endpoint.unwrap_or_else(|error| panic!("{error}"));
+        if let Some(recovered) = endpoint.take_recovered() {
+            self.recover(moment.notes, &endpoint, &recovered);
+        } else if self.has_store && birth != Birth::First {
+            self.book.check_stored(&Default::default());
+        }
+        self.service.start(&endpoint);
+        self.endpoint = Some(endpoint);
+    }
+
+    fn recover(&mut self, notes: &mut Vec<String>, endpoint: &Endpoint, recovered: &Recovered) {
+        let resumed = recovered.resumed.iter().filter_map(|r| Some((number(&r.payload)?, r.id)));
+        let resumed: Vec<_> = resumed.collect();
+        let unknown = recovered.unknown.iter().filter_map(|request| number(&request.payload));
+        let unknown: Vec<_> = unknown.collect();
+        let found = resumed.iter().map(|(n, _)| *n).chain(unknown.iter().copied());
+        self.book.check_stored(&found.collect());
+        for n in unknown {
+            notes.push(format!("  {} recovers {n} as unknown", self.name));
+            self.book.is_unknown(n);
+        }
+        for (n, id) in resumed {
+            notes.push(format!("  {} goes on with {n}", self.name));
+            self.book.goes_on(n);
+            // Samples and metadata have the same, empty answer.
+            let Some(ticket): Option<Ticket<Adjusted<Sample<Value>>>> = endpoint.resumed(id) else {
+                panic!("{n} goes on, and has no ticket");
+            };
+            self.keep(n, ticket, None, false);
+        }
+    }
+
+    pub(super) fn live(&mut self, moment: &mut Moment<'_>) {
+        let Some(endpoint) = self.endpoint.clone() else {
+            return;
+        };
+        self.take_note(moment.now, moment.notes);
+        if moment.is_settled && moment.storage == Storage::None {
+            self.book.check_deadlines(moment.now);
+        }
+        self.service.live(moment, &endpoint);
+        if moment.is_calm {
+            self.probe(moment.now, &endpoint);
+        } else {
+            for _ in 0..moment.dice.below(4) {
+                self.act(moment.now, moment.dice, &endpoint);
+            }
+        }
+        let statistics = moment.client.statistics();
+        let (open, queued) = (statistics.requests.submitted - statistics.requests.ended(), statistics.queued);
+        let held = (queued + statistics.in_flight) as u64;
+        assert!(open <= held, "{open} requests are open, {held} are held");
+        // Pings, observations and results of commands wait beside the requests.
+        let most = statistics.endpoints * (self.bounds.control + self.bounds.bulk + SERVICE_QUEUE);
+        assert!(queued <= most, "{queued} are queued, at most {most} may be");
+    }
+
+    /// What the client has told by now.
+    pub(super) fn take_note(&mut self, now: Instant, notes: &mut Vec<String>) {
+        let mut asked = std::mem::take(&mut self.asked);
+        asked.retain(|n, asked| {
+            if asked.ticket.is_stored() && self.book.store(*n) {
+                notes.push(format!("  {} has {n} stored", self.name));
+            }
+            let Some(outcome) = asked.ticket.outcome() else {
+                return true;
+            };
+            notes.push(match &outcome {
+                Ok(_) => format!("  {} has {n} confirmed", self.name),
+                Err(failure) => format!("  {} has {n} ended: {failure}", self.name),
+            });
+            if asked.is_probe && outcome.is_ok() {
+                if let Some(probe) = self.probes.get(n) {
+                    self.probed[*probe] = true;
+                }
+            }
+            if let (Some(floor), Ok(Said(Some(answer)))) = (asked.floor, &outcome) {
+                self.check_answer(floor, answer);
+            }
+            if asked.floor.is_none() {
+                self.book.handle_end(now, *n, outcome.as_ref().map(drop));
+            }
+            false
+        });
+        self.asked = asked;
+    }
+
+    /// Metadata are of this endpoint, and no older than when they were asked for.
+    fn check_answer(&self, floor: u64, answer: &Map<String, Value>) {
+        if let Some(me) = answer.get("me") {
+            let me = me.as_str();
+            assert_eq!(me, Some(self.name.token().as_str()), "another endpoint's answer");
+        }
+        let seen = answer.get("n").and_then(Value::as_u64).unwrap_or_default();
+        assert!(seen >= floor, "an answer of before: {seen} after {floor}");
+        assert!(seen <= self.n, "an answer of nobody: {seen}");
+    }
+
+    fn act(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint) {
+        match dice.below(16) {
+            0..6 => self.sample(now, dice, endpoint),
+            6 => {
+                // As many as there is room for, and some more.
+                for _ in 0..dice.below(2 * self.bounds.bulk as u64) {
+                    self.sample(now, dice, endpoint);
+                }
+            }
+            7 => self.batch(now, dice, endpoint),
+            8..10 => self.replace(now, dice, endpoint, false),
+            10..12 => self.get(endpoint, false),
+            12 => {
+                // Some wait is abandoned, and nobody knows how it ends.
+                if let Some(n) = self.any(dice).filter(|n| self.asked[n].floor.is_some()) {
+                    self.asked.remove(&n);
+                }
+            }
+            13 => {
+                if let Some(n) = self.any(dice) {
+                    if self.asked[&n].ticket.cancel() {
+                        self.book.cancel(n);
+                    }
+                }
+            }
+            14 => self.service.stop(),
+            _ => {}
+        }
+    }
+
+    fn any(&self, dice: &mut Dice) -> Option<u64> {
+        let index = dice.below(self.asked.len() as u64) as usize;
+        self.asked.keys().nth(index).copied()
+    }
+
+    fn sample(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint) {
+        let n = self.n + 1;
+        let request = Sample::new(json!({"n": n}));
+        self.send(now, dice, endpoint, request, Class::Bulk);
+    }
+
+    fn batch(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint) {
+        let n = self.n + 1;
+        let request = Batch::new([json!({"n": n}), json!({"of": n})]);
+        self.send(now, dice, endpoint, request, Class::Bulk);
+    }
+
+    fn send<R>(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint, request: R, class: Class)
+    where
+        R: Request<Response = ()> + 'static,
+    {
+        let resend = pick_resend(dice);
+        let mut item = Item::new(class, resend);
+        let mut request = request.resend(resend);
+        let is_durable = self.has_store && dice.below(2) == 0;
+        if is_durable {
+            request = request.durable();
+        } else {
+            if dice.below(6) == 0 {
+                let time = Duration::from_millis(dice.below(20_000));
+                item.expires = Some(now + time);
+                request = request.expires_after(time);
+            }
+            match dice.below(12) {
+                0 => {
+                    item.is_answered = false;
+                    request = request.confirm(Confirm::Nothing);
+                }
+                1 => {
+                    item.is_answered = false;
+                    request = request.confirm(Confirm::Acknowledged);
+                }
+                _ => {}
+            }
+        }
+        item.is_droppable |= class == Class::Bulk && self.bounds.drops_oldest;
+        self.submit(endpoint, &request, item);
+    }
+
+    fn replace(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint, is_probe: bool) {
+        let n = self.n + 1;
+        // The platform's log has the keys, not the values.
+        let me = self.name.token().as_str();
+        let request = ReplaceAll::new(json!({"n": n, "me": me, (format!("n{n}")): true}));
+        match is_probe {
+            true => {
+                let item = Item::new(Class::Control, Resend::AfterLinkLoss);
+                self.submit(endpoint, &request.resend(Resend::AfterLinkLoss), item);
+            }
+            false => self.send(now, dice, endpoint, request, Class::Control),
+        }
+    }
+
+    fn submit<R>(&mut self, endpoint: &Endpoint, request: &R, item: Item)
+    where
+        R: Request<Response = ()> + 'static,
+    {
+        match endpoint.submit(request) {
+            Ok(ticket) => {
+                self.n += 1;
+                self.book.add(self.n, item);
+                self.keep(self.n, ticket, None, false);
+            }
+            Err(SubmitError::QueueFull(_) | SubmitError::Closed) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn get(&mut self, endpoint: &Endpoint, is_probe: bool) {
+        if let Ok(ticket) = endpoint.submit(&Get::<Map<String, Value>>::all()) {
+            self.n += 1;
+            self.keep(self.n, ticket, Some(self.metadata), is_probe);
+        }
+    }
+
+    fn keep<R>(&mut self, n: u64, ticket: Ticket<R>, floor: Option<u64>, is_probe: bool)
+    where
+        R: Request + 'static,
+        Said: From<R::Response>,
+    {
+        let ticket = Box::new(ticket);
+        self.asked.insert(n, Asked { ticket, floor, is_probe });
+    }
+
+    /// In calm weather: one request of each kind, again until it is confirmed.
+    fn probe(&mut self, now: Instant, endpoint: &Endpoint) {
+        for probe in 0..PROBES {
+            let is_asked = self.probes.iter().any(|(n, kind)| *kind == probe && self.asked.contains_key(n));
+            if self.probed[probe] || is_asked {
+                continue;
+            }
+            let before = self.n;
+            match probe {
+                0 => {
+                    let request = Sample::new(json!({"n": before + 1})).resend(Resend::AfterLinkLoss);
+                    let mut item = Item::new(Class::Bulk, Resend::AfterLinkLoss);
+                    item.is_droppable = self.bounds.drops_oldest;
+                    self.submit(endpoint, &request, item);
+                }
+                1 => self.replace(now, &mut Dice::new(0), endpoint, true),
+                _ => self.get(endpoint, true),
+            }
+            if self.n > before {
+                self.probes.insert(self.n, probe);
+                if let Some(asked) = self.asked.get_mut(&self.n) {
+                    asked.is_probe = true;
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.asked.is_empty() && self.probed == [true; PROBES] && self.service.is_done()
+    }
+
+    pub(super) fn undone(&self) -> String {
+        let asked: Vec<_> = self.asked.keys().collect();
+        format!(
+            "open {:?}, asked {asked:?}, probed {:?}, {}",
+            self.book.open(),
+            self.probed,
+            self.service.undone()
+        )
+    }
+
+    pub(super) fn finish(&self) {
+        let open = self.book.open();
+        assert!(open.is_empty(), "{open:?} never ended");
+        self.service.finish();
+    }
+
+    pub(super) fn handle_unfinished(&mut self, unfinished: &Unfinished) {
+        let _ = number(&unfinished.payload);
+    }
+
+    pub(super) fn note_crash(&mut self, now: Instant) {
+        self.take_note(now, &mut Vec::new());
+    }
+
+    pub(super) fn handle_order(&mut self, order: &Order) {
+        self.service.handle_order(order);
+    }
+
+    pub(super) fn handle_log(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::Telemetry { data, .. } => {
+                if let Some(n) = number_in(data) {
+                    self.book.handle_processed(n);
+                }
+            }
+            EventKind::MetadataReplaced { keys } => {
+                let numbers = keys.iter().filter_map(|key| key.strip_prefix('n')?.parse().ok());
+                for n in numbers {
+                    self.book.handle_processed(n);
+                    self.metadata = n;
+                }
+            }
+            EventKind::Refused { .. } | EventKind::Breach { .. } => self.book.refusals += 1,
+            EventKind::Fault { fault, .. } if fault.starts_with("error") => self.book.refusals += 1,
+            _ => self.service.handle_log(kind),
+        }
+    }
+
+    pub(super) fn handle_wire(&mut self, now: Instant, link: u64, passed: Passed<'_>) {
+        match passed {
+            Passed::Sent(seen) => {
+                if let Some(n) = number(&seen.payload).filter(|_| carries_number(seen)) {
+                    self.book.handle_sent(now, link, &seen.topic, n);
+                }
+            }
+            Passed::Received(seen) => {
+                let request = seen.topic.strip_suffix("/status");
+                if let Some(topic) = request.or_else(|| seen.topic.strip_suffix("/error")) {
+                    self.book.handle_answer(now, link, topic);
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_link_gone(&mut self, link: u64, end: LinkEnd) {
+        self.book.handle_link_gone(link, end);
+    }
+}
+
+/// How many messages of the client itself may wait beside the requests.
+const SERVICE_QUEUE: usize = 300;
+
+fn pick_resend(dice: &mut Dice) -> Resend {
+    match dice.below(3) {
+        0 => Resend::Never,
+        _ => Resend::AfterLinkLoss,
+    }
+}
+
+/// Telemetry and metadata carry their number.
+fn carries_number(seen: &Seen) -> bool {
+    let extension = seen.topic.split('/').nth(2);
+    matches!(extension, Some("dcx" | "epmx"))
+}
+
+fn number(payload: &[u8]) -> Option<u64> {
+    number_in(&serde_json::from_slice(payload).ok()?)
+}
+
+/// The number of a sample, or of the first of a batch.
+fn number_in(value: &Value) -> Option<u64> {
+    let first = value.as_array().and_then(|samples| samples.first()).unwrap_or(value);
+    first.get("n").and_then(Value::as_u64)
+}

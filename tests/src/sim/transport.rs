@@ -1,0 +1,183 @@
+//! The client's end of a link.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kaa_proto::client::Transport;
+
+use crate::dice::Dice;
+use crate::pipe::Pieces;
+use crate::sniffer::{Seen, Sniffer};
+
+/// What a driver reads from and writes to.
+#[derive(Debug)]
+pub(super) struct Wire(Shared);
+
+/// What the client's end saw since it was asked last.
+#[derive(Debug, Default)]
+pub(super) struct Sight {
+    /// Messages whose last byte it handed over.
+    pub(super) sent: Vec<Seen>,
+    /// Messages whose last byte it took.
+    pub(super) received: Vec<Seen>,
+    /// How often it was read from or written to.
+    pub(super) calls: u64,
+}
+
+/// What the client's end and the network share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<Mutex<Ends>>);
+
+#[derive(Debug)]
+pub(super) struct Ends {
+    /// What the client has written and the network has not taken.
+    to_server: Vec<u8>,
+    /// What has arrived and the client has not read.
+    pub(super) to_client: VecDeque<u8>,
+    /// The platform has closed.
+    pub(super) is_over: bool,
+    /// The link was cut.
+    pub(super) is_broken: bool,
+    /// Something that is no MQTT is on its way to the client: nobody knows what comes after it.
+    pub(super) is_tainted: bool,
+    room: usize,
+    pieces: Pieces,
+    dice: Dice,
+    /// The client has closed its direction.
+    is_closed: bool,
+    /// The network knows.
+    is_close_told: bool,
+    /// The last read would have blocked.
+    wants_read: bool,
+    /// The last write would have blocked.
+    wants_write: bool,
+    written: Sniffer,
+    read: Sniffer,
+    sight: Sight,
+}
+
+impl Shared {
+    pub(super) fn new(room: usize, pieces: Pieces, dice: Dice) -> Self {
+        Self(Arc::new(Mutex::new(Ends {
+            to_server: Vec::new(),
+            to_client: VecDeque::new(),
+            is_over: false,
+            is_broken: false,
+            is_tainted: false,
+            room,
+            pieces,
+            dice,
+            is_closed: false,
+            is_close_told: false,
+            wants_read: false,
+            wants_write: false,
+            written: Sniffer::default(),
+            read: Sniffer::default(),
+            sight: Sight::default(),
+        })))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Ends> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is no other end.
+    pub(super) fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+}
+
+impl Ends {
+    /// What the client has written, and whether it has closed since the last call.
+    pub(super) fn take_up(&mut self) -> (Vec<u8>, bool) {
+        let is_over = self.is_closed && !self.is_close_told;
+        self.is_close_told |= self.is_closed;
+        (std::mem::take(&mut self.to_server), is_over)
+    }
+
+    /// The client's direction ends.
+    pub(super) const fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    pub(super) const fn has_up(&self) -> bool {
+        !self.to_server.is_empty() || self.is_closed && !self.is_close_told
+    }
+
+    /// Whether the client waits for something that is there now.
+    pub(super) fn wants_turn(&self) -> bool {
+        let is_readable = !self.to_client.is_empty() || self.is_over || self.is_broken;
+        let is_writable = self.to_server.len() < self.room || self.is_broken;
+        self.wants_read && is_readable || self.wants_write && is_writable
+    }
+
+    /// Whether the client has handed over a part of a packet.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.written.is_partial()
+    }
+
+    pub(super) fn take_sight(&mut self) -> Sight {
+        std::mem::take(&mut self.sight)
+    }
+}
+
+impl Wire {
+    pub(super) const fn new(shared: Shared) -> Self {
+        Self(shared)
+    }
+}
+
+impl Transport for Wire {
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        let mut ends = self.0.lock();
+        let ends = &mut *ends;
+        ends.sight.calls += 1;
+        if ends.is_broken {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        ends.wants_read = ends.to_client.is_empty() && !ends.is_over;
+        if ends.wants_read {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if ends.to_client.is_empty() {
+            return Ok(0);
+        }
+        let most = ends.to_client.len().min(block.len());
+        let count = ends.pieces.take(&mut ends.dice, most);
+        let count = io::Read::read(&mut ends.to_client, &mut block[..count])?;
+        let messages = ends.read.messages(&block[..count]);
+        if !ends.is_tainted {
+            ends.sight.received.extend(messages);
+        }
+        Ok(count)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut ends = self.0.lock();
+        let ends = &mut *ends;
+        ends.sight.calls += 1;
+        if ends.is_broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let room = ends.room.saturating_sub(ends.to_server.len());
+        ends.wants_write = room == 0;
+        if ends.wants_write {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = ends.pieces.take(&mut ends.dice, bytes.len().min(room));
+        ends.to_server.extend(&bytes[..count]);
+        let messages = ends.written.messages(&bytes[..count]);
+        ends.sight.sent.extend(messages);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.0.lock().close();
+        Ok(())
+    }
+}

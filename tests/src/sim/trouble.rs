@@ -1,0 +1,151 @@
+//! What befalls a machine.
+
+use std::time::{Duration, Instant};
+
+use kaa_proto::platform::{LinkId, PlatformServer};
+
+use super::machine::Machine;
+use super::weather::Happening;
+use super::wire::{Line, message};
+use crate::dice::Dice;
+
+impl Machine {
+    /// Does something to its latest link.
+    pub(super) fn on_link(&mut self, act: impl FnOnce(&mut Line)) {
+        if let Some((_, line)) = self.lines.last_mut() {
+            act(line);
+        }
+    }
+
+    /// Ends the latest link at once, for both ends.
+    pub(super) fn cut(&mut self, now: Instant, server: &mut PlatformServer) {
+        self.on_link(|line| line.cut_after = Some(0));
+        self.cut_due(now, server);
+    }
+
+    /// What was swallowed arrives after all.
+    pub(super) fn reopen(&mut self) {
+        for (_, line) in &mut self.lines {
+            line.reopen();
+        }
+    }
+
+    /// The platform ends all its links.
+    pub(super) fn close_all(&mut self, now: Instant, server: &mut PlatformServer) {
+        for (_, line) in &mut self.lines {
+            if let Some(link) = line.server {
+                line.close_down(now);
+                server.handle_closed(now, link);
+            }
+        }
+    }
+
+    /// Takes what the platform has to say onto its way.
+    pub(super) fn take_down(&mut self, now: Instant, server: &mut PlatformServer, dice: &mut Dice) {
+        for (_, line) in &mut self.lines {
+            let Some(link) = line.server else {
+                continue;
+            };
+            let mut bytes = Vec::new();
+            let length = server.poll_transmit(link, &mut bytes);
+            if length == 0 {
+                continue;
+            }
+            let is_kicked = line.take_down(now, &bytes, dice);
+            server.handle_written(now, link, length);
+            if is_kicked {
+                line.close_down(now);
+                server.handle_closed(now, link);
+            }
+        }
+    }
+
+    /// The platform has closed a link.
+    pub(super) fn close_down(&mut self, now: Instant, link: LinkId) {
+        let mut lines = self.lines.iter_mut();
+        if let Some((_, line)) = lines.find(|(_, line)| line.server == Some(link)) {
+            line.close_down(now);
+        }
+    }
+
+    /// The wall clock of its disk is set, up to a month forward or back.
+    pub(super) fn set_wall_clock(&mut self, dice: &mut Dice) {
+        if let Some(disk) = &self.disk {
+            let days = 20_000 + dice.below(60);
+            disk.set_clock(Duration::from_secs(days * 24 * 3_600));
+        }
+    }
+
+    /// Its disk fails.
+    pub(super) fn break_disk(&mut self, happening: Happening, dice: &mut Dice) {
+        let Some(disk) = &self.disk else {
+            return;
+        };
+        match happening {
+            Happening::FailSync => disk.fail_next_sync(),
+            Happening::FailWrite => disk.fail_next_write(),
+            _ if dice.below(2) == 0 => disk.set_room(dice.below(4_000)),
+            _ => disk.set_room(u64::MAX),
+        }
+        self.has_bad_disk = true;
+    }
+
+    /// An answer to a request that nobody made, but that looks much like one of its own.
+    pub(super) fn foreign_answer(&self, dice: &mut Dice) -> Option<Vec<u8>> {
+        let count = self.recent.len() as u64;
+        let request = self.recent.get(dice.below(count) as usize)?;
+        let mut levels: Vec<String> = request.split('/').map(String::from).collect();
+        let last = levels.len() - 1;
+        let kind = match dice.below(2) {
+            0 => "status",
+            _ => "error",
+        };
+        let mut end = format!("/{kind}");
+        match dice.below(7) {
+            0 => levels[last].push(char::from(b'0' + dice.below(10) as u8)),
+            1 => levels[last].insert(0, '1'),
+            2 => levels[3].push('x'),
+            3 => levels[2].push('2'),
+            4 => levels[1].push('0'),
+            5 => end.push('x'),
+            _ => end.push_str("/more"),
+        }
+        let topic = levels.join("/");
+        if self.ids.is_asked(&topic) && end == format!("/{kind}") {
+            return None;
+        }
+        let payload = match kind {
+            "status" => "",
+            _ => r#"{"statusCode":499,"reasonPhrase":"not yours"}"#,
+        };
+        Some(message(&(topic + &end), payload.as_bytes()))
+    }
+
+    /// Nothing goes wrong any more.
+    pub(super) fn calm_down(&mut self) {
+        self.reopen();
+        for (_, line) in &mut self.lines {
+            line.mischief.clear();
+            line.cut_after = None;
+            line.is_kicked = false;
+        }
+        self.away_until = None;
+        self.refused_until = None;
+        self.stuck_until = None;
+        self.asleep_until = None;
+        self.kicks = 0;
+        if let Some(disk) = &self.disk {
+            disk.set_room(u64::MAX);
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_done(&self) -> bool {
+        self.program.is_done()
+    }
+
+    /// What is left to do.
+    pub(super) fn undone(&self) -> String {
+        self.program.undone()
+    }
+}
