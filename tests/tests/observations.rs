@@ -135,6 +135,32 @@ fn the_version_that_was_reported_last_is_the_current_one() {
 }
 
 #[test]
+fn a_version_that_waits_for_a_link_is_not_taken_back_by_the_observation() {
+    let mut host = online();
+    observe_software(&mut host, "1.0.0");
+    host.receive("cmx_ota/applied/json/1/status", "");
+    host.receive("cmx_ota/config/json/2/status", "{}");
+    host.link_down();
+    host.submit(&software::ReportCurrent::new("1.1.0")).unwrap();
+    let _ = host.take_sent();
+    host.link_up();
+    let newest = r#"{"configId":"1.1.0"}"#;
+    assert_eq!(
+        host.take_lines(),
+        [format!("cmx_ota/applied/json/3 {newest}")]
+    );
+    host.receive("cmx_ota/applied/json/3/status", "");
+    host.receive("cmx_ota/config/json/2/status", "{}");
+    let _ = host.take_sent();
+    host.relink();
+    assert_eq!(
+        host.take_lines(),
+        [format!("cmx_ota/applied/json/4 {newest}")],
+        "what was confirmed last is the current one"
+    );
+}
+
+#[test]
 fn it_is_refreshed_with_the_same_id_after_half_an_hour_less_a_tenth_at_most() {
     let mut host = observed(&reboot(), "cex/command/reboot/1/status");
     let pause = host.endpoint.poll_timeout().unwrap() - host.now();

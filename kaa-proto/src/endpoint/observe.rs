@@ -12,7 +12,7 @@ use super::trace;
 use super::{Endpoint, Event, Rest, Timer, rest_time};
 use crate::config::Configuration;
 use crate::names::{CommandType, ConfigName};
-use crate::request::{Failure, Prepared, RequestId, SubmitError};
+use crate::request::{Effect, Failure, Prepared, RequestId, SubmitError};
 use crate::{commands, config, software};
 
 /// Something that the platform pushes when it changes.
@@ -216,7 +216,7 @@ impl Endpoint {
             return;
         }
         self.timers.clear(Timer::Refresh(observation.clone()));
-        if *observation == Observation::Software {
+        if *observation == Observation::Software && !self.is_version_under_way() {
             let applied = self
                 .readings
                 .get(observation)
@@ -232,6 +232,16 @@ impl Endpoint {
         if let Some(standing) = self.standing.get_mut(observation) {
             standing.request = Some(id);
         }
+    }
+
+    /// Whether the application's own report of the version has not ended: another would come after
+    /// it, and say what was before.
+    fn is_version_under_way(&self) -> bool {
+        let flights = self.flights.iter().map(|(_, flight)| &flight.entry);
+        let mut entries = self.queue.iter().chain(flights);
+        entries.any(|entry| {
+            entry.owner == Owner::Caller && matches!(entry.request.effect, Effect::Current(_))
+        })
     }
 
     /// The message of an observation ended: with an answer, or with a failure.

@@ -36,6 +36,10 @@ impl Queue {
         entry.or_else(|| self.bulk.find_mut(id))
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.control.iter().chain(self.bulk.iter())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.control.entries.len() + self.bulk.entries.len()
     }
