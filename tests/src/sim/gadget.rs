@@ -138,13 +138,13 @@ impl Program for Gadget {
         self.parts.iter().for_each(Part::finish);
     }
 
-    fn note_crash(&mut self, now: Instant) {
+    fn note_crash(&mut self, now: Instant, notes: &mut Vec<String>) {
         for part in &mut self.parts {
-            part.note_crash(now);
+            part.note_crash(now, notes);
         }
     }
 
-    fn handle_account(&mut self, account: &Account) {
+    fn handle_account(&mut self, account: &Account) { eprintln!("ACC {:?}", account.outcomes);
         for (name, unfinished) in &account.unfinished {
             let part = self.parts.iter_mut().find(|part| part.name() == name);
             if let Some(part) = part {

@@ -229,7 +229,7 @@ impl Machine {
             };
         }
         self.watch_wire(now, notes);
-        self.program.note_crash(now);
+        self.program.note_crash(now, notes);
         self.past = self.statistics();
         // Only the operating system of a living machine tells the platform.
         self.process = None;

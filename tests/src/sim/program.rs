@@ -43,8 +43,8 @@ pub trait Program {
 
     /// The process is about to be gone without a warning. No device gets to know; a test may note
     /// here what the client had told by then.
-    fn note_crash(&mut self, now: Instant) {
-        let _ = now;
+    fn note_crash(&mut self, now: Instant, notes: &mut Vec<String>) {
+        let _ = (now, notes);
     }
 
     /// The device was told to end; this is what was unfinished.

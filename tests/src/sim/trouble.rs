@@ -9,6 +9,9 @@ use super::weather::Happening;
 use super::wire::{Line, message};
 use crate::dice::Dice;
 
+/// When wall clocks begin: in 2027.
+const WALL_CLOCK: Duration = Duration::from_secs(1_800_000_000);
+
 impl Machine {
     /// Does something to its latest link.
     pub(super) fn on_link(&mut self, act: impl FnOnce(&mut Line)) {
@@ -68,11 +71,12 @@ impl Machine {
         }
     }
 
-    /// The wall clock of its disk is set, up to a month forward or back.
-    pub(super) fn set_wall_clock(&mut self, dice: &mut Dice) {
+    /// The wall clock of its disk is set, up to two days forward or back: what is very old is given
+    /// up, and that is not what is looked for here.
+    pub(super) fn set_wall_clock(&self, dice: &mut Dice) {
         if let Some(disk) = &self.disk {
-            let days = 20_000 + dice.below(60);
-            disk.set_clock(Duration::from_secs(days * 24 * 3_600));
+            let seconds = dice.below(2 * 24 * 3_600);
+            disk.set_clock(WALL_CLOCK + Duration::from_secs(seconds));
         }
     }
 

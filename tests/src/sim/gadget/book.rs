@@ -40,6 +40,8 @@ enum End {
     /// It was certainly never sent.
     NeverSent,
     Otherwise,
+    /// It was taken back, perhaps when it was on its way already.
+    Cancelled,
     /// The client was closed.
     Closed,
     /// With the process, which did not keep it.
@@ -111,9 +113,8 @@ impl Book {
             return;
         }
         match item.end {
-            None => {}
-            // Its process did not come to write down that it was sent, or that it ended.
-            Some(End::Gone) => {}
+            // What its process did not keep may have been sent by it all the same.
+            None | Some(End::Gone | End::Cancelled) => {}
             Some(end) => panic!("{n} was sent, and had ended: {end:?}"),
         }
         if item.resend == Resend::Never {
@@ -221,7 +222,7 @@ impl Book {
             }
             Err(Failure::Cancelled) => {
                 assert!(item.is_cancelled, "{n} is called cancelled, and was not");
-                End::Otherwise
+                End::Cancelled
             }
             Err(Failure::Closed) => End::Closed,
             Err(Failure::Undecodable(error)) => panic!("{n}: {error}"),
@@ -270,7 +271,7 @@ impl Book {
         let Some(item) = self.items.get_mut(&n) else {
             panic!("{n} goes on, and nobody asked for it");
         };
-        let is_over = matches!(item.end, Some(End::Confirmed | End::NeverSent | End::Otherwise));
+        let is_over = matches!(item.end, Some(End::Confirmed | End::NeverSent | End::Otherwise | End::Cancelled));
         assert!(!is_over || item.is_excused, "{n} ended, and goes on after a crash");
         item.end = None;
         item.is_stored = true;

@@ -354,11 +354,11 @@ impl Part {
     }
 
     pub(super) fn handle_unfinished(&mut self, unfinished: &Unfinished) {
-        let _ = number(&unfinished.payload);
+        eprintln!("UNF {} {:?} {:?}", self.name, number(&unfinished.payload), unfinished);
     }
 
-    pub(super) fn note_crash(&mut self, now: Instant) {
-        self.take_note(now, &mut Vec::new());
+    pub(super) fn note_crash(&mut self, now: Instant, notes: &mut Vec<String>) {
+        self.take_note(now, notes);
     }
 
     pub(super) fn handle_order(&mut self, order: &Order) {
