@@ -7,6 +7,7 @@ mod clock;
 mod gadget;
 mod happen;
 mod machine;
+mod play;
 mod program;
 mod spin;
 mod summary;
@@ -16,7 +17,6 @@ mod trouble;
 mod weather;
 mod wire;
 mod world;
-mod play;
 
 pub use happen::COMMAND_TYPES;
 pub use play::{Failure, play, play_with, shorten};

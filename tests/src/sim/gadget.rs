@@ -51,7 +51,9 @@ impl Gadget {
             EndpointName::parse("demo-v1", &token).unwrap_or_else(|error| panic!("{error}"))
         };
         Self {
-            parts: (0..count).map(|index| Part::new(name(index), bounds)).collect(),
+            parts: (0..count)
+                .map(|index| Part::new(name(index), bounds))
+                .collect(),
             options: options(weather, bounds, dice),
             pace: 1 << (8 + dice.below(8)),
         }
@@ -93,10 +95,15 @@ fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
         let command_type = CommandType::new(word).unwrap_or_else(|error| panic!("{error}"));
         endpoint = endpoint.interrupted(command_type, policy);
     }
-    let endpoint = endpoint.answer_within(ANSWER_WITHIN).unwrap_or_else(|error| panic!("{error}"));
-    let keep_alive = Duration::from_secs(1 + dice.below(90));
+    let endpoint = endpoint
+        .answer_within(ANSWER_WITHIN)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let keep_alive = Duration::from_secs(10 + dice.below(80));
     let set = |options: connection::Options| {
-        options.endpoint(endpoint).keep_alive(keep_alive).max_packet_in(16_384)
+        options
+            .endpoint(endpoint)
+            .keep_alive(keep_alive)
+            .max_packet_in(16_384)
     };
     let options = Options::new("mqtt://127.0.0.1").unwrap_or_else(|error| panic!("{error}"));
     options.connection(set)
@@ -144,7 +151,7 @@ impl Program for Gadget {
         }
     }
 
-    fn handle_account(&mut self, account: &Account) { eprintln!("ACC {:?}", account.outcomes);
+    fn handle_account(&mut self, account: &Account) {
         for (name, unfinished) in &account.unfinished {
             let part = self.parts.iter_mut().find(|part| part.name() == name);
             if let Some(part) = part {
@@ -161,7 +168,10 @@ impl Program for Gadget {
 
     fn handle_log(&mut self, event: &platform::Event) {
         let parts = self.parts.iter_mut();
-        if let Some(part) = parts.into_iter().find(|part| event.endpoint.as_ref() == Some(part.name())) {
+        if let Some(part) = parts
+            .into_iter()
+            .find(|part| event.endpoint.as_ref() == Some(part.name()))
+        {
             part.handle_log(&event.kind);
         }
     }

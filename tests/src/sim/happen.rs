@@ -25,6 +25,10 @@ const NO_MQTT: [&[u8]; 6] = [
     &[0x30, 0x03, 0x00, 0x01, b'#'],
 ];
 
+/// IDs rest for twice the time that an answer is waited for: what comes later confirms whoever has the
+/// ID then, and no client can tell.
+const LATEST: Duration = Duration::from_secs(19);
+
 /// More than a gadget's client takes.
 const OVERSIZE: usize = 20_000;
 
@@ -164,14 +168,16 @@ impl Simulation {
     fn kick(&mut self, dice: &mut Dice) {
         let now = self.clock.now();
         let name = self.names[dice.below(self.names.len() as u64) as usize].clone();
-        let _ = self.server.operate(now, |platform| platform.kick(now, &name));
+        let _ = self
+            .server
+            .operate(now, |platform| platform.kick(now, &name));
     }
 
     fn fault(&mut self, happening: Happening, dice: &mut Dice) {
         let now = self.clock.now();
         let time = Duration::from_millis(dice.scattered(8, 17));
         let kind = match happening {
-            Happening::Late => FaultKind::Late(time),
+            Happening::Late => FaultKind::Late(time.min(LATEST)),
             Happening::Lose => FaultKind::Lose,
             Happening::Duplicate => FaultKind::Duplicate(2 + dice.below(4) as u32),
             Happening::Reorder => FaultKind::Reorder(2 + dice.below(6) as u32),
@@ -186,6 +192,7 @@ impl Simulation {
             let name = &self.names[dice.below(self.names.len() as u64) as usize];
             fault.token = Some(name.token().clone());
         }
-        self.server.operate(now, |platform| platform.fault(now, fault));
+        self.server
+            .operate(now, |platform| platform.fault(now, fault));
     }
 }

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use kaa_proto::client::{
-    Client, Driver, Options, Shutdown, StoreTurn, StoreWriter, Turn,
-};
+use kaa_proto::client::{Client, Driver, Options, Shutdown, StoreTurn, StoreWriter, Turn};
 use kaa_proto::connection;
 use kaa_proto::platform::PlatformServer;
 use kaa_proto::store::{Log, LogOptions};
@@ -150,7 +148,10 @@ impl Machine {
 
     /// What its clients have counted.
     pub(super) fn statistics(&self) -> Vec<connection::Statistics> {
-        let present = self.process.as_ref().map(|process| process.client.statistics());
+        let present = self
+            .process
+            .as_ref()
+            .map(|process| process.client.statistics());
         self.past.iter().cloned().chain(present).collect()
     }
 
@@ -248,7 +249,11 @@ impl Machine {
     fn let_go(&mut self, is_silent: bool) {
         for (number, line) in &mut self.lines {
             if line.forget() {
-                let end = if line.is_partial() { LinkEnd::Partial } else { LinkEnd::Whole };
+                let end = if line.is_partial() {
+                    LinkEnd::Partial
+                } else {
+                    LinkEnd::Whole
+                };
                 self.program.handle_link_gone(*number, end);
             }
             if is_silent {
@@ -278,27 +283,39 @@ impl Machine {
     }
 
     /// What it can do now.
-    pub(super) fn jobs(&self, now: Instant, server: &PlatformServer) -> impl Iterator<Item = Job> + use<> {
+    pub(super) fn jobs(
+        &self,
+        now: Instant,
+        server: &PlatformServer,
+    ) -> impl Iterator<Item = Job> + use<> {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let lines = || self.lines.iter().map(|(_, line)| line);
         let jobs = [
             (Job::Turn, self.is_turned_at(now)),
             (Job::Dial, self.dials_at().is_some_and(|at| at <= now)),
             (Job::Send, lines().any(Line::has_up)),
-            (Job::ArriveUp, lines().any(|line| line.is_up_due(now, server))),
+            (
+                Job::ArriveUp,
+                lines().any(|line| line.is_up_due(now, server)),
+            ),
             (Job::ArriveDown, lines().any(|line| line.is_down_due(now))),
             (Job::Write, due(self.writes_at())),
             (Job::Live, due(self.lives_at())),
         ];
-        jobs.into_iter().filter(|(_, is_due)| *is_due).map(|(job, _)| job)
+        jobs.into_iter()
+            .filter(|(_, is_due)| *is_due)
+            .map(|(job, _)| job)
     }
 
     /// When it has something to do next, if it has nothing to do now.
     pub(super) fn next(&self, server: &PlatformServer) -> Option<Instant> {
-        let turn = self.process.as_ref().and_then(|process| match process.turn {
-            Turn::Dial { until, .. } | Turn::Wait { until } => until,
-            Turn::Again | Turn::Finished => None,
-        });
+        let turn = self
+            .process
+            .as_ref()
+            .and_then(|process| match process.turn {
+                Turn::Dial { until, .. } | Turn::Wait { until } => until,
+                Turn::Again | Turn::Finished => None,
+            });
         let lines = self.lines.iter();
         let arrivals = lines.flat_map(|(_, line)| [line.next_up(server), line.next_down()]);
         let own = [turn, self.dials_at(), self.writes_at(), self.lives_at()];
@@ -367,7 +384,10 @@ impl Machine {
             Turn::Wait { .. } | Turn::Finished => process.dial = None,
         }
         if let Turn::Dial { until, .. } | Turn::Wait { until } = turn {
-            assert!(until.is_none_or(|until| until > now), "its timer is in the past");
+            assert!(
+                until.is_none_or(|until| until > now),
+                "its timer is in the past"
+            );
         }
         if process.writer.is_some() && process.writes_at.is_none() {
             process.writes_at = Some(now);
@@ -513,7 +533,8 @@ impl Machine {
             for seen in &sight.received {
                 notes.push(told(self.number - 1, *number, "got", seen));
                 self.ids.handle_answer(&seen.topic);
-                self.program.handle_wire(now, *number, Passed::Received(seen));
+                self.program
+                    .handle_wire(now, *number, Passed::Received(seen));
             }
             for seen in &sight.sent {
                 notes.push(told(self.number - 1, *number, "sent", seen));

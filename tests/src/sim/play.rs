@@ -113,7 +113,10 @@ fn shorten_with(
 /// A message without its numbers and names.
 fn kind(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
-    line.chars().filter(|c| !c.is_ascii_digit()).take(60).collect()
+    line.chars()
+        .filter(|c| !c.is_ascii_digit())
+        .take(60)
+        .collect()
 }
 
 fn text(panic: &(dyn Any + Send)) -> String {

@@ -91,7 +91,11 @@ impl AddAssign<&Self> for Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.simulated.as_secs() / 3_600;
-        writeln!(f, "{} seeds, {} steps, {hours} simulated hours", self.seeds, self.steps)?;
+        writeln!(
+            f,
+            "{} seeds, {} steps, {hours} simulated hours",
+            self.seeds, self.steps
+        )?;
         let happenings: u64 = self.happenings.values().sum();
         writeln!(f, "what happened ({happenings}):")?;
         for (happening, count) in &self.happenings {

@@ -167,7 +167,11 @@ impl Weather {
                 1 => Pieces::UpTo(dice.length(40)),
                 _ => Pieces::Random(dice.length(600)),
             },
-            room: if dice.below(3) == 0 { dice.length(2_000) } else { 65_536 },
+            room: if dice.below(3) == 0 {
+                dice.length(2_000)
+            } else {
+                65_536
+            },
         }
     }
 
@@ -187,18 +191,28 @@ fn pick<T: Copy>(dice: &mut Dice, values: &[T]) -> T {
 fn platform(dice: &mut Dice) -> PlatformOptions {
     let mut options = PlatformOptions::default();
     let switches = &mut options.switches;
-    switches.delivery = pick(dice, &[DeliverTo::Both, DeliverTo::Subscription, DeliverTo::LastSpeaker]);
+    switches.delivery = pick(
+        dice,
+        &[
+            DeliverTo::Both,
+            DeliverTo::Subscription,
+            DeliverTo::LastSpeaker,
+        ],
+    );
     switches.echo = dice.below(4) == 0;
     switches.push_topic = pick(dice, &[PushTopic::NoId, PushTopic::WithId, PushTopic::Both]);
     switches.unsolicited_config = dice.below(3) != 0;
     switches.config_body = pick(dice, &[ConfigBody::Cloud, ConfigBody::Rfc]);
-    switches.not_modified = pick(dice, &[
-        NotModified::Object,
-        NotModified::Empty,
-        NotModified::Null,
-        NotModified::Status304,
-        NotModified::Error304,
-    ]);
+    switches.not_modified = pick(
+        dice,
+        &[
+            NotModified::Object,
+            NotModified::Empty,
+            NotModified::Null,
+            NotModified::Status304,
+            NotModified::Error304,
+        ],
+    );
     switches.no_config = pick(dice, &[NoConfig::Null, NoConfig::NotModified]);
     switches.unknown_result = pick(dice, &[UnknownResult::Success, UnknownResult::NotFound]);
     switches.without_id = pick(dice, &[WithoutId::Bcx, WithoutId::Errors, WithoutId::None]);
@@ -206,6 +220,5 @@ fn platform(dice: &mut Dice) -> PlatformOptions {
     switches.command_clock = pick(dice, &[CommandClock::Invocation, CommandClock::Delivery]);
     switches.observe_scope = pick(dice, &[ObserveScope::Type, ObserveScope::Endpoint]);
     switches.observe_until = pick(dice, &[ObserveUntil::Disconnect, ObserveUntil::Withdrawn]);
-    switches.evict = dice.below(4) != 0;
     options
 }

@@ -111,7 +111,9 @@ impl Simulation {
             number: number + 1,
             seed: dice.below(u64::MAX),
             program,
-            disk: device.has_disk.then(|| SimulatedDisk::new(dice.below(u64::MAX))),
+            disk: device
+                .has_disk
+                .then(|| SimulatedDisk::new(dice.below(u64::MAX))),
             carriage: self.weather.carriage(&mut dice),
             // IDs rest for twice the time that an answer is waited for; a little less is looked at,
             // for it is counted from when the request was sent.
@@ -132,7 +134,11 @@ impl Simulation {
         self.calm_down();
         let end = self.clock.now() + CALM;
         while !self.is_done() {
-            assert!(self.clock.now() < end, "no progress in calm weather: {}", self.undone());
+            assert!(
+                self.clock.now() < end,
+                "no progress in calm weather: {}",
+                self.undone()
+            );
             self.go_on();
         }
         for machine in &mut self.machines {
@@ -166,7 +172,10 @@ impl Simulation {
         if self.server.poll_timeout().is_some_and(|at| at <= now) {
             self.server.handle_timeout(now);
             let next = self.server.poll_timeout();
-            assert!(next.is_none_or(|next| next > now), "the platform's timer is in the past");
+            assert!(
+                next.is_none_or(|next| next > now),
+                "the platform's timer is in the past"
+            );
         }
         let mut dice = self.dice(2, self.step);
         self.ready.clear();
@@ -180,7 +189,13 @@ impl Simulation {
                 let (index, job) = self.ready[dice.below(ready as u64) as usize];
                 self.note(&format!("{index} {job:?}"));
                 let machine = &mut self.machines[index];
-                machine.work(job, &mut self.server, &mut dice, self.is_calm, &mut self.notes);
+                machine.work(
+                    job,
+                    &mut self.server,
+                    &mut dice,
+                    self.is_calm,
+                    &mut self.notes,
+                );
             }
         }
         self.pump(&mut dice);
@@ -196,8 +211,13 @@ impl Simulation {
 
     fn let_time_pass(&mut self, now: Instant) {
         let machines = self.machines.iter();
-        let next = machines.filter_map(|machine| machine.next(&self.server)).min();
-        let next = [next, self.server.poll_timeout()].into_iter().flatten().min();
+        let next = machines
+            .filter_map(|machine| machine.next(&self.server))
+            .min();
+        let next = [next, self.server.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min();
         let Some(next) = next else {
             panic!("nothing will ever happen");
         };
@@ -221,7 +241,11 @@ impl Simulation {
             self.server.handle_closed(now, link);
         }
         while let Some(event) = self.server.poll_event() {
-            if let Some(index) = event.endpoint.as_ref().and_then(|name| self.owners.get(name)) {
+            if let Some(index) = event
+                .endpoint
+                .as_ref()
+                .and_then(|name| self.owners.get(name))
+            {
                 self.machines[*index].program.handle_log(&event);
             }
             if self.plan.is_traced {
@@ -248,7 +272,8 @@ impl Simulation {
         self.is_calm = true;
         let now = self.clock.now();
         let clear = Fault::new(FaultKind::Clear);
-        self.server.operate(now, |platform| platform.fault(now, clear));
+        self.server
+            .operate(now, |platform| platform.fault(now, clear));
         for machine in &mut self.machines {
             machine.calm_down();
         }

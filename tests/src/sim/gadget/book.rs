@@ -1,12 +1,15 @@
 //! Every request that was taken, and how it may end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kaa_proto::request::{Class, Failure, Resend};
 
 use super::super::program::{LinkEnd, Storage};
 use super::ANSWER_WITHIN;
+
+/// For how long answers to an earlier process may come.
+const HAUNT: Duration = Duration::from_secs(60);
 
 /// What is known of a request.
 #[derive(Clone, Debug)]
@@ -54,6 +57,11 @@ pub(super) struct Book {
     items: BTreeMap<u64, Item>,
     /// The topics of the latest messages, by link.
     topics: BTreeMap<(u64, String), u64>,
+    /// Topics of requests of an earlier process, and until when an answer to one of them may come: it
+    /// is taken for one of this process, for no client can tell (FACTS trap 13).
+    ghosts: BTreeMap<String, Instant>,
+    /// The topics that this process has used.
+    used: BTreeSet<String>,
     /// The latest of each class that was sent for the first time.
     first_sent: BTreeMap<Class, u64>,
     /// Links that ended in the middle of a packet: of one request each nobody saw that it was sent.
@@ -132,17 +140,33 @@ impl Book {
         self.topics.insert((link, topic.to_owned()), n);
     }
 
-    /// A whole answer came from a link.
-    pub(super) fn handle_answer(&mut self, now: Instant, link: u64, topic: &str) {
+    /// A whole answer came from a link; whether it may be one to a request of an earlier process.
+    pub(super) fn handle_answer(&mut self, now: Instant, link: u64, topic: &str) -> bool {
+        let is_ghost = self.ghosts.get(topic).is_some_and(|until| *until > now);
+        self.settle_answer(now, link, topic, is_ghost);
+        is_ghost
+    }
+
+    fn settle_answer(&mut self, now: Instant, link: u64, topic: &str, is_ghost: bool) {
         let Some(n) = self.topics.remove(&(link, topic.to_owned())) else {
             return;
         };
         let item = self.items.get_mut(&n).filter(|item| item.end.is_none());
         // One that comes too late is no answer any more.
-        let is_in_time = |item: &Item| item.sent.last().is_some_and(|(_, at)| now < *at + ANSWER_WITHIN);
+        let is_in_time = |item: &Item| {
+            item.sent
+                .last()
+                .is_some_and(|(_, at)| now < *at + ANSWER_WITHIN)
+        };
         if let Some(item) = item.filter(|item| is_in_time(item)) {
             item.answered = Some(link);
+            item.is_excused |= is_ghost;
         }
+    }
+
+    /// A topic that is in use, also if nothing in this book is: an earlier process is answered there.
+    pub(super) fn use_topic(&mut self, topic: &str) {
+        self.used.insert(topic.to_owned());
     }
 
     pub(super) fn handle_link_gone(&mut self, link: u64, end: LinkEnd) {
@@ -165,7 +189,10 @@ impl Book {
         let is_void = item.end == Some(End::NeverSent);
         assert!(!is_void, "{n} was called never sent, and was processed");
         let most = item.sent.len() + self.partial_links as usize;
-        assert!(item.processed as usize <= most, "{n} was processed more often than sent");
+        assert!(
+            item.processed as usize <= most,
+            "{n} was processed more often than sent"
+        );
     }
 
     /// A request of a process that was told so has ended.
@@ -193,7 +220,10 @@ impl Book {
             Err(Failure::Rejected { .. }) => {
                 self.rejected += 1;
                 let known = self.rejected <= self.refusals;
-                assert!(known, "{n} was rejected, and the platform has refused nothing");
+                assert!(
+                    known,
+                    "{n} was rejected, and the platform has refused nothing"
+                );
                 End::Otherwise
             }
             Err(Failure::Unanswered) => {
@@ -232,7 +262,7 @@ impl Book {
     }
 
     /// What should have ended by now.
-    pub(super) fn check_deadlines(&self, now: Instant) {
+    pub(super) fn check_deadlines(&self, now: Instant, has_link: bool) {
         let is_open = |item: &&Item| item.end.is_none() && item.is_answered;
         let open = self.items.iter().filter(|(_, item)| is_open(item));
         for (n, item) in open {
@@ -242,21 +272,26 @@ impl Book {
                     assert!(!is_late, "{n} missed its deadline");
                 }
                 Some(_) => {}
-                None => {
+                // On a link it may be on its way to the transport.
+                None if !has_link => {
                     let is_late = item.expires.is_some_and(|at| at < now);
                     assert!(!is_late || self.partial_links > 0, "{n} did not expire");
                 }
+                None => {}
             }
         }
     }
 
     /// The process ends: what it did not keep is gone.
-    pub(super) fn handle_crash(&mut self, storage: Storage) {
+    pub(super) fn handle_crash(&mut self, now: Instant, storage: Storage) {
+        let used = std::mem::take(&mut self.used).into_iter();
+        self.ghosts.extend(used.map(|topic| (topic, now + HAUNT)));
         self.topics.clear();
         self.link = 0;
         for item in self.items.values_mut() {
             let is_open = matches!(item.end, None | Some(End::Closed));
-            let is_kept = is_open && item.is_stored && storage != Storage::None;
+            let is_kept =
+                is_open && item.is_stored && !item.is_cancelled && storage != Storage::None;
             // What was told to be stored is, whatever the disk does afterwards.
             item.is_excused |= storage == Storage::Unreliable && !is_kept;
             item.answered = None;
@@ -266,13 +301,26 @@ impl Book {
         }
     }
 
+    /// A shutdown has told that only these are left.
+    pub(super) fn keep_only(&mut self, left: &BTreeSet<u64>) {
+        let items = self.items.iter_mut().filter(|(n, _)| !left.contains(n));
+        let closed = items.filter(|(_, item)| matches!(item.end, None | Some(End::Closed)));
+        closed.for_each(|(_, item)| item.end = Some(End::Gone));
+    }
+
     /// A request goes on after a crash.
     pub(super) fn goes_on(&mut self, n: u64) {
         let Some(item) = self.items.get_mut(&n) else {
             panic!("{n} goes on, and nobody asked for it");
         };
-        let is_over = matches!(item.end, Some(End::Confirmed | End::NeverSent | End::Otherwise | End::Cancelled));
-        assert!(!is_over || item.is_excused, "{n} ended, and goes on after a crash");
+        let is_over = matches!(
+            item.end,
+            Some(End::Confirmed | End::NeverSent | End::Otherwise | End::Cancelled)
+        );
+        assert!(
+            !is_over || item.is_excused,
+            "{n} ended, and goes on after a crash"
+        );
         item.end = None;
         item.is_stored = true;
         item.is_in_doubt = true;
@@ -283,7 +331,10 @@ impl Book {
     pub(super) fn is_unknown(&mut self, n: u64) {
         self.goes_on(n);
         if let Some(item) = self.items.get_mut(&n) {
-            assert!(item.resend == Resend::Never, "{n} is called unknown, and may be sent again");
+            assert!(
+                item.resend == Resend::Never,
+                "{n} is called unknown, and may be sent again"
+            );
             item.end = Some(End::Otherwise);
         }
     }
@@ -304,7 +355,13 @@ impl Book {
 }
 
 fn never_sent(n: u64, item: &Item) -> End {
-    assert!(item.sent.is_empty(), "{n} is called never sent, and was sent");
-    assert_eq!(item.processed, 0, "{n} is called never sent, and was processed");
+    assert!(
+        item.sent.is_empty(),
+        "{n} is called never sent, and was sent"
+    );
+    assert_eq!(
+        item.processed, 0,
+        "{n} is called never sent, and was processed"
+    );
     End::NeverSent
 }

@@ -1,9 +1,10 @@
 //! One endpoint of a gadget: what it sends, and what it may be told of that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use kaa_proto::client::{Endpoint, Ticket};
+use kaa_proto::connection::LinkState;
 use kaa_proto::endpoint::{Recovered, Unfinished};
 use kaa_proto::metadata::{Get, ReplaceAll};
 use kaa_proto::names::EndpointName;
@@ -25,11 +26,12 @@ use crate::sniffer::Seen;
 /// What a part asked for, by number.
 struct Asked {
     ticket: Box<dyn Pending>,
-    /// The latest metadata that had been processed when it was asked for; `None`: it asks for
-    /// nothing.
-    floor: Option<u64>,
+    /// How many metadata there had been when it asked for them; `None`: it asks for nothing.
+    floor: Option<usize>,
     /// It shows that everything works again.
     is_probe: bool,
+    /// Its answer may be one to an earlier process.
+    is_haunted: bool,
 }
 
 /// The kinds of requests that show in calm weather that everything works.
@@ -45,8 +47,10 @@ pub(super) struct Part {
     asked: BTreeMap<u64, Asked>,
     /// The latest number.
     n: u64,
-    /// The latest metadata that the platform has processed.
-    metadata: u64,
+    /// The metadata that the platform has had, by number; 0 is none.
+    metadata: Vec<u64>,
+    /// What the account of a shutdown said is left for the next run.
+    left: BTreeSet<u64>,
     /// Which of the probes were confirmed.
     probed: [bool; PROBES],
     probes: BTreeMap<u64, usize>,
@@ -64,7 +68,8 @@ impl Part {
             book: Book::default(),
             asked: BTreeMap::new(),
             n: 0,
-            metadata: 0,
+            metadata: vec![0],
+            left: BTreeSet::new(),
             probed: [false; PROBES],
             probes: BTreeMap::new(),
             has_store: false,
@@ -77,7 +82,12 @@ impl Part {
 
     pub(super) fn start(&mut self, moment: &mut Moment<'_>, birth: Birth) {
         if birth != Birth::First {
-            self.book.handle_crash(moment.storage);
+            let left = std::mem::take(&mut self.left);
+            if birth == Birth::ShutDown {
+                // What is not left has ended, though the store was too slow for it to be told.
+                self.book.keep_only(&left);
+            }
+            self.book.handle_crash(moment.now, moment.storage);
             self.service.handle_crash(moment.storage);
         }
         self.asked.clear();
@@ -95,11 +105,20 @@ impl Part {
     }
 
     fn recover(&mut self, notes: &mut Vec<String>, endpoint: &Endpoint, recovered: &Recovered) {
-        let resumed = recovered.resumed.iter().filter_map(|r| Some((number(&r.payload)?, r.id)));
+        let resumed = recovered
+            .resumed
+            .iter()
+            .filter_map(|r| Some((number(&r.payload)?, r.id)));
         let resumed: Vec<_> = resumed.collect();
-        let unknown = recovered.unknown.iter().filter_map(|request| number(&request.payload));
+        let unknown = recovered
+            .unknown
+            .iter()
+            .filter_map(|request| number(&request.payload));
         let unknown: Vec<_> = unknown.collect();
-        let found = resumed.iter().map(|(n, _)| *n).chain(unknown.iter().copied());
+        let found = resumed
+            .iter()
+            .map(|(n, _)| *n)
+            .chain(unknown.iter().copied());
         self.book.check_stored(&found.collect());
         for n in unknown {
             notes.push(format!("  {} recovers {n} as unknown", self.name));
@@ -122,7 +141,8 @@ impl Part {
         };
         self.take_note(moment.now, moment.notes);
         if moment.is_settled && moment.storage == Storage::None {
-            self.book.check_deadlines(moment.now);
+            let has_link = !matches!(moment.client.link_state(), LinkState::Waiting { .. });
+            self.book.check_deadlines(moment.now, has_link);
         }
         self.service.live(moment, &endpoint);
         if moment.is_calm {
@@ -133,7 +153,10 @@ impl Part {
             }
         }
         let statistics = moment.client.statistics();
-        let (open, queued) = (statistics.requests.submitted - statistics.requests.ended(), statistics.queued);
+        let (open, queued) = (
+            statistics.requests.submitted - statistics.requests.ended(),
+            statistics.queued,
+        );
         let held = (queued + statistics.in_flight) as u64;
         assert!(open <= held, "{open} requests are open, {held} are held");
         // Pings, observations and results of commands wait beside the requests.
@@ -160,7 +183,8 @@ impl Part {
                     self.probed[*probe] = true;
                 }
             }
-            if let (Some(floor), Ok(Said(Some(answer)))) = (asked.floor, &outcome) {
+            let floor = asked.floor.filter(|_| !asked.is_haunted);
+            if let (Some(floor), Ok(Said(Some(answer)))) = (floor, &outcome) {
                 self.check_answer(floor, answer);
             }
             if asked.floor.is_none() {
@@ -171,15 +195,22 @@ impl Part {
         self.asked = asked;
     }
 
-    /// Metadata are of this endpoint, and no older than when they were asked for.
-    fn check_answer(&self, floor: u64, answer: &Map<String, Value>) {
+    /// Metadata are of this endpoint, and such as there were since they were asked for.
+    fn check_answer(&self, floor: usize, answer: &Map<String, Value>) {
         if let Some(me) = answer.get("me") {
             let me = me.as_str();
-            assert_eq!(me, Some(self.name.token().as_str()), "another endpoint's answer");
+            assert_eq!(
+                me,
+                Some(self.name.token().as_str()),
+                "another endpoint's answer"
+            );
         }
         let seen = answer.get("n").and_then(Value::as_u64).unwrap_or_default();
-        assert!(seen >= floor, "an answer of before: {seen} after {floor}");
-        assert!(seen <= self.n, "an answer of nobody: {seen}");
+        let since = &self.metadata[floor..];
+        assert!(
+            since.contains(&seen),
+            "an answer of another time: {seen}, and there were {since:?}"
+        );
     }
 
     fn act(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint) {
@@ -229,8 +260,14 @@ impl Part {
         self.send(now, dice, endpoint, request, Class::Bulk);
     }
 
-    fn send<R>(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint, request: R, class: Class)
-    where
+    fn send<R>(
+        &mut self,
+        now: Instant,
+        dice: &mut Dice,
+        endpoint: &Endpoint,
+        request: R,
+        class: Class,
+    ) where
         R: Request<Response = ()> + 'static,
     {
         let resend = pick_resend(dice);
@@ -293,30 +330,42 @@ impl Part {
     fn get(&mut self, endpoint: &Endpoint, is_probe: bool) {
         if let Ok(ticket) = endpoint.submit(&Get::<Map<String, Value>>::all()) {
             self.n += 1;
-            self.keep(self.n, ticket, Some(self.metadata), is_probe);
+            self.keep(self.n, ticket, Some(self.metadata.len() - 1), is_probe);
         }
     }
 
-    fn keep<R>(&mut self, n: u64, ticket: Ticket<R>, floor: Option<u64>, is_probe: bool)
+    fn keep<R>(&mut self, n: u64, ticket: Ticket<R>, floor: Option<usize>, is_probe: bool)
     where
         R: Request + 'static,
         Said: From<R::Response>,
     {
         let ticket = Box::new(ticket);
-        self.asked.insert(n, Asked { ticket, floor, is_probe });
+        self.asked.insert(
+            n,
+            Asked {
+                ticket,
+                floor,
+                is_probe,
+                is_haunted: false,
+            },
+        );
     }
 
     /// In calm weather: one request of each kind, again until it is confirmed.
     fn probe(&mut self, now: Instant, endpoint: &Endpoint) {
         for probe in 0..PROBES {
-            let is_asked = self.probes.iter().any(|(n, kind)| *kind == probe && self.asked.contains_key(n));
+            let is_asked = self
+                .probes
+                .iter()
+                .any(|(n, kind)| *kind == probe && self.asked.contains_key(n));
             if self.probed[probe] || is_asked {
                 continue;
             }
             let before = self.n;
             match probe {
                 0 => {
-                    let request = Sample::new(json!({"n": before + 1})).resend(Resend::AfterLinkLoss);
+                    let request =
+                        Sample::new(json!({"n": before + 1})).resend(Resend::AfterLinkLoss);
                     let mut item = Item::new(Class::Bulk, Resend::AfterLinkLoss);
                     item.is_droppable = self.bounds.drops_oldest;
                     self.submit(endpoint, &request, item);
@@ -354,7 +403,9 @@ impl Part {
     }
 
     pub(super) fn handle_unfinished(&mut self, unfinished: &Unfinished) {
-        eprintln!("UNF {} {:?} {:?}", self.name, number(&unfinished.payload), unfinished);
+        if unfinished.stored {
+            self.left.extend(number(&unfinished.payload));
+        }
     }
 
     pub(super) fn note_crash(&mut self, now: Instant, notes: &mut Vec<String>) {
@@ -373,10 +424,12 @@ impl Part {
                 }
             }
             EventKind::MetadataReplaced { keys } => {
-                let numbers = keys.iter().filter_map(|key| key.strip_prefix('n')?.parse().ok());
+                let numbers = keys
+                    .iter()
+                    .filter_map(|key| key.strip_prefix('n')?.parse().ok());
                 for n in numbers {
                     self.book.handle_processed(n);
-                    self.metadata = n;
+                    self.metadata.push(n);
                 }
             }
             EventKind::Refused { .. } | EventKind::Breach { .. } => self.book.refusals += 1,
@@ -388,6 +441,7 @@ impl Part {
     pub(super) fn handle_wire(&mut self, now: Instant, link: u64, passed: Passed<'_>) {
         match passed {
             Passed::Sent(seen) => {
+                self.book.use_topic(&seen.topic);
                 if let Some(n) = number(&seen.payload).filter(|_| carries_number(seen)) {
                     self.book.handle_sent(now, link, &seen.topic, n);
                 }
@@ -395,7 +449,12 @@ impl Part {
             Passed::Received(seen) => {
                 let request = seen.topic.strip_suffix("/status");
                 if let Some(topic) = request.or_else(|| seen.topic.strip_suffix("/error")) {
-                    self.book.handle_answer(now, link, topic);
+                    if self.book.handle_answer(now, link, topic) {
+                        // It may be what some request is told instead of its own.
+                        self.asked
+                            .values_mut()
+                            .for_each(|asked| asked.is_haunted = true);
+                    }
                 }
             }
         }
@@ -428,6 +487,9 @@ fn number(payload: &[u8]) -> Option<u64> {
 
 /// The number of a sample, or of the first of a batch.
 fn number_in(value: &Value) -> Option<u64> {
-    let first = value.as_array().and_then(|samples| samples.first()).unwrap_or(value);
+    let first = value
+        .as_array()
+        .and_then(|samples| samples.first())
+        .unwrap_or(value);
     first.get("n").and_then(Value::as_u64)
 }

@@ -80,7 +80,9 @@ impl Service {
     }
 
     fn observe(&mut self, endpoint: &Endpoint) {
-        let types = COMMAND_TYPES.iter().filter_map(|word| CommandType::new(word).ok());
+        let types = COMMAND_TYPES
+            .iter()
+            .filter_map(|word| CommandType::new(word).ok());
         let types: Vec<_> = types.collect();
         if self.commands.is_none() {
             self.commands = taken(endpoint.commands(types));
@@ -128,7 +130,11 @@ impl Service {
                 }
             }
         }
-        while let Some(answer) = self.configurations.as_mut().and_then(Configurations::try_next) {
+        while let Some(answer) = self
+            .configurations
+            .as_mut()
+            .and_then(Configurations::try_next)
+        {
             if let config::Answer::Assigned(configuration) = answer {
                 self.configure(&configuration);
             }
@@ -173,9 +179,15 @@ impl Service {
         let id = configuration.config_id();
         let is_known = self.configured.iter().any(|known| known == id);
         assert!(is_known, "the configuration {id} was never assigned");
-        let value = configuration.value().unwrap_or_else(|error| panic!("{error}"));
+        let value = configuration
+            .value()
+            .unwrap_or_else(|error| panic!("{error}"));
         let token = value.get("token").and_then(Value::as_str);
-        assert_eq!(token, Some(&*self.token), "another endpoint's configuration");
+        assert_eq!(
+            token,
+            Some(&*self.token),
+            "another endpoint's configuration"
+        );
         self.read = Some(id.to_owned());
         self.to_report = Some(config::Applied::of(configuration));
         self.reporting = None;
@@ -193,7 +205,13 @@ impl Service {
 
     pub(super) fn handle_log(&mut self, kind: &EventKind) {
         match kind {
-            EventKind::CommandResult { command_type, id, known: true, status_code, .. } => {
+            EventKind::CommandResult {
+                command_type,
+                id,
+                known: true,
+                status_code,
+                ..
+            } => {
                 let key = (command_type.clone(), *id);
                 self.results.entry(key).or_default().push(*status_code);
             }
@@ -208,11 +226,14 @@ impl Service {
 
     fn outstanding(&self) -> Vec<&Key> {
         let ordered = self.ordered.iter();
-        ordered.filter(|key| !self.results.contains_key(*key)).collect()
+        ordered
+            .filter(|key| !self.results.contains_key(*key))
+            .collect()
     }
 
     pub(super) fn is_done(&self) -> bool {
-        let is_configured = self.configured.last() == self.applied.as_ref() || self.configured.is_empty();
+        let is_configured =
+            self.configured.last() == self.applied.as_ref() || self.configured.is_empty();
         let is_current = self.versions.last() == self.reported.as_ref() || self.versions.is_empty();
         self.outstanding().is_empty() && is_configured && is_current
     }
@@ -239,7 +260,11 @@ impl Service {
 }
 
 /// Reports something, again until it is confirmed.
-fn report<R: Request>(endpoint: &Endpoint, what: &mut Option<R>, under_way: &mut Option<Ticket<R>>) {
+fn report<R: Request>(
+    endpoint: &Endpoint,
+    what: &mut Option<R>,
+    under_way: &mut Option<Ticket<R>>,
+) {
     match under_way.as_mut().and_then(Ticket::try_outcome) {
         Some(Ok(_)) => (*what, *under_way) = (None, None),
         Some(Err(_)) => *under_way = None,
@@ -259,6 +284,9 @@ fn taken<T>(stream: Result<T, SubmitError>) -> Option<T> {
 }
 
 fn key(command: &Command) -> Key {
-    let id = command.id().as_i64().unwrap_or_else(|| panic!("{:?} is no number", command.id()));
+    let id = command
+        .id()
+        .as_i64()
+        .unwrap_or_else(|| panic!("{:?} is no number", command.id()));
     (command.command_type().to_string(), id)
 }
