@@ -1,6 +1,7 @@
 //! Every request that was taken, and how it may end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use kaa_proto::request::{Class, Failure, Resend};
@@ -12,7 +13,7 @@ use super::ANSWER_WITHIN;
 const HAUNT: Duration = Duration::from_secs(60);
 
 /// What is known of a request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Item {
     pub(super) class: Class,
     pub(super) resend: Resend,
@@ -43,6 +44,8 @@ enum End {
     /// It was certainly never sent.
     NeverSent,
     Otherwise,
+    /// Told so after a crash; until that is stored it is told again.
+    Unknown,
     /// It was taken back, perhaps when it was on its way already.
     Cancelled,
     /// The client was closed.
@@ -71,6 +74,19 @@ pub(super) struct Book {
     rejected: u64,
     /// The link that is up, as far as is known.
     link: u64,
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, {:?}", self.class, self.resend)?;
+        if self.expires.is_some() {
+            f.write_str(", expires")?;
+        }
+        if !self.is_answered {
+            f.write_str(", not answered")?;
+        }
+        Ok(())
+    }
 }
 
 impl Item {
@@ -293,7 +309,7 @@ impl Book {
             let is_kept =
                 is_open && item.is_stored && !item.is_cancelled && storage != Storage::None;
             // What was told to be stored is, whatever the disk does afterwards.
-            item.is_excused |= storage == Storage::Unreliable && !is_kept;
+            item.is_excused |= storage == Storage::Unreliable;
             item.answered = None;
             if is_open {
                 item.end = if is_kept { None } else { Some(End::Gone) };
@@ -331,11 +347,9 @@ impl Book {
     pub(super) fn is_unknown(&mut self, n: u64) {
         self.goes_on(n);
         if let Some(item) = self.items.get_mut(&n) {
-            assert!(
-                item.resend == Resend::Never,
-                "{n} is called unknown, and may be sent again"
-            );
-            item.end = Some(End::Otherwise);
+            let is_once = item.resend == Resend::Never || item.is_excused;
+            assert!(is_once, "{n} is called unknown, and may be sent again");
+            item.end = Some(End::Unknown);
         }
     }
 

@@ -9,9 +9,7 @@ use kaa_proto::endpoint::{Recovered, Unfinished};
 use kaa_proto::metadata::{Get, ReplaceAll};
 use kaa_proto::names::EndpointName;
 use kaa_proto::platform::EventKind;
-use kaa_proto::request::{
-    Adjusted, Class, Confirm, Failure, Request, RequestExt as _, Resend, SubmitError,
-};
+use kaa_proto::request::{Adjusted, Class, Confirm, Request, RequestExt as _, Resend, SubmitError};
 use kaa_proto::telemetry::{Batch, Sample};
 use serde_json::{Map, Value, json};
 
@@ -146,10 +144,10 @@ impl Part {
         }
         self.service.live(moment, &endpoint);
         if moment.is_calm {
-            self.probe(moment.now, &endpoint);
+            self.probe(moment, &endpoint);
         } else {
             for _ in 0..moment.dice.below(4) {
-                self.act(moment.now, moment.dice, &endpoint);
+                self.act(moment, &endpoint);
             }
         }
         let statistics = moment.client.statistics();
@@ -213,26 +211,29 @@ impl Part {
         );
     }
 
-    fn act(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint) {
-        match dice.below(16) {
-            0..6 => self.sample(now, dice, endpoint),
+    fn act(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint) {
+        match moment.dice.below(16) {
+            0..6 => self.sample(moment, endpoint),
             6 => {
                 // As many as there is room for, and some more.
-                for _ in 0..dice.below(2 * self.bounds.bulk as u64) {
-                    self.sample(now, dice, endpoint);
+                for _ in 0..moment.dice.below(2 * self.bounds.bulk as u64) {
+                    self.sample(moment, endpoint);
                 }
             }
-            7 => self.batch(now, dice, endpoint),
-            8..10 => self.replace(now, dice, endpoint, false),
+            7 => self.batch(moment, endpoint),
+            8..10 => self.replace(moment, endpoint, false),
             10..12 => self.get(endpoint, false),
             12 => {
                 // Some wait is abandoned, and nobody knows how it ends.
-                if let Some(n) = self.any(dice).filter(|n| self.asked[n].floor.is_some()) {
+                if let Some(n) = self
+                    .any(moment.dice)
+                    .filter(|n| self.asked[n].floor.is_some())
+                {
                     self.asked.remove(&n);
                 }
             }
             13 => {
-                if let Some(n) = self.any(dice) {
+                if let Some(n) = self.any(moment.dice) {
                     if self.asked[&n].ticket.cancel() {
                         self.book.cancel(n);
                     }
@@ -248,41 +249,35 @@ impl Part {
         self.asked.keys().nth(index).copied()
     }
 
-    fn sample(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint) {
+    fn sample(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint) {
         let n = self.n + 1;
         let request = Sample::new(json!({"n": n}));
-        self.send(now, dice, endpoint, request, Class::Bulk);
+        self.send(moment, endpoint, request, Class::Bulk);
     }
 
-    fn batch(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint) {
+    fn batch(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint) {
         let n = self.n + 1;
         let request = Batch::new([json!({"n": n}), json!({"of": n})]);
-        self.send(now, dice, endpoint, request, Class::Bulk);
+        self.send(moment, endpoint, request, Class::Bulk);
     }
 
-    fn send<R>(
-        &mut self,
-        now: Instant,
-        dice: &mut Dice,
-        endpoint: &Endpoint,
-        request: R,
-        class: Class,
-    ) where
+    fn send<R>(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint, request: R, class: Class)
+    where
         R: Request<Response = ()> + 'static,
     {
-        let resend = pick_resend(dice);
+        let resend = pick_resend(moment.dice);
         let mut item = Item::new(class, resend);
         let mut request = request.resend(resend);
-        let is_durable = self.has_store && dice.below(2) == 0;
+        let is_durable = self.has_store && moment.dice.below(2) == 0;
         if is_durable {
             request = request.durable();
         } else {
-            if dice.below(6) == 0 {
-                let time = Duration::from_millis(dice.below(20_000));
-                item.expires = Some(now + time);
+            if moment.dice.below(6) == 0 {
+                let time = Duration::from_millis(moment.dice.below(20_000));
+                item.expires = Some(moment.now + time);
                 request = request.expires_after(time);
             }
-            match dice.below(12) {
+            match moment.dice.below(12) {
                 0 => {
                     item.is_answered = false;
                     request = request.confirm(Confirm::Nothing);
@@ -295,10 +290,10 @@ impl Part {
             }
         }
         item.is_droppable |= class == Class::Bulk && self.bounds.drops_oldest;
-        self.submit(endpoint, &request, item);
+        self.submit(moment, endpoint, &request, item);
     }
 
-    fn replace(&mut self, now: Instant, dice: &mut Dice, endpoint: &Endpoint, is_probe: bool) {
+    fn replace(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint, is_probe: bool) {
         let n = self.n + 1;
         // The platform's log has the keys, not the values.
         let me = self.name.token().as_str();
@@ -306,19 +301,27 @@ impl Part {
         match is_probe {
             true => {
                 let item = Item::new(Class::Control, Resend::AfterLinkLoss);
-                self.submit(endpoint, &request.resend(Resend::AfterLinkLoss), item);
+                self.submit(
+                    moment,
+                    endpoint,
+                    &request.resend(Resend::AfterLinkLoss),
+                    item,
+                );
             }
-            false => self.send(now, dice, endpoint, request, Class::Control),
+            false => self.send(moment, endpoint, request, Class::Control),
         }
     }
 
-    fn submit<R>(&mut self, endpoint: &Endpoint, request: &R, item: Item)
+    fn submit<R>(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint, request: &R, item: Item)
     where
         R: Request<Response = ()> + 'static,
     {
         match endpoint.submit(request) {
             Ok(ticket) => {
                 self.n += 1;
+                moment
+                    .notes
+                    .push(format!("  {} submits {}: {item:?}", self.name, self.n));
                 self.book.add(self.n, item);
                 self.keep(self.n, ticket, None, false);
             }
@@ -352,7 +355,7 @@ impl Part {
     }
 
     /// In calm weather: one request of each kind, again until it is confirmed.
-    fn probe(&mut self, now: Instant, endpoint: &Endpoint) {
+    fn probe(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint) {
         for probe in 0..PROBES {
             let is_asked = self
                 .probes
@@ -368,9 +371,9 @@ impl Part {
                         Sample::new(json!({"n": before + 1})).resend(Resend::AfterLinkLoss);
                     let mut item = Item::new(Class::Bulk, Resend::AfterLinkLoss);
                     item.is_droppable = self.bounds.drops_oldest;
-                    self.submit(endpoint, &request, item);
+                    self.submit(moment, endpoint, &request, item);
                 }
-                1 => self.replace(now, &mut Dice::new(0), endpoint, true),
+                1 => self.replace(moment, endpoint, true),
                 _ => self.get(endpoint, true),
             }
             if self.n > before {
