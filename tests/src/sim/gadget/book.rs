@@ -65,7 +65,7 @@ pub(super) struct Book {
     ghosts: BTreeMap<String, Instant>,
     /// The topics that this process has used.
     used: BTreeSet<String>,
-    /// The latest of each class that was sent for the first time.
+    /// The latest of each class that this process sent for the first time.
     first_sent: BTreeMap<Class, u64>,
     /// Links that ended in the middle of a packet: of one request each nobody saw that it was sent.
     partial_links: u32,
@@ -304,6 +304,8 @@ impl Book {
         self.ghosts.extend(used.map(|topic| (topic, now + HAUNT)));
         self.topics.clear();
         self.link = 0;
+        // What had ended and was not told comes out of a store that did not come to know of it.
+        self.first_sent.clear();
         for item in self.items.values_mut() {
             let is_open = matches!(item.end, None | Some(End::Closed));
             let is_kept =
