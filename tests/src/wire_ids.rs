@@ -72,12 +72,6 @@ impl WireIds {
         self.asked.insert(key, asked);
     }
 
-    /// Whether a request of this topic's space and ID is in flight.
-    #[must_use]
-    pub fn is_asked(&self, topic: &str) -> bool {
-        space(topic).is_some_and(|key| self.asked.contains_key(&key))
-    }
-
     /// A message reached the client.
     pub fn handle_answer(&mut self, topic: &str) {
         let request = topic

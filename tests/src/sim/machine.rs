@@ -76,8 +76,8 @@ pub(super) struct Machine {
     pub(super) asleep_until: Option<Instant>,
     /// So many links to come are closed by the platform as soon as it has accepted them.
     pub(super) kicks: u32,
-    /// Its disk may have failed.
-    pub(super) has_bad_disk: bool,
+    /// What it has to remember things.
+    pub(super) storage: Storage,
     pub(super) carriage: Carriage,
     number: u64,
     seed: u64,
@@ -85,7 +85,7 @@ pub(super) struct Machine {
     rest: Duration,
     runs: u64,
     process: Option<Process>,
-    pub(super) ids: WireIds,
+    ids: WireIds,
     links: u64,
     spin: Spin,
     /// What clients of earlier runs had counted.
@@ -123,14 +123,17 @@ impl Machine {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             program: parts.program,
-            disk: parts.disk,
             lines: Vec::new(),
             away_until: None,
             refused_until: None,
             stuck_until: None,
             asleep_until: None,
             kicks: 0,
-            has_bad_disk: false,
+            storage: match parts.disk {
+                Some(_) => Storage::Good,
+                None => Storage::None,
+            },
+            disk: parts.disk,
             carriage: parts.carriage,
             number: parts.number,
             seed: parts.seed,
@@ -166,7 +169,7 @@ impl Machine {
         let mut moment = Moment {
             now,
             client: &client,
-            storage: self.storage(),
+            storage: self.storage,
             dice,
             is_calm: false,
             is_settled: false,
@@ -187,14 +190,6 @@ impl Machine {
             lives_at: now,
             shutdown: None,
         });
-    }
-
-    fn storage(&self) -> Storage {
-        match &self.disk {
-            None => Storage::None,
-            Some(_) if self.has_bad_disk => Storage::Unreliable,
-            Some(_) => Storage::Good,
-        }
     }
 
     fn client_of(&self, options: Options, seed: u64) -> (Client, Driver) {
@@ -486,7 +481,7 @@ impl Machine {
     }
 
     fn live(&mut self, now: Instant, dice: &mut Dice, is_calm: bool, notes: &mut Vec<String>) {
-        let (is_settled, storage) = (self.is_settled(now), self.storage());
+        let (is_settled, storage) = (self.is_settled(now), self.storage);
         let Some(process) = &mut self.process else {
             return;
         };

@@ -122,9 +122,12 @@ pub enum Storage {
     None,
     /// A disk that has never failed.
     Good,
-    /// A disk that may have failed: what was told to be stored is stored, and what was not may be
+    /// A disk that may have failed to write: what was told to be stored is stored, and what was not may be
     /// forgotten.
     Unreliable,
+    /// A disk of which a sync has failed: if the process ended then, the next one has to believe what
+    /// the system shows it ([`Log`](kaa_proto::store::Log)), and a power cut may take it.
+    Doubtful,
 }
 
 /// When a program is called, and with what.

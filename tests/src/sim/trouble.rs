@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use kaa_proto::platform::{LinkId, PlatformServer};
 
 use super::machine::Machine;
+use super::program::Storage;
 use super::weather::Happening;
 use super::wire::{Line, message};
 use crate::dice::Dice;
@@ -91,7 +92,10 @@ impl Machine {
             _ if dice.below(2) == 0 => disk.set_room(dice.below(4_000)),
             _ => disk.set_room(u64::MAX),
         }
-        self.has_bad_disk = true;
+        self.storage = match (happening, self.storage) {
+            (Happening::FailSync, _) | (_, Storage::Doubtful) => Storage::Doubtful,
+            _ => Storage::Unreliable,
+        };
     }
 
     /// An answer to a request that nobody made, but that looks much like one of its own.
@@ -106,8 +110,9 @@ impl Machine {
         };
         let mut end = format!("/{kind}");
         match dice.below(7) {
-            0 => levels[last].push(char::from(b'0' + dice.below(10) as u8)),
-            1 => levels[last].insert(0, '1'),
+            // Higher than any ID that a client of 1/KP's advice comes to.
+            0 => levels[last].push_str(&(1_000 + dice.below(9_000)).to_string()),
+            1 => levels[last].insert_str(0, "1000"),
             2 => levels[3].push('x'),
             3 => levels[2].push('2'),
             4 => levels[1].push('0'),
@@ -115,9 +120,6 @@ impl Machine {
             _ => end.push_str("/more"),
         }
         let topic = levels.join("/");
-        if self.ids.is_asked(&topic) && end == format!("/{kind}") {
-            return None;
-        }
         let payload = match kind {
             "status" => "",
             _ => r#"{"statusCode":499,"reasonPhrase":"not yours"}"#,

@@ -216,7 +216,7 @@ fn platform(dice: &mut Dice) -> PlatformOptions {
     switches.no_config = pick(dice, &[NoConfig::Null, NoConfig::NotModified]);
     switches.unknown_result = pick(dice, &[UnknownResult::Success, UnknownResult::NotFound]);
     switches.without_id = pick(dice, &[WithoutId::Bcx, WithoutId::Errors, WithoutId::None]);
-    switches.command_ttl = Duration::from_secs(24 * 3_600);
+    switches.command_ttl = Duration::from_secs(10_000 * 3_600);
     switches.command_clock = pick(dice, &[CommandClock::Invocation, CommandClock::Delivery]);
     switches.observe_scope = pick(dice, &[ObserveScope::Type, ObserveScope::Endpoint]);
     switches.observe_until = pick(dice, &[ObserveUntil::Disconnect, ObserveUntil::Withdrawn]);

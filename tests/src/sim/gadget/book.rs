@@ -306,12 +306,13 @@ impl Book {
         self.link = 0;
         // What had ended and was not told comes out of a store that did not come to know of it.
         self.first_sent.clear();
+        let keeps = matches!(storage, Storage::Good | Storage::Unreliable);
+        let is_bad = matches!(storage, Storage::Unreliable | Storage::Doubtful);
         for item in self.items.values_mut() {
             let is_open = matches!(item.end, None | Some(End::Closed));
-            let is_kept =
-                is_open && item.is_stored && !item.is_cancelled && storage != Storage::None;
+            let is_kept = is_open && item.is_stored && !item.is_cancelled && keeps;
             // What was told to be stored is, whatever the disk does afterwards.
-            item.is_excused |= storage == Storage::Unreliable;
+            item.is_excused |= is_bad;
             item.answered = None;
             if is_open {
                 item.end = if is_kept { None } else { Some(End::Gone) };

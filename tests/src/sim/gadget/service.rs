@@ -111,7 +111,7 @@ impl Service {
             // One that may be run again may be, after a crash.
             Storage::Good => self.executed.retain(|(of, _)| of != "again"),
             // It remembers nothing.
-            Storage::None | Storage::Unreliable => self.executed.clear(),
+            Storage::None | Storage::Unreliable | Storage::Doubtful => self.executed.clear(),
         }
     }
 
