@@ -320,10 +320,10 @@ impl Book {
         }
     }
 
-    /// A shutdown has told that only these are left.
+    /// Of what was closed only these go on.
     pub(super) fn keep_only(&mut self, left: &BTreeSet<u64>) {
         let items = self.items.iter_mut().filter(|(n, _)| !left.contains(n));
-        let closed = items.filter(|(_, item)| matches!(item.end, None | Some(End::Closed)));
+        let closed = items.filter(|(_, item)| item.end == Some(End::Closed));
         closed.for_each(|(_, item)| item.end = Some(End::Gone));
     }
 

@@ -80,11 +80,9 @@ impl Part {
 
     pub(super) fn start(&mut self, moment: &mut Moment<'_>, birth: Birth) {
         if birth != Birth::First {
-            let left = std::mem::take(&mut self.left);
-            if birth == Birth::ShutDown {
-                // What is not left has ended, though the store was too slow for it to be told.
-                self.book.keep_only(&left);
-            }
+            // What was closed and is not left has ended, though the store was too slow for it to be
+            // told; the account of what is left is there when the shutdown is over.
+            self.book.keep_only(&std::mem::take(&mut self.left));
             self.book.handle_crash(moment.now, moment.storage);
             self.service.handle_crash(moment.storage);
         }
