@@ -10,8 +10,8 @@ use kaa_proto::telemetry::Sample;
 use kaa_tests::sniffer::Packet;
 
 use crate::server::{
-    Bench, CONNECT, Conduct, HOUR, MINUTE, PINGREQ, PROMPT, PUBACK, PUBLISH, SECOND, SUBSCRIBE,
-    Seen, publish,
+    Bench, CONNECT, Conduct, HOUR, MINUTE, PINGREQ, PROMPT, PUBACK, PUBCOMP, PUBLISH, PUBREC,
+    SECOND, SUBSCRIBE, Seen, publish,
 };
 
 fn identifiers(packets: &[&Seen]) -> Vec<u16> {
@@ -196,4 +196,42 @@ fn requests_of_both_qualities_are_published_once_each() {
         .collect();
     assert_eq!(firsts, [0x30, 0x32]);
     assert!(bench.outcomes.values().all(Result::is_ok));
+}
+
+/// 1/KP recommends the quality of the request, so it may be another.
+#[test]
+fn answers_of_every_quality_are_taken_once_and_acknowledged() {
+    let conduct = Conduct {
+        status: None,
+        ..PROMPT
+    };
+    let mut bench = Bench::new(Options::new("device"), 1, conduct);
+    for (quality, expected) in [
+        (0, &[][..]),
+        (1, &[(PUBACK, 7), (PUBACK, 7)]),
+        (2, &[(PUBREC, 7), (PUBREC, 7), (PUBCOMP, 7)]),
+    ] {
+        let id = bench.submit(&Sample::new(quality));
+        let request = bench.packets(PUBLISH).pop().unwrap().packet.message();
+        let topic = format!("{}/status", request.unwrap().topic);
+        bench.seen.clear();
+        let mut answer = publish(if quality == 0 { 0 } else { 7 }, &topic, b"");
+        answer[0] = PUBLISH | quality << 1;
+        bench.say(&answer);
+        assert!(bench.outcomes[&id].is_ok(), "QoS {quality}");
+        // Once more, as a server does that did not hear us.
+        bench.say(&answer);
+        if quality == 2 {
+            bench.say(b"\x62\x02\x00\x07");
+        }
+        let said = bench.seen.iter().map(|seen| seen.packet.first);
+        let said: Vec<_> = said
+            .zip(identifiers(&bench.seen.iter().collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(said, expected, "QoS {quality}");
+    }
+    let endpoint = bench.connection.endpoint(bench.key).unwrap();
+    let statistics = endpoint.statistics();
+    let again = statistics.late_answers + statistics.foreign_answers;
+    assert_eq!(again, 2, "not that of QoS 2, which is the same message");
 }
