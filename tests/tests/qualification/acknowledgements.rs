@@ -175,6 +175,7 @@ fn each_link_begins_a_clean_session_and_subscribes_anew_whatever_the_server_keep
         bench.cut();
     }
     let connects = bench.packets(CONNECT);
+    assert_eq!(connects.len(), bench.dialed.len(), "one on each link");
     for seen in &connects {
         let flags = seen.packet.body[7];
         assert_eq!(flags, 0x02, "a clean session, no will, no login");
