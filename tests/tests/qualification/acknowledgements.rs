@@ -122,23 +122,37 @@ fn without_suback_a_subscribe_is_not_sent_again_on_a_live_link_and_blocks_nothin
     assert_eq!(bench.packets(SUBSCRIBE).len(), 2, "a new link, a new try");
 }
 
+/// Neither when nothing else is answered.
 #[test]
 fn without_pingresp_the_link_is_closed_within_one_and_a_half_intervals() {
-    for interval in [1, 10, 60, 1_200] {
+    let no_answer = Conduct {
+        connack: PROMPT.connack,
+        puback: None,
+        suback: None,
+        pingresp: None,
+        status: None,
+        kick: None,
+    };
+    let no_pingresp = Conduct {
+        pingresp: None,
+        ..PROMPT
+    };
+    for (interval, conduct) in [
+        (1, no_pingresp),
+        (10, no_answer),
+        (60, no_pingresp),
+        (60, no_answer),
+        (1_200, no_pingresp),
+    ] {
         let interval = SECOND * interval;
-        let conduct = Conduct {
-            pingresp: None,
-            ..PROMPT
-        };
         let options = Options::new("device").keep_alive(interval);
         let mut bench = Bench::new(options, 1, conduct);
+        bench.submit(&Sample::new(1));
         bench.pass(interval * 2);
-        let [(at, error)] = &bench.ended[..] else {
-            panic!("{:?}", bench.ended);
-        };
+        let (at, error) = &bench.ended[0];
         assert_eq!(*error, LinkError::KeepAliveTimeout);
-        let connected = bench.packets(CONNECT)[0].at;
         let asked = bench.packets(PINGREQ)[0].at;
+        let connected = bench.packets(CONNECT)[0].at;
         assert!(asked - connected <= interval, "MQTT-3.1.2-23");
         assert!(*at - connected <= interval * 3 / 2);
     }
