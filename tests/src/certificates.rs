@@ -29,6 +29,8 @@ pub enum Server {
     WrongHost,
     /// Signed by its own key, not by the authority, and no authority itself (`CA:FALSE`).
     SelfSigned,
+    /// As [`Good`](Self::Good), and for so many more hosts that it does not fit into one record.
+    Large,
 }
 
 /// What a private key is, and how it is written.
@@ -92,18 +94,23 @@ impl Authority {
     /// What a server of this machine has.
     #[must_use]
     pub fn server(&self, server: Server, key: Key) -> Identity {
-        let names = match server {
+        let mut names = match server {
             Server::WrongHost => vec!["other.example".into()],
-            Server::Good | Server::Expired | Server::NotYetValid | Server::SelfSigned => {
-                ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec()
-            }
+            Server::Good
+            | Server::Expired
+            | Server::NotYetValid
+            | Server::SelfSigned
+            | Server::Large => ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec(),
         };
+        if server == Server::Large {
+            names.extend((0..1_000).map(|n| format!("host-{n}.example")));
+        }
         let mut params = of_leaf("server", names);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         (params.not_before, params.not_after) = match server {
             Server::Expired => (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1)),
             Server::NotYetValid => (date_time_ymd(2100, 1, 1), date_time_ymd(2101, 1, 1)),
-            Server::Good | Server::WrongHost | Server::SelfSigned => {
+            Server::Good | Server::WrongHost | Server::SelfSigned | Server::Large => {
                 (params.not_before, params.not_after)
             }
         };

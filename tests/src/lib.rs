@@ -5,6 +5,7 @@
 
 pub mod certificates;
 pub mod clock;
+pub mod delays;
 pub mod device;
 pub mod dice;
 pub mod disk;

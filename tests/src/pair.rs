@@ -321,6 +321,8 @@ impl Pair {
             Demand::Exchange(link) | Demand::HangUp(link) | Demand::Abandon(link) => Some(link),
             Demand::Dial(_) | Demand::Rest | Demand::Finished => None,
         };
+        // A dial that was given up never ends.
+        self.dialing = self.dialing.filter(|_| matches!(demand, Demand::Dial(_)));
         for line in &mut self.lines {
             if line.client.is_some() && line.client != wanted {
                 line.client = None;

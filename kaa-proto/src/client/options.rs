@@ -270,14 +270,15 @@ impl Options {
         &self.target
     }
 
-    /// Fills in what only a binding can: `entropy` names the client where nobody did.
+    /// Fills in what only a binding can: `entropy` names the client where nobody did, in letters and
+    /// digits, up to 23, which every server has to allow (MQTT-3.1.3-5).
     pub(super) fn complete(
         mut self,
         entropy: u64,
         has_store: bool,
     ) -> (connection::Options, Duration) {
         self.connection
-            .client_id_or(|| format!("kaa-{entropy:016x}"));
+            .client_id_or(|| format!("kaa{entropy:016x}"));
         self.connection.for_handles(has_store);
         (self.connection, self.linger)
     }

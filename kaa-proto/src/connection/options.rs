@@ -173,7 +173,8 @@ impl Options {
         self
     }
 
-    /// The longest delay after the first failure, and the longest ever. Base from 100 ms, cap up
+    /// The longest delay after the first failure, and the longest ever. Each delay is drawn evenly
+    /// from 100 ms to its longest, which doubles with each failure in a row. Base from 100 ms, cap up
     /// to 1 day and not under the base; default 1 s and 120 s: quick after one failure, harmless
     /// for a server that thousands wait for.
     #[must_use]

@@ -1,5 +1,6 @@
 //! The scenarios.
 
+mod advisor;
 mod credentials;
 mod endings;
 mod fates;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<&'static Scenario> {
         gateways::ALL,
         endings::ALL,
         credentials::ALL,
+        advisor::ALL,
     ];
     let all: Vec<&'static Scenario> = all.into_iter().flatten().collect();
     let chosen = |scenario: &&&'static Scenario| BEHIND_A_BROKER.contains(&scenario.name);

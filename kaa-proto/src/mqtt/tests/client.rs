@@ -161,6 +161,26 @@ fn received_messages_are_acknowledged_and_those_of_qos_2_come_once() {
     assert_eq!(link.feed(qos_2), ["message a hi qos2"]);
 }
 
+/// In the order of what they answer, for each kind (MQTT-4.6.0-2 to -4).
+#[test]
+fn acknowledgements_go_out_in_the_order_of_what_they_answer() {
+    let mut link = Link::connected(&options());
+    for key in 1..=3 {
+        link.publish(key, QoS::ExactlyOnce);
+    }
+    link.sent();
+    link.feed(
+        b"\x32\x05\x00\x01a\x00\x09\x34\x05\x00\x01a\x00\x08\x50\x02\x00\x03\
+          \x32\x05\x00\x01a\x00\x04\x50\x02\x00\x01\x34\x05\x00\x01a\x00\x02\
+          \x50\x02\x00\x02\x32\x05\x00\x01a\x00\x07",
+    );
+    assert_eq!(
+        link.sent(),
+        b"\x40\x02\x00\x09\x50\x02\x00\x08\x62\x02\x00\x03\x40\x02\x00\x04\
+          \x62\x02\x00\x01\x50\x02\x00\x02\x62\x02\x00\x02\x40\x02\x00\x07"
+    );
+}
+
 #[test]
 fn subscribes_are_answered_filter_by_filter() {
     let mut link = Link::connected(&options());

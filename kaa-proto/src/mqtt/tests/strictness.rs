@@ -189,6 +189,21 @@ fn control_characters_in_topics_are_taken() {
     }
 }
 
+/// What other decoders take for a byte order mark is a character as any other (MQTT-1.5.3-3): a
+/// topic with it is another topic.
+#[test]
+fn a_byte_order_mark_is_neither_skipped_nor_stripped() {
+    assert_eq!(
+        feed_connected(b"\x30\x09\x00\x07\xef\xbb\xbfa\xef\xbb\xbf"),
+        ["message \\u{feff}a\\u{feff}  qos0"]
+    );
+    let mut link = Link::connected(&options());
+    link.session
+        .publish(1, "\u{feff}a", b"", QoS::AtMostOnce)
+        .unwrap();
+    assert_eq!(link.sent(), b"\x30\x06\x00\x04\xef\xbb\xbfa");
+}
+
 #[test]
 fn retain_and_dup_are_told() {
     assert_eq!(
