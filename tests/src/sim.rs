@@ -4,6 +4,7 @@
 //! Work in progress of this file's docs.
 
 mod clock;
+mod dials;
 mod gadget;
 mod happen;
 mod machine;

@@ -44,6 +44,7 @@ impl Gadget {
             control: 4 + dice.below(QUEUE as u64 - 3) as usize,
             bulk: 4 + dice.below(QUEUE as u64 - 3) as usize,
             drops_oldest: dice.below(2) == 0,
+            in_flight: 2 + dice.below(15) as usize,
         };
         let name = |index: u64| {
             // Those of one device begin alike, and those of the platform's log can be told apart.
@@ -66,6 +67,7 @@ pub(super) struct Bounds {
     pub(super) control: usize,
     pub(super) bulk: usize,
     pub(super) drops_oldest: bool,
+    pub(super) in_flight: usize,
 }
 
 fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
@@ -79,7 +81,7 @@ fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
         false => WhenFull::Refuse,
     };
     let count = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
-    let in_flight = NonZeroU16::new(2 + dice.below(15) as u16).unwrap_or(NonZeroU16::MIN);
+    let in_flight = NonZeroU16::new(bounds.in_flight as u16).unwrap_or(NonZeroU16::MIN);
     let mut endpoint = EndpointOptions::default()
         .subscriptions(subscriptions)
         .max_in_flight(in_flight)

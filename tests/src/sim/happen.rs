@@ -68,7 +68,7 @@ impl Simulation {
             Happening::Reopen => machine.reopen(),
             Happening::Away => machine.away_until = Some(soon),
             Happening::Refuse => machine.refused_until = Some(soon),
-            Happening::AcceptThenKick => machine.kicks = dice.length(12) as u32,
+            Happening::AcceptThenKick => machine.kicks = dice.length(20) as u32,
             Happening::Kick => self.kick(dice),
             Happening::Restart => {
                 for machine in &mut self.machines {

@@ -14,6 +14,7 @@ use kaa_proto::platform::PlatformServer;
 use kaa_proto::store::{Log, LogOptions};
 
 use super::clock::SharedClock;
+use super::dials::Dials;
 use super::program::{Birth, LinkEnd, Moment, Passed, Program, Storage};
 use super::spin::Spin;
 use super::transport::Wire;
@@ -88,6 +89,7 @@ pub(super) struct Machine {
     ids: WireIds,
     links: u64,
     spin: Spin,
+    dials: Dials,
     /// What clients of earlier runs had counted.
     past: Vec<connection::Statistics>,
     /// The latest requests it has sent, by topic.
@@ -144,6 +146,7 @@ impl Machine {
             process: None,
             links: 0,
             spin: Spin::default(),
+            dials: Dials::default(),
             past: Vec::new(),
             recent: VecDeque::new(),
         }
@@ -178,6 +181,7 @@ impl Machine {
         };
         self.program.start(&mut moment, birth);
         self.spin.restart(now);
+        self.dials = Dials::default();
         self.process = Some(Process {
             client,
             driver,
@@ -374,6 +378,7 @@ impl Machine {
         match turn {
             Turn::Dial { link, .. } if process.dial.is_none_or(|(dialed, _)| dialed != link) => {
                 process.dial = Some((link, now + self.carriage.latency));
+                self.dials.dial(now);
             }
             Turn::Dial { .. } | Turn::Again => {}
             Turn::Wait { .. } | Turn::Finished => process.dial = None,
@@ -441,6 +446,7 @@ impl Machine {
         self.lines.push((self.links, line));
         process.transport = Some(wire);
         process.driver.handle_connected(link);
+        self.dials.connected(now);
         self.spin.allow(4);
     }
 

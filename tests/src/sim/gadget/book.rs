@@ -277,6 +277,14 @@ impl Book {
         item.end = Some(end);
     }
 
+    /// How many requests of a class have not ended.
+    pub(super) fn open_len(&self, class: Class) -> usize {
+        let items = self.items.values();
+        items
+            .filter(|item| item.end.is_none() && item.class == class)
+            .count()
+    }
+
     /// What should have ended by now.
     pub(super) fn check_deadlines(&self, now: Instant, has_link: bool) {
         let is_open = |item: &&Item| item.end.is_none() && item.is_answered;

@@ -139,6 +139,16 @@ impl Part {
         if moment.is_settled && moment.storage == Storage::None {
             let has_link = !matches!(moment.client.link_state(), LinkState::Waiting { .. });
             self.book.check_deadlines(moment.now, has_link);
+            for (class, bound) in [
+                (Class::Control, self.bounds.control),
+                (Class::Bulk, self.bounds.bulk),
+            ] {
+                let (open, most) = (self.book.open_len(class), bound + self.bounds.in_flight);
+                assert!(
+                    open <= most,
+                    "{open} {class:?} requests are held, at most {most} may be"
+                );
+            }
         }
         self.service.live(moment, &endpoint);
         if moment.is_calm {
