@@ -167,7 +167,8 @@ impl Book {
         let Some(n) = self.topics.remove(&(link, topic.to_owned())) else {
             return;
         };
-        let item = self.items.get_mut(&n).filter(|item| item.end.is_none());
+        let is_awaited = |item: &&mut Item| item.end.is_none() && item.is_answered;
+        let item = self.items.get_mut(&n).filter(is_awaited);
         // One that comes too late is no answer any more.
         let is_in_time = |item: &Item| {
             item.sent
