@@ -92,16 +92,15 @@ impl Simulation {
                 machine.on_link(|line| line.mischief.push_back(Mischief::RefuseSubscription));
             }
             Happening::Foreign => {
-                if let Some(bytes) = machine.foreign_answer(dice) {
-                    machine.on_link(|line| line.mischief.push_back(Mischief::Inject(bytes)));
-                }
+                let bytes = machine.foreign_answers(dice);
+                machine.on_link(|line| line.inject(now, bytes, dice));
             }
             Happening::Oversize => {
                 let name = &self.names[dice.below(self.names.len() as u64) as usize];
                 let (version, token) = (name.app_version(), name.token());
                 let topic = format!("kp1/{version}/cmx/{}/config/json", token.as_str());
                 let bytes = message(&topic, &vec![b' '; OVERSIZE]);
-                machine.on_link(|line| line.mischief.push_back(Mischief::Inject(bytes)));
+                machine.on_link(|line| line.inject(now, bytes, dice));
             }
             Happening::Malformed => {
                 let bytes = NO_MQTT[dice.below(NO_MQTT.len() as u64) as usize].to_vec();

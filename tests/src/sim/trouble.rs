@@ -98,33 +98,12 @@ impl Machine {
         };
     }
 
-    /// An answer to a request that nobody made, but that looks much like one of its own.
-    pub(super) fn foreign_answer(&self, dice: &mut Dice) -> Option<Vec<u8>> {
-        let count = self.recent.len() as u64;
-        let request = self.recent.get(dice.below(count) as usize)?;
-        let mut levels: Vec<String> = request.split('/').map(String::from).collect();
-        let last = levels.len() - 1;
-        let kind = match dice.below(2) {
-            0 => "status",
-            _ => "error",
-        };
-        let mut end = format!("/{kind}");
-        match dice.below(7) {
-            // Higher than any ID that a client of 1/KP's advice comes to.
-            0 => levels[last].push_str(&(1_000 + dice.below(9_000)).to_string()),
-            1 => levels[last].insert_str(0, "1000"),
-            2 => levels[3].push('x'),
-            3 => levels[2].push('2'),
-            4 => levels[1].push('0'),
-            5 => end.push('x'),
-            _ => end.push_str("/more"),
-        }
-        let topic = levels.join("/");
-        let payload = match kind {
-            "status" => "",
-            _ => r#"{"statusCode":499,"reasonPhrase":"not yours"}"#,
-        };
-        Some(message(&(topic + &end), payload.as_bytes()))
+    /// Answers to requests that nobody made, but that look much like its own latest ones.
+    pub(super) fn foreign_answers(&self, dice: &mut Dice) -> Vec<u8> {
+        let requests = self.recent.iter();
+        requests
+            .flat_map(|request| foreign_answer(request, dice))
+            .collect()
     }
 
     /// Nothing goes wrong any more.
@@ -154,4 +133,27 @@ impl Machine {
     pub(super) fn undone(&self) -> String {
         self.program.undone()
     }
+}
+
+/// An answer to a request that is not this one, but looks much like it.
+fn foreign_answer(request: &str, dice: &mut Dice) -> Vec<u8> {
+    let mut levels: Vec<String> = request.split('/').map(String::from).collect();
+    let last = levels.len() - 1;
+    let kind = ["status", "error"][dice.below(2) as usize];
+    let mut end = format!("/{kind}");
+    match dice.below(7) {
+        // Higher than any ID that a client of 1/KP's advice comes to.
+        0 => levels[last].push_str(&(1_000 + dice.below(9_000)).to_string()),
+        1 => levels[last].insert_str(0, "1000"),
+        2 => levels[3].push('x'),
+        3 => levels[2].push('2'),
+        4 => levels[1].push('0'),
+        5 => end.push('x'),
+        _ => end.push_str("/more"),
+    }
+    let payload = match kind {
+        "status" => "",
+        _ => r#"{"statusCode":499,"reasonPhrase":"not yours"}"#,
+    };
+    message(&(levels.join("/") + &end), payload.as_bytes())
 }

@@ -57,8 +57,6 @@ pub(super) struct Line {
 pub(super) enum Mischief {
     /// The next SUBACK refuses all it was asked for.
     RefuseSubscription,
-    /// These bytes come before the next packet.
-    Inject(Vec<u8>),
     /// These bytes, which are no MQTT, come before the next packet.
     Spoil(Vec<u8>),
     /// The next message comes twice.
@@ -135,6 +133,15 @@ impl Line {
         is_accepted && self.is_kicked
     }
 
+    /// Somebody else's messages come through it.
+    pub(super) fn inject(&mut self, now: Instant, bytes: Vec<u8>, dice: &mut Dice) {
+        if self.server.is_some() {
+            let at = self.arrival(now, self.down_at, dice);
+            self.down_at = Some(at);
+            self.down.push(at, Arrival::Bytes(bytes));
+        }
+    }
+
     /// The platform closes its end.
     pub(super) fn close_down(&mut self, now: Instant) {
         self.server = None;
@@ -155,10 +162,6 @@ impl Line {
         match self.mischief.front() {
             Some(Mischief::RefuseSubscription) if packet.first == SUBACK => {
                 body.iter_mut().skip(2).for_each(|code| *code = 0x80);
-                self.mischief.pop_front();
-            }
-            Some(Mischief::Inject(bytes)) => {
-                out.extend(bytes);
                 self.mischief.pop_front();
             }
             Some(Mischief::Spoil(bytes)) => {
