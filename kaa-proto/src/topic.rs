@@ -290,10 +290,13 @@ pub(crate) fn shown(topic: &str) -> String {
 }
 
 /// As much of a text of the peer as is told: a server may send topics of 64 KiB.
-#[cfg(any(feature = "connection", feature = "tracing"))]
 pub(crate) fn cut(text: &str) -> String {
     const MAX_SHOWN: usize = 256;
-    text.chars().take(MAX_SHOWN).collect()
+    let ends = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=text.len().min(MAX_SHOWN)).rev().find(ends);
+    text.get(..end.unwrap_or_default())
+        .unwrap_or_default()
+        .into()
 }
 
 /// Checks a resource path: no leading slash; empty is no level at all.

@@ -106,6 +106,8 @@ struct Request {
     serial: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     status_in_body: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    drops_answer: bool,
     #[serde(default, skip_serializing_if = "StoredEffect::is_none")]
     effect: StoredEffect,
 }
@@ -268,6 +270,7 @@ impl From<&Prepared> for Request {
             fixed_id: request.fixed_id,
             serial: request.serial,
             status_in_body: request.status_in_body,
+            drops_answer: request.drops_answer,
             effect: StoredEffect::from(&request.effect),
         }
     }
@@ -323,6 +326,7 @@ impl Request {
             fixed_id: self.fixed_id,
             serial: self.serial,
             status_in_body: self.status_in_body,
+            drops_answer: self.drops_answer,
             effect: self.effect.read()?,
         })
     }
