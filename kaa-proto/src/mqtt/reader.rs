@@ -102,6 +102,12 @@ impl Reader {
         }
     }
 
+    /// What the packet takes that has not come whole, in bytes.
+    #[cfg(feature = "platform")]
+    pub(super) const fn held(&self) -> usize {
+        self.partial.capacity()
+    }
+
     /// Says what the peer may send from now on.
     pub(super) const fn accept(&mut self, accepts: Accepts) {
         self.accepts = accepts;

@@ -31,6 +31,7 @@ impl Meter {
 }
 
 /// Runs code of the test that is called by code under test, such as a transport.
+#[allow(dead_code, reason = "not every suite has some")]
 pub(crate) fn aside<T>(code: impl FnOnce() -> T) -> T {
     let mut result = None;
     opt_out(|| result = Some(code()));
