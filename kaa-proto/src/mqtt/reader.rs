@@ -104,7 +104,7 @@ impl Reader {
 
     /// What the packet takes that has not come whole, in bytes.
     #[cfg(feature = "platform")]
-    pub(super) const fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.partial.capacity()
     }
 
