@@ -135,18 +135,33 @@ mod tests {
     use super::*;
     use kaa_proto::platform::{Platform, PlatformOptions};
 
-    #[test]
-    fn news_that_nobody_reads_drops_the_oldest_and_counts() {
+    fn shared() -> Shared {
         let platform = Platform::new(PlatformOptions::default(), 1);
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
-        let host = Host::Attached(Box::new(platform));
-        let shared = Shared::new(host, true, waker);
+        Shared::new(Host::Attached(Box::new(platform)), true, waker)
+    }
+
+    #[test]
+    fn news_that_nobody_reads_drops_the_oldest_and_counts() {
+        let shared = shared();
         let mut core = shared.lock();
         for number in 0..=MAX_NEWS {
             core.report(News::Trouble(number.to_string()));
         }
         assert_eq!(core.pop_news(), Some(News::Trouble("1".into())));
         assert_eq!(core.dropped, 1);
+    }
+
+    #[test]
+    fn news_that_nobody_reads_is_bounded_in_bytes_too() {
+        let shared = shared();
+        let mut core = shared.lock();
+        for _ in 0..40 {
+            core.report(News::Trouble("x".repeat(1 << 20)));
+        }
+        assert_eq!((core.news.len(), core.dropped), (31, 9));
+        while core.pop_news().is_some() {}
+        assert_eq!(core.bytes, 0);
     }
 }

@@ -22,7 +22,9 @@ use crate::tls;
 /// server's certificates in it), taken apart, and eight tickets to resume a session.
 const TLS: usize = 1_024 * 1_024;
 
-/// The options of a client.
+/// The options of a client. What they make it hold at most, in bytes, says
+/// [`memory_budget`](Self::memory_budget): about 12 MB for one device with the defaults, of which most is
+/// for messages of 256 KiB; a device that takes 4 KiB needs a tenth.
 ///
 /// ```
 /// use std::time::Duration;

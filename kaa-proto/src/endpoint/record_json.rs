@@ -106,8 +106,6 @@ struct Request {
     serial: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     status_in_body: bool,
-    #[serde(default, skip_serializing_if = "is_false")]
-    drops_answer: bool,
     #[serde(default, skip_serializing_if = "StoredEffect::is_none")]
     effect: StoredEffect,
 }
@@ -270,7 +268,6 @@ impl From<&Prepared> for Request {
             fixed_id: request.fixed_id,
             serial: request.serial,
             status_in_body: request.status_in_body,
-            drops_answer: request.drops_answer,
             effect: StoredEffect::from(&request.effect),
         }
     }
@@ -311,6 +308,8 @@ impl Request {
             },
             durable: Some(true),
         };
+        // Not worth a word in the store: what answers telemetry is empty, and there is much of it.
+        let drops_answer = self.bulk && matches!(self.service, Destination::Telemetry);
         Some(Prepared {
             service: self.service.read()?,
             resource: self.resource.into(),
@@ -326,7 +325,7 @@ impl Request {
             fixed_id: self.fixed_id,
             serial: self.serial,
             status_in_body: self.status_in_body,
-            drops_answer: self.drops_answer,
+            drops_answer,
             effect: self.effect.read()?,
         })
     }
