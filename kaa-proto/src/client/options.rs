@@ -23,8 +23,8 @@ use crate::tls;
 const TLS: usize = 1_024 * 1_024;
 
 /// The options of a client. What they make it hold at most, in bytes, says
-/// [`memory_budget`](Self::memory_budget): about 12 MB for one device with the defaults, of which most is
-/// for messages of 256 KiB; a device that takes 4 KiB needs a tenth.
+/// [`memory_budget`](Self::memory_budget): about 9 MB for one device with the defaults, most of it for
+/// messages of 256 KiB; one that takes 4 KiB needs a tenth.
 ///
 /// ```
 /// use std::time::Duration;

@@ -20,8 +20,8 @@ use crate::endpoint::EndpointOptions;
 ///
 /// let options = Options::new("sensor").max_packet_in(8 * 1024).max_packet_out(8 * 1024);
 /// let budget = options.memory_budget();
-/// assert!(budget.link < 1024 * 1024);
-/// assert!(budget.endpoint < 512 * 1024);
+/// assert!(budget.link < 1_500_000);
+/// assert!(budget.endpoint < 500_000);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,7 +1,7 @@
 //! A device as programs are: it observes, asks and reports, and reads little of what comes back.
 
 use std::cell::RefCell;
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -73,13 +73,13 @@ impl Size {
         }
     }
 
-    /// What the device may hold: it has two endpoints, observes three states, waits for five answers
+    /// What the device may hold: it has two endpoints, observes four states, waits for five answers
     /// with a content and has two listeners.
     pub(crate) fn budget(self) -> usize {
         let budget: MemoryBudget = self.options().memory_budget();
         budget.link
             + 2 * budget.endpoint
-            + 3 * budget.observed
+            + 4 * budget.observed
             + 5 * budget.answer
             + 2 * budget.listener
             + 20 * budget.request
@@ -105,7 +105,8 @@ pub(crate) struct Device {
 pub(crate) struct Program {
     client: Client,
     endpoint: Endpoint,
-    _silent: Endpoint,
+    /// More endpoints, and what each of them observes.
+    _others: Vec<(Endpoint, Commands, Configurations)>,
     commands: Commands,
     _configurations: (Configurations, Configurations),
     _software: SoftwareUpdates,
@@ -125,12 +126,19 @@ impl<R: Request> Waits for Ticket<R> {
     }
 }
 
+fn other(client: &Client, number: usize) -> (Endpoint, Commands, Configurations) {
+    let endpoint = client.endpoint(&name(&format!("other-{number}"))).unwrap();
+    let commands = endpoint.commands_of("light").unwrap();
+    let configurations = endpoint.configurations().unwrap();
+    (endpoint, commands, configurations)
+}
+
 fn name(token: &str) -> EndpointName {
     EndpointName::parse("v", token).unwrap()
 }
 
 impl Program {
-    fn new(client: Client) -> Self {
+    fn new(client: Client, others: usize) -> Self {
         let endpoint = client.endpoint(&name("tok")).unwrap();
         let net = ConfigName::new("net").unwrap();
         let types = ["reboot", "light"].map(|name| CommandType::new(name).unwrap());
@@ -142,11 +150,16 @@ impl Program {
             ),
             _software: endpoint.software_updates("1.0").unwrap(),
             _listeners: (client.link_events(), endpoint.events()),
-            _silent: client.endpoint(&name("silent")).unwrap(),
+            _others: (0..others).map(|number| other(&client, number)).collect(),
             tickets: Vec::new(),
             endpoint,
             client,
         }
+    }
+
+    /// Takes the outcomes that there are, and forgets their requests.
+    fn settle(&mut self) {
+        self.tickets.retain_mut(|ticket| ticket.ended().is_none());
     }
 
     fn ask<R: Request + 'static>(&mut self, request: &R) {
@@ -169,13 +182,24 @@ impl Program {
 
 impl Device {
     pub(crate) fn new(size: Size) -> Self {
+        Self::with(size, size.options(), 1)
+    }
+
+    /// A gateway with so many endpoints more, all of which observe at once on each link.
+    pub(crate) fn gateway(others: usize) -> Self {
+        let options = Size::Default.options();
+        let options = options.connection(|options| options.observe_rate(NonZeroU32::MAX));
+        Self::with(Size::Default, options, others)
+    }
+
+    fn with(size: Size, options: Options, others: usize) -> Self {
         let clock = Arc::new(Mutex::new(Clock::new()));
         let time = Arc::clone(&clock);
         let mut meter = Meter::default();
         let (driver, program) = meter.run(|| {
             let now = move || time.lock().unwrap().now();
-            let (client, driver) = Client::new(size.options(), 1, 2, now).unwrap();
-            let mut program = Program::new(client);
+            let (client, driver) = Client::new(options, 1, 2, now).unwrap();
+            let mut program = Program::new(client, others);
             program.ask_all();
             (driver, program)
         });
@@ -274,6 +298,18 @@ impl Device {
 
     pub(crate) fn statistics(&self) -> Statistics {
         self.program.as_ref().unwrap().client.statistics()
+    }
+
+    /// What is held when the outcomes that there are were taken.
+    pub(crate) fn settled(&mut self) -> usize {
+        let program = self.program.as_mut().unwrap();
+        self.meter.run(|| program.settle());
+        self.meter.live()
+    }
+
+    /// How many filters the impostor was asked for.
+    pub(crate) fn filters(&self) -> usize {
+        self.lines.iter().map(Line::filters).sum()
     }
 
     /// The link is gone.

@@ -18,15 +18,15 @@ mod peer;
 
 use std::time::Duration;
 
-use attacks::{ATTACKS, Attack};
+use attacks::{ATTACKS, Attack, Manners};
 use device::{Device, Size};
 
 /// What a device of this size may hold at most, in bytes, by the documented formula. A change of it is
 /// news.
 const fn stated(size: Size) -> usize {
     match size {
-        Size::Default => 12_192_768,
-        Size::Small => 1_510_400,
+        Size::Default => 12_456_960,
+        Size::Small => 1_516_544,
     }
 }
 
@@ -91,4 +91,25 @@ fn what_happens_a_thousand_times_leaves_nothing_behind() {
         );
         device.recover(name);
     }
+}
+
+/// A gateway with a thousand devices, on a hundred and eighty links.
+#[test]
+fn a_million_filters_are_refused_and_nothing_is_left_of_them() {
+    let refusal = ATTACKS
+        .iter()
+        .find(|attack| attack.manners == Manners::Refuses);
+    let mut device = Device::gateway(1_000);
+    let (mut refused, mut after) = (0, Vec::new());
+    for link in 1..=180 {
+        device.meet(*refusal.unwrap());
+        refused += device.filters();
+        device.cut();
+        if [60, 180].contains(&link) {
+            after.push(device.settled());
+        }
+    }
+    assert!(refused > 1_000_000, "{refused}");
+    let more = after[1].saturating_sub(after[0]);
+    assert!(more <= 16_384, "{more} bytes more after 120 links more");
 }

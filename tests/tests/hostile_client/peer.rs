@@ -23,6 +23,8 @@ pub(crate) struct Scene {
     pub(crate) packet: usize,
     /// The topics of the client's requests.
     pub(crate) topics: Vec<String>,
+    /// How many filters the client has asked for.
+    pub(crate) filters: usize,
 }
 
 /// Pretends to be a platform: does what MQTT asks for as far as its manners go, then plays its script.
@@ -61,6 +63,7 @@ impl Line {
                 step: 0,
                 packet,
                 topics: Vec::new(),
+                filters: 0,
             },
             is_done: false,
             allowance: usize::MAX,
@@ -102,6 +105,14 @@ impl Line {
         }
     }
 
+    /// How many filters an impostor was asked for.
+    pub(crate) fn filters(&self) -> usize {
+        match &*self.host.lock().unwrap() {
+            Host::Impostor(impostor) => impostor.scene.filters,
+            Host::Platform(..) => 0,
+        }
+    }
+
     /// How many bytes an impostor has sent.
     pub(crate) fn given(&self) -> usize {
         match &*self.host.lock().unwrap() {
@@ -132,6 +143,7 @@ impl Impostor {
                         .iter()
                         .map(|(_, qos)| granted.then_some(qos.min(QoS::AtLeastOnce)))
                         .collect();
+                    self.scene.filters += all.len();
                     self.session.grant(id, &all);
                 }
                 _ => {}
