@@ -342,3 +342,38 @@ fn a_client_bears_all_that_tls_can_be_abused_for_within_its_budget_and_goes_on()
         assert_eq!(meter.live(), 0, "{name}: something is left");
     }
 }
+
+/// A hundred links that end as they ended before.
+#[test]
+fn what_is_resumed_of_a_hundred_links_is_bounded() {
+    let authority = Authority::new("hostile");
+    let identity = authority.server(Server::Good, Key::EcPkcs8);
+    for attack in ATTACKS.iter().filter(|attack| attack.pace == usize::MAX) {
+        let config = config(&identity, attack.start, attack.copies);
+        let mut device = Device::new(&authority);
+        let mut after = Vec::new();
+        for link in 1..=100 {
+            let (mut wires, client) = (Vec::new(), &device.client);
+            device.meter.run(|| client.dial_now());
+            device.run(|now| {
+                let is_first = wires.is_empty();
+                let wire = is_first
+                    .then(|| Wire::to_hostile(now, &config, attack.start, attack.script))?;
+                wires.push(wire.clone());
+                Some(wire)
+            });
+            assert_eq!(wires.len(), 1, "link {link}");
+            device.wire = None;
+            device.run(|_| None);
+            if [30, 100].contains(&link) {
+                after.push(device.meter.live());
+            }
+        }
+        let more = after[1].saturating_sub(after[0]);
+        let name = attack.name;
+        assert!(
+            more <= 4_096,
+            "{name}: {more} bytes more after 70 links more"
+        );
+    }
+}
