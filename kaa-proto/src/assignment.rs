@@ -107,6 +107,10 @@ pub(crate) enum Assignment {
     },
 }
 
+/// The longest identifier in bytes, of a configuration or a software version. Real ones have 32;
+/// the endpoint remembers and repeats them.
+pub(crate) const MAX_ID_LEN: usize = 1_024;
+
 /// Reads an answer or a push. `what` names it in the error.
 pub(crate) fn parse(payload: &[u8], what: &'static str) -> Result<Assignment, DecodeError> {
     let json = |error| DecodeError::json(what, &error);
@@ -131,6 +135,13 @@ pub(crate) fn parse(payload: &[u8], what: &'static str) -> Result<Assignment, De
         return Err(DecodeError::new(what));
     }
     let body = message.config.map(RawValue::get);
+    if message
+        .config_id
+        .as_ref()
+        .is_some_and(|id| id.len() > MAX_ID_LEN)
+    {
+        return Err(DecodeError::new(what));
+    }
     match (message.config_id.as_deref(), body) {
         (Some(""), _) | (None, Some("null")) => Ok(Assignment::Unassigned),
         // A pair that is not whole: the platform repeats what the endpoint has.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer as _, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -142,6 +142,12 @@ impl Command {
     #[must_use]
     pub const fn interruptions(&self) -> u32 {
         self.interruptions
+    }
+
+    /// What it takes while it waits to be read, in bytes of type, ID and payload.
+    pub(crate) fn size(&self) -> usize {
+        let payload = self.payload.as_ref().map_or(0, |payload| payload.len());
+        self.command_type.as_str().len() + self.id.as_json().len() + payload
     }
 
     /// Its type.
@@ -260,17 +266,18 @@ pub(crate) fn parse_list(
     payload: &[u8],
     command_type: Option<&CommandType>,
 ) -> Result<CommandList, DecodeError> {
-    let elements = elements(payload).map_err(|error| DecodeError::json("command list", &error))?;
-    let total = elements.len();
-    let commands: Vec<_> = elements
-        .into_iter()
-        .filter_map(|element| parse_command(element, command_type))
-        .collect();
-    let malformed = total - commands.len();
-    Ok(CommandList {
-        commands,
-        malformed,
+    let mut list = CommandList {
+        commands: Vec::new(),
+        malformed: 0,
+    };
+    each_element(payload, |element| {
+        match parse_command(element, command_type) {
+            Some(command) => list.commands.push(command),
+            None => list.malformed += 1,
+        }
     })
+    .map_err(|error| DecodeError::json("command list", &error))?;
+    Ok(list)
 }
 
 /// Writes commands of one type the way [`parse_list`] reads them: what the ledger leaves of an
@@ -290,7 +297,7 @@ pub(crate) fn write_list(commands: &[Command]) -> Bytes {
         list.push('}');
     }
     list.push(']');
-    list.into()
+    list.into_boxed_str().into_boxed_bytes().into()
 }
 
 const COMMAND_PATTERN: &str = "command/+";
@@ -299,13 +306,38 @@ fn command_resource(command_type: &CommandType) -> String {
     format!("command/{command_type}")
 }
 
-/// The elements of an array; one object alone counts as one, nothing and `null` as none.
-fn elements(payload: &[u8]) -> serde_json::Result<Vec<&RawValue>> {
+/// Takes the elements of an array one by one, because there may be a hundred thousand of them; one
+/// object alone counts as one, nothing and `null` as none.
+fn each_element<'a>(
+    payload: &'a [u8],
+    mut take: impl FnMut(&'a RawValue),
+) -> serde_json::Result<()> {
     match payload.trim_ascii().first() {
-        None => Ok(Vec::new()),
-        Some(b'{') => serde_json::from_slice(payload).map(|element| vec![element]),
-        Some(b'n') => serde_json::from_slice(payload).map(|()| Vec::new()),
-        Some(_) => serde_json::from_slice(payload),
+        None => Ok(()),
+        Some(b'{') => serde_json::from_slice(payload).map(take),
+        Some(b'n') => serde_json::from_slice(payload),
+        Some(_) => {
+            let mut json = serde_json::Deserializer::from_slice(payload);
+            json.deserialize_seq(Elements(&mut take))?;
+            json.end()
+        }
+    }
+}
+
+struct Elements<F>(F);
+
+impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Elements<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of commands")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        while let Some(element) = elements.next_element()? {
+            (self.0)(element);
+        }
+        Ok(())
     }
 }
 

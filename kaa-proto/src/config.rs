@@ -202,6 +202,7 @@ impl Request for Applied {
         start(out, &APPLIED, self.name.as_ref())?;
         out.json(&verdict)?;
         out.serial();
+        out.drops_answer();
         let config_id = self.config_id.as_str().into();
         out.effect(Effect::Applied(self.name.clone(), config_id));
         Ok(())
@@ -271,6 +272,7 @@ impl Request for Rejected {
         start(out, &APPLIED, self.name.as_ref())?;
         out.json(&verdict)?;
         out.serial();
+        out.drops_answer();
         Ok(())
     }
 

@@ -74,6 +74,7 @@
 //! * No failure of a link ends the connection, unless
 //!   [`Options::give_up_on_refusal`] says so.
 
+mod budget;
 mod cause;
 mod directory;
 mod drain;
@@ -95,6 +96,7 @@ mod transitions;
 #[cfg(test)]
 mod tests;
 
+pub use budget::MemoryBudget;
 pub use cause::{LinkError, TransportError};
 pub use drain::{Account, Outcomes};
 pub use endpoints::{AddError, Removal};

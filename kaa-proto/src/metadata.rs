@@ -205,6 +205,7 @@ impl Request for Delete {
     fn encode(&self, out: &mut RequestWriter) -> Result<(), InvalidRequest> {
         out.start(Service::Metadata, "delete/keys")?;
         out.serial();
+        out.drops_answer();
         out.json(self.keys.checked()?)
     }
 
@@ -253,6 +254,7 @@ fn write(
 ) -> Result<(), InvalidRequest> {
     out.start(Service::Metadata, resource)?;
     out.serial();
+    out.drops_answer();
     out.json(attributes)?;
     match serde_json::Deserializer::from_slice(out.payload()).deserialize_any(ObjectKeys) {
         Ok(Ok(0)) => Err(InvalidRequest::Content(

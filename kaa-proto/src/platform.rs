@@ -32,6 +32,7 @@ mod device;
 mod event;
 mod fault;
 mod fixture;
+mod limits;
 mod link;
 mod metadata;
 mod observation;
@@ -53,6 +54,7 @@ mod testing;
 mod tests;
 mod uploads;
 mod validate;
+mod weight;
 
 pub use choices::{
     AuthFailure, BadToken, CommandClock, ConfigBody, DeliverTo, ForeignTopic, NoConfig,
@@ -66,6 +68,7 @@ pub use fixture::{
     AppVersionFixture, AssignedFixture, CommandFixture, ConfigKey, EndpointFixture, Fixture,
     FixtureError,
 };
+pub use limits::Limits;
 pub use operator::{ConfigState, OperatorError, ResultState, Snapshot};
 pub use options::{LinkId, PlatformOptions, Secret, Service, User, UserState};
 pub use platform::{Delivery, Platform, Recipients};

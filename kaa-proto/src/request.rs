@@ -228,7 +228,8 @@ impl Reply {
         &self.resource
     }
 
-    /// The payload of the `/status` message; empty where there was none.
+    /// The payload of the `/status` message; empty where there was none, or where the request has
+    /// no use for it ([`RequestWriter::drops_answer`]).
     #[must_use]
     pub const fn payload(&self) -> &Bytes {
         &self.payload

@@ -158,6 +158,7 @@ impl Request for ReportCurrent {
         out.start(Service::Software, APPLIED)?;
         out.json(&Verdict::applied(&self.version)?)?;
         out.serial();
+        out.drops_answer();
         out.effect(Effect::Current(self.version.as_str().into()));
         Ok(())
     }
@@ -213,6 +214,7 @@ impl Request for Rejected {
         out.start(Service::Software, APPLIED)?;
         out.json(&verdict)?;
         out.serial();
+        out.drops_answer();
         Ok(())
     }
 

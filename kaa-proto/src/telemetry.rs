@@ -164,6 +164,7 @@ impl Request for Plain {
     fn encode(&self, out: &mut RequestWriter) -> Result<(), InvalidRequest> {
         out.start(Service::Telemetry, &format!("plain/{}", self.metric))?;
         out.pattern("plain/+");
+        out.drops_answer();
         match &self.value {
             PlainValue::Number(number) => out.bytes(decimal(*number)?.as_bytes()),
             PlainValue::Measured(number, unit) => {
@@ -189,6 +190,7 @@ fn start(out: &mut RequestWriter) -> Result<(), InvalidRequest> {
     out.start(Service::Telemetry, "json")?;
     out.policy().resend = Resend::Never;
     out.policy().class = Class::Bulk;
+    out.drops_answer();
     Ok(())
 }
 

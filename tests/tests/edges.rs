@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use kaa_proto::commands::Pending;
 use kaa_proto::config::Answer;
 use kaa_proto::endpoint::{Endpoint, EndpointOptions, Event, Observation, Subscriptions};
+use kaa_proto::metadata::Get;
 use kaa_proto::names::{CommandType, EndpointName};
-use kaa_proto::request::{InvalidRequest, RequestExt, SubmitError};
+use kaa_proto::request::{Failure, InvalidRequest, RequestExt, SubmitError};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::clock::Clock;
 
@@ -155,4 +156,114 @@ fn a_newer_version_is_reported_although_software_is_observed_already() {
         sent(&mut endpoint, now),
         ["kp1/v/cmx_ota/tok/applied/json/3"]
     );
+}
+
+/// A device that holds at most 100 bytes of unread commands, and observes `a` and `b`.
+fn narrow() -> (Endpoint, Instant) {
+    let bytes = NonZeroUsize::new(100).unwrap();
+    let (mut endpoint, now) = online(options().max_unread_bytes(bytes));
+    for command_type in ["a", "b"] {
+        let commands = Observation::Commands(of(command_type));
+        endpoint.observe(now, &commands).unwrap();
+    }
+    for topic in sent(&mut endpoint, now) {
+        let _ = endpoint.handle_message(now, &format!("{topic}/status"), b"[]");
+    }
+    (endpoint, now)
+}
+
+fn push(endpoint: &mut Endpoint, now: Instant, command_type: &str, id: u32, payload: usize) {
+    let topic = format!("kp1/v/cex/tok/command/{command_type}/status");
+    let filler = "x".repeat(payload);
+    let commands = format!(r#"[{{"id":{id},"payload":"{filler}"}}]"#);
+    let _ = endpoint.handle_message(now, &topic, commands.as_bytes());
+}
+
+#[test]
+fn unread_commands_are_bounded_in_bytes_and_the_rest_is_asked_for_when_there_is_room() {
+    let (mut endpoint, now) = narrow();
+    for id in 1..=3 {
+        push(&mut endpoint, now, "a", id, 40);
+    }
+    assert_eq!(endpoint.statistics().commands_surfaced, 2);
+    assert_eq!(endpoint.statistics().commands_held, 1);
+    assert!(sent(&mut endpoint, now).is_empty());
+    assert!(endpoint.poll_command(|_| true).is_some());
+    assert_eq!(sent(&mut endpoint, now), ["kp1/v/cex/tok/command/a/1"]);
+}
+
+#[test]
+fn a_command_that_is_larger_than_the_bound_is_taken_alone() {
+    let (mut endpoint, now) = narrow();
+    push(&mut endpoint, now, "a", 1, 1_000);
+    push(&mut endpoint, now, "b", 1, 0);
+    assert_eq!(endpoint.statistics().commands_held, 1);
+    let large = endpoint.poll_command(|_| true).unwrap();
+    assert_eq!(large.payload_json().unwrap().len(), 1_002);
+    push(&mut endpoint, now, "b", 1, 0);
+    assert!(endpoint.poll_command(|_| true).is_some());
+}
+
+#[test]
+fn commands_that_had_no_room_are_asked_for_when_others_are_not_observed_any_more() {
+    let (mut endpoint, now) = narrow();
+    push(&mut endpoint, now, "a", 1, 90);
+    push(&mut endpoint, now, "b", 1, 90);
+    assert_eq!(endpoint.statistics().commands_held, 1);
+    assert!(endpoint.unobserve(now, &Observation::Commands(of("a"))));
+    let asked = sent(&mut endpoint, now);
+    assert!(
+        asked.contains(&"kp1/v/cex/tok/command/b/2".into()),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn the_words_of_the_platform_are_cut_where_they_are_kept() {
+    let (mut endpoint, now) = online(options());
+    let _ = endpoint.submit(now, &Get::all()).unwrap();
+    let topic = sent(&mut endpoint, now).remove(0);
+    let words = "ä".repeat(10_000);
+    let error = format!(r#"{{"statusCode":500,"reasonPhrase":"{words}"}}"#);
+    let _ = endpoint.handle_message(now, &format!("{topic}/error"), error.as_bytes());
+    let unknown = format!("kp1/v/dcx/tok/{words}/error");
+    let _ = endpoint.handle_message(now, &unknown, error.as_bytes());
+    let reason = "ä".repeat(128);
+    let failure = Failure::Rejected {
+        status: Some(500),
+        reason: reason.clone(),
+    };
+    match endpoint.poll_event() {
+        Some(Event::Completed { outcome, .. }) => assert_eq!(outcome, Err(failure.clone())),
+        other => panic!("{other:?}"),
+    }
+    let resource = reason;
+    let told = Event::UnassignedError { resource, failure };
+    assert_eq!(endpoint.poll_event(), Some(told));
+}
+
+#[test]
+fn an_identifier_without_end_is_no_configuration() {
+    let (mut endpoint, now) = online(options());
+    endpoint.observe(now, &CONFIGURATION).unwrap();
+    for (length, surfaced) in [(1_025, 0), (1_024, 1)] {
+        let id = "x".repeat(length);
+        let push = format!(r#"{{"configId":"{id}","config":{{}}}}"#);
+        let topic = "kp1/v/cmx/tok/config/json/status";
+        let _ = endpoint.handle_message(now, topic, push.as_bytes());
+        assert_eq!(endpoint.statistics().configurations_surfaced, surfaced);
+        assert_eq!(endpoint.statistics().malformed, 1);
+    }
+}
+
+#[test]
+fn what_answers_a_sample_is_not_kept() {
+    let (mut endpoint, now) = online(options());
+    endpoint.submit(now, &Sample::new(1)).unwrap();
+    let topic = sent(&mut endpoint, now).remove(0);
+    let _ = endpoint.handle_message(now, &format!("{topic}/status"), &[b'x'; 10_000]);
+    match endpoint.poll_event() {
+        Some(Event::Completed { outcome, .. }) => assert!(outcome.unwrap().payload().is_empty()),
+        other => panic!("{other:?}"),
+    }
 }

@@ -22,3 +22,16 @@ pub enum News {
     /// descriptors. It is tried again.
     Trouble(String),
 }
+
+impl News {
+    /// About what it takes in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Event(event) => size_of::<Self>() + event.weight(),
+            Self::TlsFailed { cause: text, .. } | Self::Trouble(text) => {
+                size_of::<Self>() + text.len()
+            }
+            Self::Attached => size_of::<Self>(),
+        }
+    }
+}

@@ -13,6 +13,9 @@ use super::news::News;
 /// platform does not stop when nobody reads.
 const MAX_NEWS: usize = 16_384;
 
+/// What it may take, in bytes.
+const MAX_NEWS_BYTES: usize = 32 << 20;
+
 /// The platform and its news.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -28,6 +31,8 @@ pub(super) struct Core {
     pub(super) host: Host,
     /// Oldest first, at most [`MAX_NEWS`].
     news: VecDeque<News>,
+    /// What it takes, in bytes.
+    bytes: usize,
     /// How much news was dropped.
     pub(super) dropped: u64,
     /// Whether devices can reach the platform.
@@ -45,6 +50,7 @@ impl Shared {
         let core = Core {
             host,
             news: VecDeque::new(),
+            bytes: 0,
             dropped: 0,
             is_ready,
             cause: None,
@@ -97,11 +103,11 @@ impl Shared {
 impl Core {
     /// Adds news.
     pub(super) fn report(&mut self, news: News) {
-        if self.news.len() == MAX_NEWS {
-            self.news.pop_front();
-            self.dropped += 1;
-        }
+        self.bytes += news.weight();
         self.news.push_back(news);
+        while self.news.len() > MAX_NEWS || self.bytes > MAX_NEWS_BYTES {
+            self.dropped += u64::from(self.pop_news().is_some());
+        }
     }
 
     /// Takes over the events of the platform; tells whether there is news.
@@ -118,7 +124,9 @@ impl Core {
     }
 
     pub(super) fn pop_news(&mut self) -> Option<News> {
-        self.news.pop_front()
+        let news = self.news.pop_front()?;
+        self.bytes -= news.weight();
+        Some(news)
     }
 }
 
@@ -127,18 +135,33 @@ mod tests {
     use super::*;
     use kaa_proto::platform::{Platform, PlatformOptions};
 
-    #[test]
-    fn news_that_nobody_reads_drops_the_oldest_and_counts() {
+    fn shared() -> Shared {
         let platform = Platform::new(PlatformOptions::default(), 1);
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
-        let host = Host::Attached(Box::new(platform));
-        let shared = Shared::new(host, true, waker);
+        Shared::new(Host::Attached(Box::new(platform)), true, waker)
+    }
+
+    #[test]
+    fn news_that_nobody_reads_drops_the_oldest_and_counts() {
+        let shared = shared();
         let mut core = shared.lock();
         for number in 0..=MAX_NEWS {
             core.report(News::Trouble(number.to_string()));
         }
         assert_eq!(core.pop_news(), Some(News::Trouble("1".into())));
         assert_eq!(core.dropped, 1);
+    }
+
+    #[test]
+    fn news_that_nobody_reads_is_bounded_in_bytes_too() {
+        let shared = shared();
+        let mut core = shared.lock();
+        for _ in 0..40 {
+            core.report(News::Trouble("x".repeat(1 << 20)));
+        }
+        assert_eq!((core.news.len(), core.dropped), (31, 9));
+        while core.pop_news().is_some() {}
+        assert_eq!(core.bytes, 0);
     }
 }

@@ -102,6 +102,30 @@ fn links_beyond_the_bound_are_closed_at_once() {
     wait_for(&platform, "link-closed");
 }
 
+/// Half a greeting of 60 KB on each of 40 links, where all may hold 1 MB.
+#[test]
+fn links_that_hold_too_much_are_closed_and_a_device_is_served() {
+    let mut options = LocalOptions::default();
+    options.platform.limits.links = 1 << 20;
+    let platform = LocalPlatform::start(options).unwrap();
+    let mut half = b"\x10\xff\xff\x03\x00\x04MQTT\x04\x02\x00\x00\xff\xff".to_vec();
+    half.resize(60_000, b'x');
+    let greedy: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = dial(platform.addr());
+            // It may be closed before it has said all.
+            let _ = stream.write_all(&half);
+            stream
+        })
+        .collect();
+    let EventKind::Kicked { cause } = wait_for(&platform, "kicked").kind else {
+        panic!("it was another event");
+    };
+    assert_eq!(cause, "it holds too much");
+    drop(device(&platform));
+    drop(greedy);
+}
+
 #[test]
 fn a_stopped_platform_hangs_up_and_says_what_it_saw() {
     let platform = LocalPlatform::start(LocalOptions::default()).unwrap();

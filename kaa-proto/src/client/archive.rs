@@ -356,14 +356,13 @@ fn size_of(record: &Record) -> usize {
         Record::Accepted(_, request) => request.resource().len() + request.payload().len(),
         Record::Finished(_, result) => result.json().len(),
         Record::Configuration(configuration) => configuration.json().len(),
+        Record::Applied(_, id) | Record::Current(id) => id.len(),
         Record::Sent(_)
         | Record::Unsent(_)
         | Record::Ended(_)
         | Record::Surfaced(_)
         | Record::Forgotten(_)
         | Record::ResultTaken(_)
-        | Record::Applied(..)
-        | Record::Current(_)
         | Record::Reached(_) => 0,
     };
     RECORD_BYTES + payload

@@ -11,7 +11,7 @@ use crate::connection::{Connection, Demand, LinkError, LinkId, TransportError};
 /// At most this is fed before timers are looked at again. No TLS record is larger (18,437 bytes in
 /// TLS 1.2): whatever waits there after a stall, some of the server's bytes are seen before its
 /// silence is judged.
-const READ_BLOCK: usize = 20 * 1_024;
+pub(super) const READ_BLOCK: usize = 20 * 1_024;
 
 /// At most about this is written before timers are looked at again.
 const WRITE_BUDGET: usize = 256 * 1_024;

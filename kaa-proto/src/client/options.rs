@@ -8,8 +8,9 @@ use std::time::Duration;
 #[cfg(feature = "tls")]
 use std::{io, path::Path};
 
+use super::channel::READ_BLOCK;
 use super::{InvalidTarget, Target};
-use crate::connection;
+use crate::connection::{self, MemoryBudget};
 use crate::mqtt::Login;
 #[cfg(feature = "store")]
 use crate::store::LogOptions;
@@ -17,7 +18,13 @@ use crate::store::{Durability, Loaded, Store, StoreError};
 #[cfg(feature = "tls")]
 use crate::tls;
 
-/// The options of a client.
+/// What TLS holds beside the records on their way: a handshake of the largest size (64 KiB, with the
+/// server's certificates in it), taken apart, and eight tickets to resume a session.
+const TLS: usize = 1_024 * 1_024;
+
+/// The options of a client. What they make it hold at most, in bytes, says
+/// [`memory_budget`](Self::memory_budget): about 9 MB for one device with the defaults, most of it for
+/// messages of 256 KiB; one that takes 4 KiB needs a tenth.
 ///
 /// ```
 /// use std::time::Duration;
@@ -139,6 +146,19 @@ impl Options {
             connection: set(self.connection),
             ..self
         }
+    }
+
+    /// The most that the client holds in memory, whatever its peer sends: that of the connection
+    /// ([`connection::Options::memory_budget`]), and what TLS adds to it.
+    #[must_use]
+    pub fn memory_budget(&self) -> MemoryBudget {
+        let mut budget = self.connection.memory_budget();
+        // What is read at once.
+        budget.link += READ_BLOCK;
+        if self.target.is_tls() {
+            budget.link += TLS + self.connection.outgoing();
+        }
+        budget
     }
 
     /// How long the client goes on to send what is queued when its last handle was dropped.

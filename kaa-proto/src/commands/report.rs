@@ -171,6 +171,7 @@ impl Request for Report {
         out.bytes(&array(&stored));
         out.policy().confirm = Confirm::Acknowledged;
         out.with_id();
+        out.drops_answer();
         out.effect(Effect::Results(self.command_type.clone(), stored));
         Ok(())
     }

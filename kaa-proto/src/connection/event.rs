@@ -71,7 +71,7 @@ pub enum Event {
     /// A message arrived that nobody can use. It was acknowledged, and is counted.
     Stray {
         /// Its topic, with what stands in the token's place shortened, and every level if it does
-        /// not begin as a 1/KP topic: a token may stand anywhere then. At most 256 characters.
+        /// not begin as a 1/KP topic: a token may stand anywhere then. At most 256 bytes.
         topic: String,
         /// Why nobody can use it.
         reason: Stray,

@@ -12,7 +12,8 @@ use crate::mqtt::{Login, SessionError, SessionOptions};
 /// How a connection behaves. Checked as a whole by [`Options::check`], which
 /// [`Connection::new`](super::Connection::new) calls.
 ///
-/// Every limit is a limit: 0 never means unlimited.
+/// Every limit is a limit: 0 never means unlimited. What they make a client hold at most, in bytes, says
+/// [`Options::memory_budget`].
 ///
 /// ```
 /// use std::time::Duration;

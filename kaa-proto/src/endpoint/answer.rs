@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::flight::{Flight, Owner, Stage};
 use super::ids::Holder;
@@ -19,7 +20,7 @@ use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest,
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Confirm, Effect, Failure, Prepared, Reply, RequestId, Service, StoredResult};
-use crate::topic::{Suffix, Topic};
+use crate::topic::{Suffix, Topic, cut};
 use crate::{config, software};
 
 impl Endpoint {
@@ -45,7 +46,7 @@ impl Endpoint {
             (Some(suffix), Some(id)) => self.handle_numbered(now, topic, suffix, id, payload),
             (Some(Suffix::Status), None) => self.handle_push(topic, payload),
             (Some(Suffix::Error), None) => {
-                let (resource, failure) = (topic.resource().to_owned(), rejection(payload));
+                let (resource, failure) = (cut(topic.resource()), rejection(payload));
                 self.notify(Event::UnassignedError { resource, failure });
             }
         }
@@ -107,6 +108,10 @@ impl Endpoint {
         };
         let outcome = match verdict(suffix, payload, entry.request.status_in_body) {
             Err(failure) => Err(failure),
+            Ok(_) if entry.request.drops_answer => {
+                let resource = entry.request.resource.clone();
+                Ok(Reply::new(Confirm::Answered, resource, Bytes::new()))
+            }
             Ok(payload) => {
                 let resource = entry.request.resource.clone();
                 let reply = |payload| Reply::new(Confirm::Answered, resource, payload);
@@ -271,12 +276,17 @@ impl Endpoint {
         if let (Some(command_type), true) = (of, is_answer) {
             self.settle(command_type, &list.commands);
         }
-        let is_observed = |observation| self.standing.contains_key(&observation);
-        let (observed, others): (Vec<_>, Vec<_>) = list.commands.into_iter().partition(|command| {
-            is_observed(Observation::Commands(command.command_type().clone()))
+        // In place: there may be a hundred thousand of them.
+        let mut observed = list.commands;
+        observed.retain(|command| {
+            let observation = Observation::Commands(command.command_type().clone());
+            let is_observed = self.standing.contains_key(&observation);
+            if !is_observed {
+                trace::not_observed(&self.name, command);
+                self.statistics.commands_unobserved += 1;
+            }
+            is_observed
         });
-        trace::not_observed(&self.name, &others);
-        self.statistics.commands_unobserved += others.len() as u64;
         let surfaced = self.pass_ledger(observed, true);
         let mark = self.journal.mark();
         for command in surfaced {
@@ -300,15 +310,19 @@ impl Endpoint {
 
     /// The commands that are to be surfaced. Results of finished ones are sent again.
     fn pass_ledger(&mut self, commands: Vec<Command>, into_inbox: bool) -> Vec<Command> {
-        let mut surfaced = Vec::new();
+        let (mut surfaced, mut surfaced_bytes) = (Vec::new(), 0);
         let mut again: Vec<(CommandType, Vec<StoredResult>)> = Vec::new();
         for command in commands {
             let key = CommandKey::from(&command);
             let of_type = |other: &&Command| other.command_type() == command.command_type();
             let unread = self.ledger.unread_len(command.command_type())
                 + surfaced.iter().filter(of_type).count();
+            let bytes = self.ledger.unread_bytes() + surfaced_bytes;
             let is_new = !self.ledger.is_known(&key);
-            if is_new && into_inbox && unread >= self.options.max_unread_commands {
+            let is_full = unread >= self.options.max_unread_commands
+                // A lone one is taken, however large.
+                || bytes > 0 && bytes + command.size() > self.options.max_unread_bytes;
+            if is_new && into_inbox && is_full {
                 self.hold_back(command.command_type());
                 continue;
             }
@@ -322,6 +336,7 @@ impl Endpoint {
                 Offer::Surface { interruptions } => {
                     self.record(|| Record::Surfaced(key));
                     self.statistics.commands_surfaced += 1;
+                    surfaced_bytes += command.size();
                     surfaced.push(command.interrupted(interruptions));
                 }
                 Offer::Running => self.statistics.commands_repeated += 1,
@@ -394,7 +409,7 @@ impl Endpoint {
     fn malformed(&mut self, topic: &Topic<'_>) {
         self.statistics.malformed += 1;
         self.notify(Event::Malformed {
-            topic: topic.shortened(),
+            topic: cut(&topic.shortened()),
         });
     }
 
@@ -474,17 +489,17 @@ fn rejection(payload: &[u8]) -> Failure {
 }
 
 /// The error object of 1/KP, read leniently: whatever is missing or of another type is left out
-/// (FACTS section 9).
+/// (FACTS section 9). Nothing is built of what else stands there.
 #[derive(Default, Deserialize)]
-struct Status {
-    #[serde(rename = "statusCode")]
-    code: Option<serde_json::Value>,
-    #[serde(rename = "reasonPhrase")]
-    reason: Option<serde_json::Value>,
+struct Status<'a> {
+    #[serde(borrow, rename = "statusCode")]
+    code: Option<&'a RawValue>,
+    #[serde(borrow, rename = "reasonPhrase")]
+    reason: Option<&'a RawValue>,
 }
 
-impl Status {
-    fn read(payload: &[u8]) -> Self {
+impl<'a> Status<'a> {
+    fn read(payload: &'a [u8]) -> Self {
         // serde would read an array, such as a list of commands, as the fields in their order.
         match payload.trim_ascii().first() {
             Some(b'{') => serde_json::from_slice(payload).unwrap_or_default(),
@@ -494,17 +509,17 @@ impl Status {
 
     /// A whole number, which may be written as a float (FACTS trap 39).
     fn code(&self) -> Option<u16> {
-        let number = self.code.as_ref()?.as_f64()?;
+        let number: f64 = serde_json::from_str(self.code?.get()).ok()?;
         let whole = number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number);
         whole.then_some(number as u16)
     }
 
     fn into_failure(self) -> Failure {
-        let status = self.code();
-        let reason = match self.reason {
-            Some(serde_json::Value::String(reason)) => reason,
-            _ => String::new(),
-        };
-        Failure::Rejected { status, reason }
+        let text = self.reason.map(|reason| serde_json::from_str(reason.get()));
+        let reason: String = text.and_then(Result::ok).unwrap_or_default();
+        Failure::Rejected {
+            status: self.code(),
+            reason: cut(&reason),
+        }
     }
 }

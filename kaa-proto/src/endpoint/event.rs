@@ -45,7 +45,7 @@ pub enum Event {
     },
     /// An `/error` for a request without ID: nobody can say for which (FACTS trap 7).
     UnassignedError {
-        /// The resource, without the token.
+        /// The resource, without the token: its first 256 bytes.
         resource: String,
         /// Why.
         failure: Failure,
@@ -55,7 +55,7 @@ pub enum Event {
     CommandsHeld(crate::names::CommandType),
     /// A message could not be read. It was ignored.
     Malformed {
-        /// Its topic, with the token shortened.
+        /// The first 256 bytes of its topic, with the token shortened.
         topic: String,
     },
     /// A durable request is stored: a crash does not lose it any more.

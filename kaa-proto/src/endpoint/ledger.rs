@@ -72,6 +72,8 @@ pub(super) struct Ledger {
     finished: VecDeque<CommandKey>,
     /// Surfaced and not yet read, oldest first, each with what must be stored before it is.
     unread: VecDeque<(Mark, Command)>,
+    /// What they take.
+    unread_bytes: usize,
     /// Types of which a command was left with the platform for want of room.
     held: BTreeSet<CommandType>,
 }
@@ -233,7 +235,13 @@ impl Ledger {
 
     /// Keeps a surfaced command until it is read, and `mark` is stored.
     pub(super) fn push_unread(&mut self, mark: Mark, command: Command) {
+        self.unread_bytes += command.size();
         self.unread.push_back((mark, command));
+    }
+
+    /// What the commands take that are surfaced and not yet read, in bytes.
+    pub(super) const fn unread_bytes(&self) -> usize {
+        self.unread_bytes
     }
 
     /// How many commands of a type are surfaced and not yet read.
@@ -249,6 +257,7 @@ impl Ledger {
             .into_iter()
             .partition(|(_, command)| command.command_type() == command_type);
         self.unread = unread;
+        self.unread_bytes = self.unread.iter().map(|(_, command)| command.size()).sum();
         let released: VecDeque<(Mark, Command)> = released;
         let keys = released
             .iter()
@@ -272,7 +281,9 @@ impl Ledger {
         let mut unread = self.unread.iter();
         let place = unread
             .position(|(mark, command)| is_stored(*mark) && wanted(command.command_type()))?;
-        self.unread.remove(place).map(|(_, command)| command)
+        let (_, command) = self.unread.remove(place)?;
+        self.unread_bytes -= command.size();
+        Some(command)
     }
 
     /// Remembers that there was no room for a command of this type; `false` if it was known.
@@ -294,9 +305,15 @@ impl Ledger {
     }
 
     /// The types of which commands were held back, if there is room now.
-    pub(super) fn take_held(&mut self, max: usize, max_unread: usize) -> BTreeSet<CommandType> {
+    pub(super) fn take_held(
+        &mut self,
+        max: usize,
+        max_unread: usize,
+        max_unread_bytes: usize,
+    ) -> BTreeSet<CommandType> {
         let room = self.states.len() < max || self.evictable().is_some();
-        if !room {
+        // One that found too little room would else be asked for with each that is read.
+        if !room || self.unread_bytes > max_unread_bytes / 2 {
             return BTreeSet::new();
         }
         let (ready, held) = std::mem::take(&mut self.held)
@@ -509,10 +526,10 @@ mod tests {
             (NEW, Offer::NoRoom)
         );
         ledger.hold(key(2).command_type());
-        assert!(ledger.take_held(1, 1).is_empty());
+        assert!(ledger.take_held(1, 1, 1).is_empty());
         ledger.release(&key(1));
-        assert_eq!(ledger.take_held(1, 1).len(), 1);
-        assert!(ledger.take_held(1, 1).is_empty(), "asked for once");
+        assert_eq!(ledger.take_held(1, 1, 1).len(), 1);
+        assert!(ledger.take_held(1, 1, 1).is_empty(), "asked for once");
     }
 
     #[test]

@@ -132,6 +132,7 @@ impl Endpoint {
             for (key, times) in self.ledger.release_unread(command_type) {
                 self.record_release(&key, times);
             }
+            self.ask_for_held();
         }
         self.forget_surfaced(observation);
         let request = self.prepare(observation, false);
@@ -288,7 +289,8 @@ impl Endpoint {
     /// Asks again for the commands that there was no room for.
     pub(super) fn ask_for_held(&mut self) {
         let (max, unread) = (self.options.max_commands, self.options.max_unread_commands);
-        for command_type in self.ledger.take_held(max, unread) {
+        let bytes = self.options.max_unread_bytes;
+        for command_type in self.ledger.take_held(max, unread, bytes) {
             if self.link_up {
                 self.issue(&Observation::Commands(command_type));
             }

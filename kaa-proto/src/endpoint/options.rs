@@ -40,6 +40,7 @@ pub struct EndpointOptions {
     pub(super) refresh_observations: Duration,
     pub(super) max_commands: usize,
     pub(super) max_unread_commands: usize,
+    pub(super) max_unread_bytes: usize,
     pub(super) durable: bool,
     durable_control: bool,
     durable_bulk: bool,
@@ -71,6 +72,7 @@ impl Default for EndpointOptions {
             refresh_observations: Duration::from_secs(30 * 60),
             max_commands: 256,
             max_unread_commands: 64,
+            max_unread_bytes: 256 * 1024,
             durable: false,
             durable_control: false,
             durable_bulk: false,
@@ -276,6 +278,17 @@ impl EndpointOptions {
         }
     }
 
+    /// What the commands that wait to be read may take together, in bytes of type, ID and payload.
+    /// Default 256 KiB; further ones are left with the platform and asked for later. One that waits
+    /// alone may be larger.
+    #[must_use]
+    pub fn max_unread_bytes(self, max: NonZeroUsize) -> Self {
+        Self {
+            max_unread_bytes: max.get(),
+            ..self
+        }
+    }
+
     /// Leaves [`Record`](super::Record)s of what must survive a crash: commands and their results,
     /// what is applied, and durable requests. Default off: then nothing has to be polled. The handles
     /// of the bindings switch it on where they have a store, and off where they have none.
@@ -300,6 +313,18 @@ impl EndpointOptions {
     #[cfg(feature = "connection")]
     pub(crate) const fn leaves_records(&self) -> bool {
         self.durable
+    }
+
+    /// How many commands are known, and what those may take that were not read.
+    #[cfg(feature = "connection")]
+    pub(crate) const fn command_bounds(&self) -> (usize, usize) {
+        (self.max_commands, self.max_unread_bytes)
+    }
+
+    /// Whether the last good configurations are kept.
+    #[cfg(feature = "connection")]
+    pub(crate) const fn keeps_configurations(&self) -> bool {
+        self.keep_configurations
     }
 
     pub(super) const fn is_durable(&self, class: Class) -> bool {

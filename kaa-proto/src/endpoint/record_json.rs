@@ -308,6 +308,8 @@ impl Request {
             },
             durable: Some(true),
         };
+        // Not worth a word in the store: what answers telemetry is empty, and there is much of it.
+        let drops_answer = self.bulk && matches!(self.service, Destination::Telemetry);
         Some(Prepared {
             service: self.service.read()?,
             resource: self.resource.into(),
@@ -323,6 +325,7 @@ impl Request {
             fixed_id: self.fixed_id,
             serial: self.serial,
             status_in_body: self.status_in_body,
+            drops_answer,
             effect: self.effect.read()?,
         })
     }

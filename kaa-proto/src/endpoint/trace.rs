@@ -176,18 +176,16 @@ pub(super) fn released(name: &EndpointName, key: &CommandKey) {
     );
 }
 
-/// Commands came that are left with the platform.
-pub(super) fn not_observed(name: &EndpointName, commands: &[Command]) {
-    for command in commands {
-        event!(
-            "command",
-            DEBUG,
-            endpoint = %name,
-            r#type = command.command_type().as_str(),
-            id = %command.id(),
-            "not observed"
-        );
-    }
+/// A command came that is left with the platform.
+pub(super) fn not_observed(name: &EndpointName, command: &Command) {
+    event!(
+        "command",
+        DEBUG,
+        endpoint = %name,
+        r#type = command.command_type().as_str(),
+        id = %command.id(),
+        "not observed"
+    );
 }
 
 /// A message came that says nothing new.

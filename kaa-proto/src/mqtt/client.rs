@@ -83,11 +83,17 @@ impl<K: Copy> Session<K> {
             }
             let before = input.len();
             let found = self.reader.next(input);
-            self.state.traffic.bytes_in += (before - input.len()) as u64;
+            let taken = before - input.len();
+            self.state.traffic.bytes_in += taken as u64;
             let frame = match found {
-                Ok(frame) => frame?,
+                Ok(Some(frame)) => frame,
+                Ok(None) => {
+                    self.state.keep_alive.handle_begun(taken);
+                    return None;
+                }
                 Err(violation) => return Some(self.state.violated(violation)),
             };
+            self.state.keep_alive.handle_whole(now);
             self.state.traffic.packets_in += 1;
             trace::received(&frame.head, self.reader.content(&frame));
             let packet = frame.head.packet;

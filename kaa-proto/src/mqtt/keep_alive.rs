@@ -5,7 +5,8 @@
 //! sends would otherwise never learn that nobody listens. PINGRESP must come within half an
 //! interval of the PINGREQ, or of the last byte that came after it: a long message ahead of it on
 //! a slow link is no dead link. Either way a dead link is found within one and a half intervals of
-//! its last byte.
+//! its last byte. But a message that comes slower than any link is none: else a byte now and then
+//! would keep the client from everything behind it for as long as a packet can be.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,10 @@ pub(super) struct KeepAlive {
     sent: Instant,
     /// When bytes last came.
     heard: Instant,
+    /// When a packet last came whole.
+    whole: Instant,
+    /// How many bytes came since then.
+    begun: usize,
     /// When the PINGREQ went out that was not answered yet.
     asked: Option<Instant>,
 }
@@ -31,12 +36,18 @@ pub(super) enum Due {
     Dead,
 }
 
+/// The slowest link that there is, in bytes a second: a quarter of what the slowest ones promise
+/// (NB-IoT at the edge of a cell).
+const SLOWEST: u64 = 8;
+
 impl KeepAlive {
     pub(super) const fn new(interval: Option<Duration>, now: Instant) -> Self {
         Self {
             interval,
             sent: now,
             heard: now,
+            whole: now,
+            begun: 0,
             asked: None,
         }
     }
@@ -47,6 +58,17 @@ impl KeepAlive {
 
     pub(super) fn handle_heard(&mut self, now: Instant) {
         self.heard = self.heard.max(now);
+    }
+
+    /// So many bytes of a packet came that is not whole yet.
+    pub(super) const fn handle_begun(&mut self, bytes: usize) {
+        self.begun = self.begun.saturating_add(bytes);
+    }
+
+    /// A packet came whole.
+    pub(super) fn handle_whole(&mut self, now: Instant) {
+        self.whole = self.whole.max(now);
+        self.begun = 0;
     }
 
     /// When bytes last came.
@@ -64,7 +86,11 @@ impl KeepAlive {
         let interval = self.interval?;
         Some(match self.asked {
             None => self.sent.min(self.heard) + interval,
-            Some(asked) => asked.max(self.heard) + interval / 2,
+            Some(asked) => {
+                let begun = Duration::from_secs(self.begun as u64 / SLOWEST);
+                let latest = asked.max(self.whole) + interval / 2 + begun;
+                latest.min(asked.max(self.heard) + interval / 2)
+            }
         })
     }
 

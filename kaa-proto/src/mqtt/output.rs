@@ -36,6 +36,12 @@ impl Output {
         usize::try_from(self.end() - self.written).unwrap_or(usize::MAX)
     }
 
+    /// What it holds in memory, and what of it was taken and not written, in bytes.
+    #[cfg(feature = "platform")]
+    pub(super) fn held(&self) -> usize {
+        self.buffer.capacity() + (self.unwritten() - self.buffer.len())
+    }
+
     /// Moves all that was appended to the end of `out`; returns how many bytes that were.
     pub(super) fn take(&mut self, out: &mut Vec<u8>) -> usize {
         let taken = self.buffer.len();

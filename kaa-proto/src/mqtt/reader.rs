@@ -102,6 +102,12 @@ impl Reader {
         }
     }
 
+    /// What the packet takes that has not come whole, in bytes.
+    #[cfg(feature = "platform")]
+    pub(super) fn held(&self) -> usize {
+        self.partial.capacity()
+    }
+
     /// Says what the peer may send from now on.
     pub(super) const fn accept(&mut self, accepts: Accepts) {
         self.accepts = accepts;
@@ -270,10 +276,14 @@ impl Reader {
     }
 
     /// Moves input into the buffer until it holds `length` bytes; whether it does. The buffer
-    /// grows with what has come, not with what was announced.
+    /// grows with what has come, not with what was announced, and not beyond it.
     fn buffer(&mut self, input: &mut &[u8], length: usize) -> bool {
         let missing = length.saturating_sub(self.partial.len());
         let (taken, rest) = input.split_at(missing.min(input.len()));
+        if self.partial.capacity() - self.partial.len() < taken.len() {
+            let twice = self.partial.len().max(taken.len());
+            self.partial.reserve_exact(twice.min(missing));
+        }
         self.partial.extend_from_slice(taken);
         *input = rest;
         taken.len() == missing

@@ -246,6 +246,15 @@ impl ServerSession {
         self.state.output.unwritten()
     }
 
+    /// About what the session holds in memory, in bytes: a packet that has not come whole, what was not
+    /// written, and what was not acknowledged.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        const IDENTIFIER: usize = 16;
+        let identifiers = self.state.in_flight.len() + self.state.unreleased.len();
+        self.reader.held() + self.state.output.held() + IDENTIFIER * identifiers
+    }
+
     /// Whether input should be read: not while the output is over its high-water mark.
     #[must_use]
     pub fn wants_input(&self) -> bool {

@@ -8,7 +8,7 @@ use super::event::{Event, EventKind, Log};
 use super::options::LinkId;
 use super::switches::Switches;
 use crate::names::EndpointName;
-use crate::topic::Topic;
+use crate::topic::{self, Topic};
 
 /// A request, with what the extension needs to serve it.
 pub(super) struct Call<'a> {
@@ -24,6 +24,8 @@ pub(super) struct Call<'a> {
     pub(super) payload: &'a [u8],
     /// How open questions are settled.
     pub(super) switches: &'a Switches,
+    /// How much more its endpoint may keep, in bytes.
+    pub(super) room: usize,
     /// Where events go.
     pub(super) log: &'a mut Log,
 }
@@ -89,7 +91,7 @@ impl Refusal {
     pub(super) fn breach(status: u16, reason: impl Into<String>) -> Self {
         Self {
             status,
-            reason: reason.into(),
+            reason: topic::cut(&reason.into()),
             is_breach: true,
         }
     }

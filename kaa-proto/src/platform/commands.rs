@@ -13,6 +13,7 @@ use super::observation::{Observation, Push};
 use super::operator::OperatorError;
 use super::switches::Switches;
 use super::validate::{self, CommandResult};
+use super::weight::Weigh;
 
 /// How many commands of an endpoint are outstanding; more are refused to the operator.
 const MAX_OUTSTANDING: usize = 1_024;
@@ -20,6 +21,11 @@ const MAX_OUTSTANDING: usize = 1_024;
 const MAX_TYPES: usize = 256;
 /// How many results are kept for the operator; the oldest goes.
 const MAX_RESULTS: usize = 64;
+
+/// What a type takes beside its name.
+const TYPE: usize = 512;
+/// What a result takes beside its texts.
+const RESULT: usize = 256;
 
 /// The commands of one endpoint.
 #[derive(Clone, Debug, Default)]
@@ -201,6 +207,9 @@ impl Commands {
         let observe = validate::command_request(call.payload)?;
         if let Some(of_type) = of_type {
             self.check_room(of_type)?;
+            if TYPE + of_type.len() > call.room && !self.types.contains_key(of_type) {
+                return Err(Refusal::denied(429, "Too many command types"));
+            }
         }
         if call.switches.observe_scope == ObserveScope::Endpoint && observe.is_some() {
             self.is_silenced = observe == Some(false);
@@ -247,7 +256,7 @@ impl Commands {
 
     fn report(&mut self, call: &mut Call<'_>, of_type: &str) -> Answer {
         let results = validate::results(call.payload)?;
-        let mut all_known = true;
+        let (mut all_known, mut room) = (true, call.room);
         for result in results {
             let commands = self.types.get_mut(of_type).map(|t| &mut t.outstanding);
             let index = commands
@@ -266,10 +275,7 @@ impl Commands {
                 reason_phrase: result.reason_phrase.clone(),
                 payload: result.payload.clone(),
             });
-            if self.results.len() == MAX_RESULTS {
-                self.results.pop_front();
-            }
-            self.results.push_back((of_type.into(), result));
+            self.keep(of_type, result, &mut room);
         }
         if !all_known && call.switches.unknown_result == UnknownResult::NotFound {
             return Err(Refusal::denied(404, "Unknown command"));
@@ -280,12 +286,43 @@ impl Commands {
         })
     }
 
+    /// Keeps a result, if older ones leave room for it.
+    fn keep(&mut self, of_type: &str, result: CommandResult, room: &mut usize) {
+        let weight = weight_of(of_type, &result);
+        while self.results.len() == MAX_RESULTS || *room < weight {
+            let Some((of_type, oldest)) = self.results.pop_front() else {
+                return;
+            };
+            *room += weight_of(&of_type, &oldest);
+        }
+        *room -= weight;
+        self.results.push_back((of_type.into(), result));
+    }
+
     fn check_room(&self, of_type: &str) -> Result<(), Refusal> {
         match self.types.len() >= MAX_TYPES && !self.types.contains_key(of_type) {
             true => Err(Refusal::denied(429, "Too many command types")),
             false => Ok(()),
         }
     }
+}
+
+impl Weigh for Commands {
+    fn weigh(&self) -> usize {
+        let types = self.types.keys().map(|name| TYPE + name.len());
+        let results = self.results.iter();
+        let results = results.map(|(of_type, result)| weight_of(of_type, result));
+        types.chain(results).sum()
+    }
+}
+
+fn weight_of(of_type: &str, result: &CommandResult) -> usize {
+    let CommandResult {
+        reason_phrase,
+        payload,
+        ..
+    } = result;
+    RESULT + of_type.len() + reason_phrase.weigh() + payload.weigh()
 }
 
 fn push_of(

@@ -13,10 +13,14 @@ use super::observation::{Observation, Push};
 use super::operator::OperatorError;
 use super::switches::Switches;
 use super::validate;
+use super::weight::Weigh;
 use crate::names::ConfigName;
 
 /// How many names an endpoint may have; one more is refused.
 const MAX_NAMES: usize = 256;
+
+/// What a name takes beside itself.
+const SLOT: usize = 512;
 
 /// Which of the two services it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -163,6 +167,7 @@ impl Configurations {
     fn current(&mut self, call: &mut Call<'_>, name: &str) -> Answer {
         let request = validate::config_request(call.payload)?;
         self.check_room(name)?;
+        self.check_bytes(call.room, name, 0)?;
         let slot = self.slots.entry(name.into()).or_default();
         slot.observation.note(request.observe, call.topic.id());
         let reported = match self.subject {
@@ -198,6 +203,8 @@ impl Configurations {
             return Err(Refusal::breach(400, "configId is empty: none is assigned"));
         }
         self.check_room(name)?;
+        let bytes = applied.config_id.len() + applied.reason_phrase.weigh();
+        self.check_bytes(call.room, name, bytes)?;
         let slot = self.slots.entry(name.into()).or_default();
         let report = Report {
             config_id: applied.config_id,
@@ -209,11 +216,35 @@ impl Configurations {
         Ok(Reply::done())
     }
 
+    /// Whether there is room for so many more bytes under a name.
+    fn check_bytes(&self, room: usize, name: &str, more: usize) -> Result<(), Refusal> {
+        let slot = if self.slots.contains_key(name) {
+            0
+        } else {
+            SLOT + name.len()
+        };
+        match slot + more > room {
+            true => Err(Refusal::denied(413, "Too many configurations")),
+            false => Ok(()),
+        }
+    }
+
     fn check_room(&self, name: &str) -> Result<(), Refusal> {
         match self.slots.len() >= MAX_NAMES && !self.slots.contains_key(name) {
             true => Err(Refusal::denied(429, "Too many configurations")),
             false => Ok(()),
         }
+    }
+}
+
+/// What the device said; what is assigned is the operator's.
+impl Weigh for Configurations {
+    fn weigh(&self) -> usize {
+        let report = |report: &Report| report.config_id.len() + report.reason_phrase.weigh();
+        let slot = |(name, slot): (&String, &Slot)| {
+            SLOT + name.len() + slot.report.as_ref().map_or(0, report)
+        };
+        self.slots.iter().map(slot).sum()
     }
 }
 

@@ -14,6 +14,7 @@ use super::others::Requests;
 use super::switches::Switches;
 use super::telemetry::Telemetry;
 use super::uploads::{Upload, unique_id};
+use super::weight::Weigh;
 use crate::names::EndpointName;
 use crate::qos::QoS;
 use crate::rng::Rng;
@@ -40,11 +41,30 @@ pub(super) struct Device {
     /// The upload token it is always given.
     pub(super) upload_token: Option<Secret>,
     pub(super) requests: Requests,
+    /// What it weighed after its last request.
+    pub(super) kept: usize,
+}
+
+/// What an endpoint takes that has done nothing yet: it stands in several tables.
+const OWN: usize = 2 * size_of::<Device>() + 1_024;
+
+/// What the platform keeps for it because of what it sent.
+impl Weigh for Device {
+    fn weigh(&self) -> usize {
+        let name = self.name.app_version().as_str().len() + self.name.token().as_str().len();
+        OWN + name
+            + self.telemetry.last().map_or(0, Weigh::weigh)
+            + self.metadata.values().weigh()
+            + self.commands.weigh()
+            + self.configurations.weigh()
+            + self.software.weigh()
+            + self.requests.weigh()
+    }
 }
 
 impl Device {
     pub(super) fn new(name: EndpointName, rng: &mut Rng) -> Self {
-        Self {
+        let mut device = Self {
             name,
             id: unique_id(rng),
             speaker: None,
@@ -58,7 +78,10 @@ impl Device {
             software: Configurations::new(Subject::Software),
             upload_token: None,
             requests: Requests::default(),
-        }
+            kept: 0,
+        };
+        device.kept = device.weigh();
+        device
     }
 
     pub(super) fn from_fixture(
@@ -89,6 +112,7 @@ impl Device {
             }
         }
         device.upload_token = fixture.upload_token;
+        device.kept = device.weigh();
         device
     }
 

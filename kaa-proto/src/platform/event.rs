@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::options::LinkId;
+use super::weight::Weigh;
 use crate::names::EndpointName;
 
 /// How many events wait to be polled. Beyond it the oldest is dropped and counted: the log serves
@@ -43,6 +44,12 @@ pub enum Tokens {
 }
 
 impl Event {
+    /// About what it takes in memory, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.kind.weigh()
+    }
+
     /// The event as one JSON object: `v` (the schema's version), `event` (the name), `at` (seconds
     /// since `start`), `link`, `appVersion`, `token`, and the fields of the kind by their names in
     /// lower camel case.
@@ -90,6 +97,14 @@ macro_rules! kinds {
         #[non_exhaustive]
         pub enum EventKind {
             $($(#[$doc])* #[serde(rename = $name)] $kind { $($(#[$fdoc])* $field: $type),* },)+
+        }
+
+        impl Weigh for EventKind {
+            fn weigh(&self) -> usize {
+                match self {
+                    $(Self::$kind { $($field),* } => 0 $(+ $field.weigh())*),+
+                }
+            }
         }
 
         impl EventKind {
@@ -301,6 +316,11 @@ kinds! {
         /// The topic, token shortened; empty where there is none.
         topic: String,
     }
+    /// Subscriptions were refused, because the link has too many.
+    "subscriptions-refused" SubscriptionsRefused {
+        /// How many.
+        filters: usize,
+    }
     /// A fault was injected.
     "fault" Fault {
         /// Its name.
@@ -330,25 +350,40 @@ impl fmt::Display for EventKind {
 }
 
 /// The events that wait to be polled.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Log {
     /// Oldest first, at most [`MAX_EVENTS`].
     waiting: VecDeque<Event>,
+    /// What they take, in bytes.
+    bytes: usize,
+    /// What they may take.
+    max_bytes: usize,
     /// How many were dropped.
     dropped: u64,
 }
 
 impl Log {
-    pub(super) fn push(&mut self, event: Event) {
-        if self.waiting.len() == MAX_EVENTS {
-            self.waiting.pop_front();
-            self.dropped += 1;
+    pub(super) const fn new(max_bytes: usize) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+            dropped: 0,
         }
+    }
+
+    pub(super) fn push(&mut self, event: Event) {
+        self.bytes += event.weight();
         self.waiting.push_back(event);
+        while self.waiting.len() > MAX_EVENTS || self.bytes > self.max_bytes {
+            self.dropped += u64::from(self.pop().is_some());
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {
-        self.waiting.pop_front()
+        let event = self.waiting.pop_front()?;
+        self.bytes -= event.weight();
+        Some(event)
     }
 
     pub(super) const fn dropped(&self) -> u64 {
@@ -404,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_log_nobody_reads_drops_the_oldest() {
-        let mut log = Log::default();
+        let mut log = Log::new(usize::MAX);
         let event = event();
         for index in 0..=MAX_EVENTS {
             let link = Some(LinkId::new(index as u64));
@@ -415,5 +450,20 @@ mod tests {
         }
         assert_eq!(log.pop().and_then(|event| event.link), Some(LinkId::new(1)));
         assert_eq!(log.dropped(), 1);
+    }
+
+    #[test]
+    fn a_log_nobody_reads_is_bounded_in_bytes_too() {
+        let mut log = Log::new(10_000);
+        let text = "x".repeat(4_000);
+        for _ in 0..10 {
+            let kind = EventKind::Kicked {
+                cause: text.clone(),
+            };
+            log.push(Event { kind, ..event() });
+        }
+        assert_eq!((log.waiting.len(), log.dropped()), (2, 8));
+        while log.pop().is_some() {}
+        assert_eq!(log.bytes, 0);
     }
 }

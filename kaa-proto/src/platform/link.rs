@@ -16,6 +16,9 @@ const MAX_BACKLOG_BYTES: usize = 16 << 20;
 /// How much input is kept during a black hole. More than that ends the link.
 const MAX_HELD: usize = 4 << 20;
 
+/// What a link takes that has done nothing yet.
+const OWN: usize = 1_024;
+
 /// Where a link stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Stage {
@@ -43,6 +46,8 @@ pub(super) struct Link {
     backlog_bytes: usize,
     /// Input that came during a black hole.
     held: Vec<u8>,
+    /// Its part of what all links hold, when it was last looked at.
+    pub(super) counted: usize,
 }
 
 impl Link {
@@ -54,6 +59,7 @@ impl Link {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             held: Vec::new(),
+            counted: 0,
         }
     }
 
@@ -102,6 +108,24 @@ impl Link {
             self.backlog_bytes -= delivery.topic.len() + delivery.payload.len();
             self.backlog.pop_front();
         }
+    }
+
+    /// About what it holds, in bytes, its subscriptions aside.
+    pub(super) fn held(&self) -> usize {
+        OWN + 2 * self.client_id.len()
+            + self.session.held()
+            + self.backlog_bytes
+            + self.backlog.capacity() * size_of::<(Delivery, QoS)>()
+            + self.held.len()
+    }
+
+    /// It is to be closed at once: nothing of it is needed any more.
+    pub(super) fn cut(&mut self, now: Instant) {
+        *self = Self {
+            client_id: std::mem::take(&mut self.client_id),
+            stage: Stage::Cut,
+            ..Self::new(now, ServerOptions::default())
+        };
     }
 
     /// Keeps input for later. `false` if there is too much of it.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Call, Refusal, Reply};
 use super::event::EventKind;
 use super::validate;
+use super::weight::Weigh as _;
 use crate::names::MetadataKey;
 
 /// How many keys an endpoint may have; a write beyond it is refused. A twin has dozens.
@@ -98,6 +99,7 @@ impl Metadata {
         let values = validate::metadata_object(call.payload)?;
         let keys: Vec<String> = values.keys().cloned().collect();
         self.check_writable(&keys)?;
+        check_room(&values, call.room + self.values.weigh())?;
         let (read_only, hidden) = (&self.read_only, &self.hidden);
         self.values
             .retain(|key, _| is_in(read_only, key) || is_in(hidden, key));
@@ -111,6 +113,7 @@ impl Metadata {
         let values = validate::metadata_object(call.payload)?;
         let keys: Vec<String> = values.keys().cloned().collect();
         self.check_writable(&keys)?;
+        check_room(&values, call.room)?;
         self.values.extend(values);
         call.note(EventKind::MetadataMerged { keys });
         Ok(Reply::done())
@@ -139,6 +142,14 @@ impl Metadata {
             true => Err(Refusal::denied(413, "Too many keys")),
             false => Ok(()),
         }
+    }
+}
+
+/// What is replaced is not taken off: it goes only afterwards.
+fn check_room(values: &Map<String, Value>, room: usize) -> Result<(), Refusal> {
+    match values.weigh() > room {
+        true => Err(Refusal::denied(413, "Too much metadata")),
+        false => Ok(()),
     }
 }
 

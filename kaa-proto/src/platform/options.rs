@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::fixture::Fixture;
+use super::limits::Limits;
 use super::switches::Switches;
 use crate::names::Extension;
 
@@ -140,6 +141,8 @@ pub struct PlatformOptions {
     /// How many endpoints there can be; further ones are refused as unknown tokens. Default:
     /// 100,000, a fleet test with room to spare.
     pub max_endpoints: usize,
+    /// How much devices can make it hold.
+    pub limits: Limits,
 }
 
 impl Default for PlatformOptions {
@@ -151,6 +154,7 @@ impl Default for PlatformOptions {
             users: Vec::new(),
             extensions: Service::ALL.into_iter().filter_map(named).collect(),
             max_endpoints: 100_000,
+            limits: Limits::default(),
         }
     }
 }

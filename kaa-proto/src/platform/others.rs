@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Call, Refusal, Reply};
 use super::event::EventKind;
 use super::validate;
+use super::weight::Weigh;
 
 /// How many requests rsx remembers; the oldest goes.
 const MAX_RECORDS: usize = 64;
+
+/// What a record takes beside its texts.
+const RECORD: usize = 160;
 
 /// What the clock shows until it is set, in milliseconds of Unix time.
 const FIRST_TIME: u64 = 1_700_000_000_000;
@@ -66,6 +70,16 @@ impl Requests {
             status,
             reason,
         });
+    }
+}
+
+impl Weigh for Requests {
+    fn weigh(&self) -> usize {
+        let texts = |record: &Record| record.extension.len() + record.reason.len();
+        self.records
+            .iter()
+            .map(|record| RECORD + texts(record))
+            .sum()
     }
 }
 

@@ -35,6 +35,12 @@ pub(super) struct Parcel {
     pub(super) qos: QoS,
 }
 
+impl Parcel {
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.topic.len() + self.payload.len()
+    }
+}
+
 /// What becomes of a parcel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fate {
@@ -75,19 +81,33 @@ pub(super) struct Outbox {
     groups: BTreeMap<u64, Group>,
     /// How many parcels the groups hold.
     held: usize,
+    /// What all parcels take, in bytes.
+    bytes: usize,
     /// Tells late parcels of one instant apart.
     order: u64,
 }
 
 impl Outbox {
     /// Takes a parcel to its fate. `false` if it was dropped because too many are waiting.
-    pub(super) fn push(&mut self, now: Instant, parcel: Parcel, fate: Fate) -> bool {
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        parcel: Parcel,
+        fate: Fate,
+        max_bytes: usize,
+    ) -> bool {
         let copies = match fate {
             Fate::Repeated(copies) => copies as usize,
             Fate::Sent | Fate::Lost | Fate::Late(_) | Fate::Held { .. } => 1,
         };
-        if self.ready.len() + self.late.len() + self.held + copies > MAX_WAITING {
+        let bytes = self.bytes + parcel.size() * copies;
+        if self.ready.len() + self.late.len() + self.held + copies > MAX_WAITING
+            || bytes > max_bytes
+        {
             return false;
+        }
+        if fate != Fate::Lost {
+            self.bytes = bytes;
         }
         match fate {
             Fate::Lost => {}
@@ -127,7 +147,9 @@ impl Outbox {
     }
 
     pub(super) fn pop(&mut self) -> Option<Parcel> {
-        self.ready.pop_front()
+        let parcel = self.ready.pop_front()?;
+        self.bytes -= parcel.size();
+        Some(parcel)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -173,11 +195,11 @@ mod tests {
             group: 1,
             is_last: false,
         };
-        outbox.push(start, parcel("b"), Fate::Late(2 * second));
-        outbox.push(start, parcel("c"), Fate::Late(2 * second));
-        outbox.push(start, parcel("x"), held);
-        outbox.push(start, parcel("y"), held);
-        outbox.push(start, parcel("a"), Fate::Sent);
+        outbox.push(start, parcel("b"), Fate::Late(2 * second), usize::MAX);
+        outbox.push(start, parcel("c"), Fate::Late(2 * second), usize::MAX);
+        outbox.push(start, parcel("x"), held, usize::MAX);
+        outbox.push(start, parcel("y"), held, usize::MAX);
+        outbox.push(start, parcel("a"), Fate::Sent, usize::MAX);
         assert_eq!(topics(&mut outbox), "a");
         assert_eq!(outbox.poll_timeout(), Some(start + second));
         outbox.handle_timeout(start + second);
@@ -194,10 +216,25 @@ mod tests {
         let start = Instant::now();
         let mut outbox = Outbox::default();
         for _ in 0..MAX_WAITING / 16 {
-            assert!(outbox.push(start, parcel("a"), Fate::Repeated(16)));
+            assert!(outbox.push(start, parcel("a"), Fate::Repeated(16), usize::MAX));
         }
-        assert!(!outbox.push(start, parcel("b"), Fate::Sent));
+        assert!(!outbox.push(start, parcel("b"), Fate::Sent, usize::MAX));
         assert!(outbox.pop().is_some());
-        assert!(outbox.push(start, parcel("b"), Fate::Sent));
+        assert!(outbox.push(start, parcel("b"), Fate::Sent, usize::MAX));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_too() {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        let start = Instant::now();
+        let mut outbox = Outbox::default();
+        let size = parcel("a").size();
+        for _ in 0..2 {
+            assert!(outbox.push(start, parcel("a"), Fate::Sent, 2 * size));
+            assert!(outbox.push(start, parcel("b"), Fate::Late(REORDER_WITHIN), 2 * size));
+            assert!(!outbox.push(start, parcel("c"), Fate::Sent, 2 * size));
+            outbox.handle_timeout(start + REORDER_WITHIN);
+            assert_eq!(topics(&mut outbox), "ab");
+        }
     }
 }

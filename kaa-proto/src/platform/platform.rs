@@ -10,6 +10,7 @@ use super::device::{Device, config_id};
 use super::event::{Event, EventKind, Log};
 use super::fault::{Fault, FaultKind, Faults};
 use super::fixture::Fixture;
+use super::limits::Limits;
 use super::operator::{OperatorError, Snapshot};
 use super::options::{LinkId, PlatformOptions, Service};
 use super::others::Clock;
@@ -39,6 +40,9 @@ pub struct Platform {
     pub(super) known_versions: Option<BTreeSet<AppVersion>>,
     /// How many endpoints there can be.
     pub(super) max_endpoints: usize,
+    pub(super) limits: Limits,
+    /// What all endpoints keep, in bytes.
+    pub(super) kept: usize,
     /// Endpoints in the order they became known; none is ever removed.
     pub(super) devices: Vec<Device>,
     /// Where to find an endpoint.
@@ -89,6 +93,8 @@ impl Platform {
             extensions: options.extensions,
             known_versions: None,
             max_endpoints: options.max_endpoints,
+            limits: options.limits,
+            kept: 0,
             devices: Vec::new(),
             index: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -98,7 +104,7 @@ impl Platform {
             faults: Faults::new(Rng::new(rng.next_u64())),
             outbox: Outbox::default(),
             hang_ups: VecDeque::new(),
-            log: Log::default(),
+            log: Log::new(options.limits.events),
             rng,
         };
         if let Some(fixture) = options.fixture {
@@ -387,6 +393,7 @@ impl Platform {
                 let name = EndpointName::new(version.clone(), token);
                 let switches = &self.switches;
                 let device = Device::from_fixture(name, endpoint, switches, &mut self.rng);
+                self.kept += device.kept;
                 self.index.insert(device.name.clone(), self.devices.len());
                 self.devices.push(device);
             }
@@ -446,8 +453,13 @@ impl Platform {
         if self.known_versions.is_some() || self.devices.len() >= self.max_endpoints {
             return Err(OperatorError::UnknownEndpoint);
         }
+        let device = Device::new(name.clone(), &mut self.rng);
+        if self.kept + device.kept > self.limits.endpoints {
+            return Err(OperatorError::UnknownEndpoint);
+        }
+        self.kept += device.kept;
         let index = self.devices.len();
-        self.devices.push(Device::new(name.clone(), &mut self.rng));
+        self.devices.push(device);
         self.index.insert(name.clone(), index);
         Ok(index)
     }

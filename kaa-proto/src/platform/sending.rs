@@ -86,8 +86,8 @@ impl Platform {
     }
 
     pub(super) fn dispatch(&mut self, now: Instant, parcel: Parcel, fate: Fate) {
-        let topic = topic::shortened(&parcel.topic);
-        if !self.outbox.push(now, parcel, fate) {
+        let topic = topic::cut(&topic::shortened(&parcel.topic));
+        if !self.outbox.push(now, parcel, fate, self.limits.waiting) {
             self.note(now, None, None, EventKind::Overflow { topic });
         }
     }
@@ -125,7 +125,7 @@ impl Platform {
         fault: &str,
         topic: &str,
     ) {
-        let (fault, topic) = (fault.into(), topic::shortened(topic));
+        let (fault, topic) = (fault.into(), topic::cut(&topic::shortened(topic)));
         self.note(now, link, name, EventKind::Fault { fault, topic });
     }
 }

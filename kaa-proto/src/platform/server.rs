@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::choices::AuthFailure;
 use super::event::{Event, EventKind};
+use super::limits::Limits;
 use super::link::{Link, Stage};
 use super::options::{LinkId, PlatformOptions, User, UserState};
 use super::platform::{Delivery, Platform};
@@ -49,6 +50,9 @@ pub struct PlatformServer {
     /// The last number given to a link.
     last_link: u64,
     subscriptions: Subscriptions,
+    /// What all links hold, as far as they were counted.
+    held: usize,
+    limits: Limits,
     /// Connected links by client identifier.
     clients: BTreeMap<String, LinkId>,
     /// When the session of a link has something to do.
@@ -65,6 +69,8 @@ impl PlatformServer {
     pub fn new(mut options: PlatformOptions, seed: u64) -> Self {
         Self {
             users: std::mem::take(&mut options.users),
+            held: 0,
+            limits: options.limits,
             platform: Platform::new(options, seed),
             links: BTreeMap::new(),
             last_link: 0,
@@ -105,6 +111,7 @@ impl PlatformServer {
                 open.send_backlog();
             }
         }
+        self.count(now, link);
         self.pump(now);
     }
 
@@ -116,6 +123,7 @@ impl PlatformServer {
         if self.clients.get(&closed.client_id) == Some(&link) {
             self.clients.remove(&closed.client_id);
         }
+        self.held -= closed.counted;
         self.subscriptions.remove(link);
         self.timers.clear(link);
         self.stalled.remove(&link);
@@ -228,11 +236,16 @@ impl PlatformServer {
                     id: packet,
                     filters,
                 } => {
-                    let filters = filters.iter();
+                    let (filters, max) = (filters.iter(), self.limits.link / 2);
                     let granted: Vec<_> = filters
-                        .map(|(filter, qos)| self.subscriptions.subscribe(id, filter, qos))
+                        .map(|(filter, qos)| self.subscriptions.subscribe(id, filter, qos, max))
                         .collect();
                     link.session.grant(packet, &granted);
+                    let refused = granted.iter().filter(|granted| granted.is_none()).count();
+                    if refused > 0 {
+                        let event = EventKind::SubscriptionsRefused { filters: refused };
+                        self.platform.note(now, Some(id), None, event);
+                    }
                 }
                 Received::Unsubscribe(filters) => {
                     for filter in filters.iter() {
@@ -248,7 +261,23 @@ impl PlatformServer {
             }
             self.pump_deliveries(now);
         }
+        self.count(now, id);
         self.schedule(id);
+    }
+
+    /// Looks at what a link holds, and closes it if that is too much.
+    fn count(&mut self, now: Instant, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_open()) else {
+            return;
+        };
+        let held = link.held() + self.subscriptions.bytes(id);
+        self.held = self.held - link.counted + held;
+        link.counted = held;
+        let share = self.limits.links / (2 * self.links.len().max(1));
+        let is_greedy = self.held > self.limits.links && held > share;
+        if held > self.limits.link || is_greedy {
+            self.platform.hang_up(now, id, "it holds too much");
+        }
     }
 
     /// Lets a client in or not.
@@ -301,7 +330,9 @@ impl PlatformServer {
         while let Some(id) = self.platform.poll_hang_up() {
             let open = self.links.get_mut(&id).filter(|link| link.is_open());
             if let Some(link) = open {
-                link.stage = Stage::Cut;
+                self.held -= link.counted;
+                link.cut(now);
+                self.subscriptions.remove(id);
                 self.timers.clear(id);
                 self.hang_ups.push_back(id);
             }
@@ -328,10 +359,11 @@ impl PlatformServer {
             };
             let link = self.links.get_mut(&id).filter(|link| link.is_open());
             if link.is_some_and(|link| !link.send(delivery, qos)) {
-                let topic = topic::shortened(&delivery.topic);
+                let topic = topic::cut(&topic::shortened(&delivery.topic));
                 self.platform
                     .note(now, Some(id), None, EventKind::Overflow { topic });
             }
+            self.count(now, id);
         }
     }
 

@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use super::answer::{Answer, Call, Refusal, Reply};
 use super::choices::{BadToken, ForeignTopic, Unknown, WithoutId};
+use super::device::Device;
 use super::event::EventKind;
 use super::options::{LinkId, Service};
 use super::outbox::{Addressee, Fate, Parcel};
 use super::platform::Platform;
+use super::weight::{self, Weigh as _};
 use crate::names::{AppVersion, EndpointName, EndpointToken, Extension};
 use crate::qos::QoS;
 use crate::topic::{self, Suffix, Topic};
@@ -199,6 +201,12 @@ impl Platform {
         let Some(device) = self.devices.get_mut(admitted.device) else {
             return Err(Refusal::unknown_resource());
         };
+        let limits = &self.limits;
+        if weight::of_json(message.payload).is_ok_and(|weight| weight > limits.endpoint) {
+            return Err(Refusal::denied(413, "Too much JSON"));
+        }
+        let of_endpoint = limits.endpoint.saturating_sub(device.kept);
+        let of_all = limits.endpoints.saturating_sub(self.kept);
         let mut call = Call {
             now: message.now,
             link: message.link,
@@ -206,9 +214,10 @@ impl Platform {
             topic: message.topic,
             payload: message.payload,
             switches: &self.switches,
+            room: of_endpoint.min(of_all),
             log: &mut self.log,
         };
-        match admitted.service {
+        let answer = match admitted.service {
             Service::Dcx => device.telemetry.handle(&mut call),
             Service::Epmx => device.metadata.handle(&mut call),
             Service::Cex => device.commands.handle(&mut call),
@@ -221,7 +230,11 @@ impl Platform {
             }
             Service::Rsx => device.requests.handle(&mut call),
             Service::Tsx => self.clock.handle(&mut call),
-        }
+        };
+        let kept = device.weigh();
+        self.kept = self.kept - device.kept + kept;
+        device.kept = kept;
+        answer
     }
 
     /// The suffix and payload of an answer, if there is to be one (1/KP "Request ID").
@@ -267,6 +280,8 @@ impl Platform {
     fn record(&mut self, message: Message<'_>, admitted: &Admitted, answer: &Answer) {
         let device = self.devices.get_mut(admitted.device);
         let is_query = admitted.service == Service::Rsx;
+        let has_room = |device: &&mut Device| device.kept < self.limits.endpoint;
+        let device = device.filter(has_room);
         if let (Some(device), Some(id), false) = (device, message.topic.id(), is_query) {
             let extension = message.topic.extension();
             device.requests.record(extension, id, answer);
@@ -294,7 +309,7 @@ impl Platform {
             let event = EventKind::Refused {
                 status_code,
                 reason_phrase: refusal.reason.clone(),
-                topic: topic.shortened(),
+                topic: topic::cut(&topic.shortened()),
             };
             self.note(now, Some(link), name, event);
         }
@@ -312,7 +327,7 @@ impl Platform {
         let event = EventKind::Breach {
             status_code: status,
             reason_phrase: reason.into(),
-            topic: topic::shortened(topic),
+            topic: topic::cut(&topic::shortened(topic)),
         };
         self.note(now, Some(link), name, event);
     }

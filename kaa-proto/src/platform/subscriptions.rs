@@ -27,22 +27,35 @@ struct Filters {
     /// Those for exactly one endpoint; `None`: those for more than that. None is empty.
     groups: BTreeMap<Option<Address>, BTreeMap<String, QoS>>,
     count: usize,
+    /// About what they take.
+    bytes: usize,
 }
 
 type Address = (String, String);
 
 impl Subscriptions {
-    /// Takes a valid filter, in place of the same one (MQTT-3.8.4-3). `None` if it is refused.
-    pub(super) fn subscribe(&mut self, link: LinkId, filter: &str, qos: QoS) -> Option<QoS> {
+    /// Takes a valid filter, in place of the same one (MQTT-3.8.4-3), if those of the link take no more
+    /// than `max_bytes` then. `None` if it is refused.
+    pub(super) fn subscribe(
+        &mut self,
+        link: LinkId,
+        filter: &str,
+        qos: QoS,
+        max_bytes: usize,
+    ) -> Option<QoS> {
         let address = address(filter);
         let filters = self.of_link.entry(link).or_default();
-        let is_full = filters.count >= MAX_FILTERS;
+        let bytes = filters.bytes + weight(filter);
+        let is_full = filters.count >= MAX_FILTERS || bytes > max_bytes;
         let known = filters.groups.get(&address);
         if is_full && !known.is_some_and(|group| group.contains_key(filter)) {
             return None;
         }
         let group = filters.groups.entry(address.clone()).or_default();
-        filters.count += usize::from(group.insert(filter.into(), qos).is_none());
+        if group.insert(filter.into(), qos).is_none() {
+            filters.count += 1;
+            filters.bytes = bytes;
+        }
         match address {
             None => self.wide.insert(link),
             Some(address) => self.of_endpoint.entry(address).or_default().insert(link),
@@ -58,11 +71,19 @@ impl Subscriptions {
         let Some(group) = filters.groups.get_mut(&address) else {
             return;
         };
-        filters.count -= usize::from(group.remove(filter).is_some());
+        if group.remove(filter).is_some() {
+            filters.count -= 1;
+            filters.bytes -= weight(filter);
+        }
         if group.is_empty() {
             filters.groups.remove(&address);
             self.forget(link, address.as_ref());
         }
+    }
+
+    /// About what the subscriptions of a link take, in bytes.
+    pub(super) fn bytes(&self, link: LinkId) -> usize {
+        self.of_link.get(&link).map_or(0, |filters| filters.bytes)
     }
 
     /// The link is gone, and its subscriptions with it.
@@ -105,6 +126,11 @@ impl Subscriptions {
     }
 }
 
+/// About what a filter takes: it stands in a tree, and its address in two more.
+const fn weight(filter: &str) -> usize {
+    512 + 3 * filter.len()
+}
+
 /// The one endpoint that a topic or a filter is for.
 fn address(filter: &str) -> Option<Address> {
     let (version, token) = topic::address(filter)?;
@@ -128,9 +154,14 @@ mod tests {
         ];
         for filter in filters {
             let (mut all, link) = (Subscriptions::default(), LinkId::new(1));
-            all.subscribe(link, filter, QoS::AtMostOnce);
-            all.subscribe(link, "kp1/v/dcx/t/json/1/status", QoS::AtLeastOnce);
-            all.subscribe(LinkId::new(2), "kp1/v/dcx/other/#", QoS::AtLeastOnce);
+            all.subscribe(link, filter, QoS::AtMostOnce, usize::MAX);
+            all.subscribe(link, topic, QoS::AtLeastOnce, usize::MAX);
+            all.subscribe(
+                LinkId::new(2),
+                "kp1/v/dcx/other/#",
+                QoS::AtLeastOnce,
+                usize::MAX,
+            );
             assert_eq!(all.granted(link, topic), Some(QoS::AtLeastOnce));
             all.unsubscribe(link, topic);
             assert_eq!(all.candidates(topic), [link].into(), "{filter}");
@@ -144,7 +175,7 @@ mod tests {
     fn a_link_that_is_gone_leaves_nothing_behind() {
         let mut all = Subscriptions::default();
         for filter in ["#", "kp1/v/dcx/t/#", "kp1/v/dcx/u/#"] {
-            all.subscribe(LinkId::new(1), filter, QoS::AtMostOnce);
+            all.subscribe(LinkId::new(1), filter, QoS::AtMostOnce, usize::MAX);
         }
         all.remove(LinkId::new(1));
         assert!(all.of_link.is_empty() && all.of_endpoint.is_empty() && all.wide.is_empty());

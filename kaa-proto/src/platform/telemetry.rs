@@ -5,13 +5,14 @@ use serde_json::{Map, Number, Value, json};
 use super::answer::{Answer, Call, Refusal, Reply};
 use super::event::EventKind;
 use super::validate;
+use super::weight::Weigh as _;
 
 /// What one endpoint has sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Telemetry {
     /// How many samples.
     samples: u64,
-    /// The latest one.
+    /// The latest one, if there is room for it.
     last: Option<Value>,
 }
 
@@ -31,8 +32,9 @@ impl Telemetry {
             (1, Some(&data))
         };
         self.samples += samples as u64;
-        if last.is_some() {
-            self.last = last.cloned();
+        if let Some(last) = last {
+            let room = call.room + self.last.weigh();
+            self.last = (last.weigh() <= room).then(|| last.clone());
         }
         call.note(EventKind::Telemetry { samples, data });
         Ok(Reply::done())

@@ -18,6 +18,9 @@ const MAX_TOKENS: usize = 65_536;
 /// How many uploads are remembered; the oldest is forgotten.
 const MAX_UPLOADS: usize = 4_096;
 
+/// How long the name of an upload may be, as on most file systems.
+const MAX_NAME: usize = 255;
+
 /// An HTTP request, as far as an upload needs it. `Debug` does not show the token.
 #[derive(Clone, Copy)]
 pub struct UploadRequest<'a> {
@@ -73,6 +76,8 @@ pub struct Upload {
 pub(super) struct Uploads {
     /// By token: whose it is and when it expires.
     tokens: BTreeMap<String, (usize, Instant)>,
+    /// When the first of them expired or expires, as far as was looked: not later than it does.
+    first_expiry: Option<Instant>,
     /// Oldest first, with the endpoint's index.
     taken: VecDeque<(usize, Upload)>,
 }
@@ -95,8 +100,11 @@ impl Uploads {
         if call.levels() != ["token"] {
             return Err(Refusal::unknown_resource());
         }
-        if self.tokens.len() >= MAX_TOKENS {
+        // Only if it helps: whoever asks on while it is full must not make it look at all of them.
+        let is_full = self.tokens.len() >= MAX_TOKENS;
+        if is_full && self.first_expiry.is_none_or(|at| at <= call.now) {
             self.tokens.retain(|_, (_, expires)| *expires > call.now);
+            self.first_expiry = self.tokens.values().map(|(_, expires)| *expires).min();
         }
         let drawn = || format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64());
         let token = fixed.map_or_else(drawn, |fixed| fixed.expose().into());
@@ -105,7 +113,9 @@ impl Uploads {
         }
         let validity: Duration = call.switches.upload_token_validity;
         let payload = json!({"token": token}).to_string().into_bytes();
-        self.tokens.insert(token, (device, call.now + validity));
+        let expires = call.now + validity;
+        self.first_expiry = self.first_expiry.map(|first| first.min(expires));
+        self.tokens.insert(token, (device, expires));
         call.note(EventKind::UploadToken {});
         Ok(Reply::Token(payload))
     }
@@ -206,11 +216,20 @@ fn read_target(request: UploadRequest<'_>) -> Result<Target, u16> {
     let target = match path.strip_prefix("/bcx/api/v1/").ok_or(404_u16)? {
         "binary-data" => {
             let name = query.split('&').find_map(|pair| pair.strip_prefix("name="));
-            Target::BinaryData(name.map(decoded).transpose()?)
+            let name = name.map(decoded).transpose()?;
+            if name.as_ref().is_some_and(|name| name.len() > MAX_NAME) {
+                return Err(400);
+            }
+            Target::BinaryData(name)
         }
         rest => {
             let name = decoded(rest.strip_prefix("files/").ok_or(404_u16)?)?;
-            if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+            if name.is_empty()
+                || name.len() > MAX_NAME
+                || name.contains('/')
+                || name == "."
+                || name == ".."
+            {
                 return Err(400);
             }
             Target::File(name)
@@ -352,6 +371,10 @@ mod tests {
                 status,
                 "{target}"
             );
+        }
+        for target in ["files/", "binary-data?name="] {
+            let target = format!("/bcx/api/v1/{target}{}", "x".repeat(256));
+            assert_eq!(upload(&mut bench, post(&target, Some("2222"))).status, 400);
         }
         let get = UploadRequest {
             method: "GET",

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::answer::Refusal;
+use super::weight;
 
 type Checked<T> = Result<T, Refusal>;
 
@@ -37,7 +38,9 @@ pub(super) struct CommandResult {
 
 /// Any JSON value.
 pub(super) fn json(payload: &[u8]) -> Checked<Value> {
-    serde_json::from_slice(payload).map_err(|error| {
+    // Nothing is built of what turns out to be none at its end.
+    let built = weight::of_json(payload).and_then(|_| serde_json::from_slice(payload));
+    built.map_err(|error| {
         Refusal::breach(
             400,
             format!(

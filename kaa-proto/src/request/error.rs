@@ -127,7 +127,7 @@ pub enum Failure {
     Rejected {
         /// The platform's status, if it gave one that is a whole number.
         status: Option<u16>,
-        /// The platform's words; may be empty.
+        /// The platform's words, the first 256 bytes of them; may be empty.
         reason: String,
     },
     /// It was sent and the link stayed up, but no confirmation came in time. It may have been

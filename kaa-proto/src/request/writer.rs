@@ -24,6 +24,7 @@ pub struct RequestWriter {
     fixed_id: Option<u32>,
     serial: bool,
     status_in_body: bool,
+    drops_answer: bool,
     effect: Effect,
 }
 
@@ -40,6 +41,7 @@ impl RequestWriter {
             fixed_id: None,
             serial: false,
             status_in_body: false,
+            drops_answer: false,
             effect: Effect::None,
         }
     }
@@ -122,6 +124,12 @@ impl RequestWriter {
         self.status_in_body = true;
     }
 
+    /// Drops what a `/status` answer says, because [`Request::decode`] does not look at it: whatever
+    /// the platform writes there takes no memory while nobody asks for the response.
+    pub const fn drops_answer(&mut self) {
+        self.drops_answer = true;
+    }
+
     /// The subscription that covers this resource, `+` standing for its variable levels.
     pub(crate) const fn pattern(&mut self, pattern: &'static str) {
         self.pattern = Some(pattern);
@@ -151,6 +159,7 @@ pub struct Prepared {
     pub(crate) fixed_id: Option<u32>,
     pub(crate) serial: bool,
     pub(crate) status_in_body: bool,
+    pub(crate) drops_answer: bool,
     pub(crate) effect: Effect,
 }
 
@@ -185,12 +194,14 @@ impl Prepared {
             service,
             resource: writer.resource.into(),
             pattern: writer.pattern,
-            payload: writer.payload.into(),
+            // The queues count its length, not what the buffer had room for.
+            payload: writer.payload.into_boxed_slice().into(),
             policy,
             with_id,
             fixed_id: writer.fixed_id,
             serial: writer.serial,
             status_in_body: writer.status_in_body,
+            drops_answer: writer.drops_answer,
             effect: writer.effect,
         })
     }
@@ -207,6 +218,7 @@ impl Prepared {
             fixed_id: None,
             serial: false,
             status_in_body: false,
+            drops_answer: false,
             effect: Effect::None,
         }
     }

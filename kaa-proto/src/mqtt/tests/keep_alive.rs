@@ -81,14 +81,42 @@ fn bytes_that_come_after_the_question_give_the_answer_more_time() {
     let mut link = Link::connected(&options());
     link.advance(secs(60));
     assert_eq!(link.sent(), PINGREQ);
-    link.feed(b"\x30\x05\x00\x01a");
+    link.feed(b"\x30\xff\x0f\x00\x01a");
     for _ in 0..2 {
         link.advance(secs(29));
-        link.feed(b"x");
+        link.feed(&[b'x'; 240]);
         assert_eq!(link.session.poll_timeout(), Some(link.now + secs(30)));
     }
     link.advance(secs(30));
     assert_eq!(link.session.failure(), Some(LinkFailure::KeepAliveTimeout));
+}
+
+/// It would keep everything else away for as long as the packet is long.
+#[test]
+fn a_packet_that_comes_byte_by_byte_does_not_keep_a_link_alive() {
+    let mut link = Link::connected(&options());
+    link.feed(b"\x30\xff\xff\xff\x7f\x00\x01a");
+    let begin = link.now;
+    while link.session.failure().is_none() && link.now < begin + secs(1_000) {
+        link.advance(secs(1));
+        link.sent();
+        link.feed(b"x");
+    }
+    assert_eq!(link.session.failure(), Some(LinkFailure::KeepAliveTimeout));
+    assert!(link.now <= begin + secs(110));
+}
+
+/// A server that is busy may answer late.
+#[test]
+fn whole_packets_keep_a_link_alive_however_small_they_are() {
+    let mut link = Link::connected(&options());
+    link.advance(secs(60));
+    assert_eq!(link.sent(), PINGREQ);
+    for _ in 0..10 {
+        link.advance(secs(29));
+        link.feed(b"\x30\x03\x00\x01a");
+        assert_eq!(link.session.poll_timeout(), Some(link.now + secs(30)));
+    }
 }
 
 #[test]
