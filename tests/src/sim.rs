@@ -7,6 +7,7 @@ mod clock;
 mod dials;
 mod gadget;
 mod happen;
+mod life;
 mod machine;
 mod play;
 mod program;
@@ -17,6 +18,7 @@ mod transport;
 mod trouble;
 mod weather;
 mod wire;
+mod work;
 mod world;
 
 pub use happen::COMMAND_TYPES;

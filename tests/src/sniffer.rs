@@ -53,7 +53,7 @@ pub struct Sniffer {
 impl Sniffer {
     /// Whether a packet has begun that is not complete.
     #[must_use]
-    pub const fn is_partial(&self) -> bool {
+    pub fn is_partial(&self) -> bool {
         !self.bytes.is_empty()
     }
 

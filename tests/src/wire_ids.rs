@@ -14,8 +14,8 @@ struct Asked {
     payload: Vec<u8>,
     /// The link it came on.
     link: usize,
-    /// When nobody waits for an answer any more.
-    until: Instant,
+    /// When it was sent.
+    at: Instant,
 }
 
 /// Watches over the request IDs of all endpoints. Spaces are those of application version,
@@ -26,6 +26,8 @@ pub struct WireIds {
     asked: BTreeMap<(String, u32), Asked>,
     /// How long an answer is waited for.
     patience: Duration,
+    /// How long after it was sent no other request has its topic, unless it was answered.
+    rest: Duration,
 }
 
 impl WireIds {
@@ -35,7 +37,14 @@ impl WireIds {
         Self {
             asked: BTreeMap::new(),
             patience,
+            rest: patience,
         }
+    }
+
+    /// A late answer may come until then: so long a topic is not used again.
+    #[must_use]
+    pub fn resting(self, rest: Duration) -> Self {
+        Self { rest, ..self }
     }
 
     /// A message reached the platform on a link.
@@ -53,7 +62,16 @@ impl WireIds {
             payload.contains("\"observe\":")
         };
         let key = (space, id);
-        if let Some(asked) = self.asked.get(&key).filter(|asked| asked.until > now) {
+        let may_be_answered = |asked: &&Asked| {
+            if asked.topic == seen.topic {
+                return now < asked.at + self.patience.max(self.rest);
+            }
+            // Another resource may have it as soon as nobody waits: on another link, or when an
+            // observation was taken back.
+            let is_over = asked.link != link || observes(&asked.payload);
+            now < asked.at + self.patience && !is_over
+        };
+        if let Some(asked) = self.asked.get(&key).filter(may_be_answered) {
             let is_same = asked.topic == seen.topic && asked.payload == seen.payload;
             let again = is_same && asked.link != link;
             let observed = asked.topic == seen.topic && observes(&seen.payload);
@@ -67,7 +85,7 @@ impl WireIds {
             topic: seen.topic.clone(),
             payload: seen.payload.clone(),
             link,
-            until: now + self.patience,
+            at: now,
         };
         self.asked.insert(key, asked);
     }

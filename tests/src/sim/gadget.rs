@@ -1,5 +1,6 @@
 //! A program that does something of everything, and knows what it may be told.
 
+mod asking;
 mod book;
 mod part;
 mod pending;
@@ -97,7 +98,11 @@ fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
         let command_type = CommandType::new(word).unwrap_or_else(|error| panic!("{error}"));
         endpoint = endpoint.interrupted(command_type, policy);
     }
+    // Some have so few IDs that one rests until it is used again.
+    let max_id = [20, 40, 99_999][dice.below(3) as usize];
     let endpoint = endpoint
+        .max_request_id(max_id)
+        .unwrap_or_else(|error| panic!("{error}"))
         .answer_within(ANSWER_WITHIN)
         .unwrap_or_else(|error| panic!("{error}"));
     let keep_alive = Duration::from_secs(10 + dice.below(80));

@@ -11,6 +11,7 @@ use super::weather::Happening;
 use super::wire::{Mischief, message};
 use super::world::Simulation;
 use crate::dice::Dice;
+use crate::disk::SimulatedDisk;
 
 /// The types of commands that operators invoke.
 pub const COMMAND_TYPES: [&str; 3] = ["ask", "fail", "again"];
@@ -55,6 +56,7 @@ impl Simulation {
     fn apply(&mut self, happening: Happening, which: usize, dice: &mut Dice) {
         let now = self.clock.now();
         let soon = now + Duration::from_millis(dice.scattered(10, 17));
+        let short = Duration::from_millis(dice.scattered(8, 17));
         let machine = &mut self.machines[which];
         match happening {
             Happening::Command => self.command(dice),
@@ -81,13 +83,15 @@ impl Simulation {
                 self.server.handle_timeout(now + time);
             }
             Happening::WallJump => machine.set_wall_clock(dice),
-            Happening::Late
-            | Happening::Lose
-            | Happening::Duplicate
-            | Happening::Reorder
-            | Happening::Error
-            | Happening::KickAnswer
-            | Happening::BlackHole => self.fault(happening, dice),
+            Happening::Late => self.fault(FaultKind::Late(short.min(LATEST)), dice),
+            Happening::Lose => self.fault(FaultKind::Lose, dice),
+            Happening::Duplicate => {
+                self.fault(FaultKind::Duplicate(2 + dice.below(4) as u32), dice);
+            }
+            Happening::Reorder => self.fault(FaultKind::Reorder(2 + dice.below(6) as u32), dice),
+            Happening::Error => self.fault(FaultKind::Error(500 + dice.below(50) as u16), dice),
+            Happening::KickAnswer => self.fault(FaultKind::Kick, dice),
+            Happening::BlackHole => self.fault(FaultKind::BlackHole(short), dice),
             Happening::RefuseSubscription => {
                 machine.on_link(|line| line.mischief.push_back(Mischief::RefuseSubscription));
             }
@@ -110,8 +114,11 @@ impl Simulation {
                 machine.on_link(|line| line.mischief.push_back(Mischief::Duplicate));
             }
             Happening::SlowReader => machine.asleep_until = Some(soon),
-            Happening::FailSync | Happening::FailWrite | Happening::FullDisk => {
-                machine.break_disk(happening, dice);
+            Happening::FailSync => machine.fail_sync(),
+            Happening::FailWrite => machine.break_disk(SimulatedDisk::fail_next_write),
+            Happening::FullDisk => {
+                let room = [dice.below(4_000), u64::MAX][dice.below(2) as usize];
+                machine.break_disk(|disk| disk.set_room(room));
             }
             Happening::StuckDisk => machine.stuck_until = Some(soon),
             Happening::PowerCut => self.crash(which, Birth::PowerCut, dice),
@@ -172,18 +179,8 @@ impl Simulation {
             .operate(now, |platform| platform.kick(now, &name));
     }
 
-    fn fault(&mut self, happening: Happening, dice: &mut Dice) {
+    fn fault(&mut self, kind: FaultKind, dice: &mut Dice) {
         let now = self.clock.now();
-        let time = Duration::from_millis(dice.scattered(8, 17));
-        let kind = match happening {
-            Happening::Late => FaultKind::Late(time.min(LATEST)),
-            Happening::Lose => FaultKind::Lose,
-            Happening::Duplicate => FaultKind::Duplicate(2 + dice.below(4) as u32),
-            Happening::Reorder => FaultKind::Reorder(2 + dice.below(6) as u32),
-            Happening::Error => FaultKind::Error(500 + dice.below(50) as u16),
-            Happening::KickAnswer => FaultKind::Kick,
-            _ => FaultKind::BlackHole(time),
-        };
         let mut fault = Fault::new(kind);
         fault.times = Some(dice.length(6) as u32);
         fault.percent = [100, 50, 10][dice.below(3) as usize];

@@ -72,7 +72,7 @@ fn add_gadgets(simulation: &mut Simulation) {
 /// Leaves out of a failure's plan what it does not need, as long as the same may not be.
 #[must_use]
 pub fn shorten(failure: Failure) -> Failure {
-    shorten_with(failure, |plan| play(plan))
+    shorten_with(failure, play)
 }
 
 fn shorten_with(

@@ -139,6 +139,8 @@ pub struct Moment<'a> {
     pub client: &'a Client,
     /// What it has to remember things.
     pub storage: Storage,
+    /// The number of its latest link, from 1.
+    pub link: u64,
     /// Chance.
     pub dice: &'a mut Dice,
     /// Nothing goes wrong any more.

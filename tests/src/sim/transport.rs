@@ -101,7 +101,7 @@ impl Ends {
         self.is_closed = true;
     }
 
-    pub(super) const fn has_up(&self) -> bool {
+    pub(super) fn has_up(&self) -> bool {
         !self.to_server.is_empty() || self.is_closed && !self.is_close_told
     }
 
@@ -113,7 +113,7 @@ impl Ends {
     }
 
     /// Whether the client has handed over a part of a packet.
-    pub(super) const fn is_partial(&self) -> bool {
+    pub(super) fn is_partial(&self) -> bool {
         self.written.is_partial()
     }
 

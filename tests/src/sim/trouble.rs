@@ -6,12 +6,23 @@ use kaa_proto::platform::{LinkId, PlatformServer};
 
 use super::machine::Machine;
 use super::program::Storage;
-use super::weather::Happening;
 use super::wire::{Line, message};
 use crate::dice::Dice;
+use crate::disk::SimulatedDisk;
 
 /// When wall clocks begin: in 2027.
 const WALL_CLOCK: Duration = Duration::from_secs(1_800_000_000);
+
+/// What becomes of the links there are when the weather becomes calm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OldLinks {
+    /// What they had swallowed arrives.
+    Heal,
+    /// What is dead stays dead.
+    Stay,
+    /// The platform ends them.
+    Close,
+}
 
 impl Machine {
     /// Does something to its latest link.
@@ -81,21 +92,22 @@ impl Machine {
         }
     }
 
-    /// Its disk fails.
-    pub(super) fn break_disk(&mut self, happening: Happening, dice: &mut Dice) {
-        let Some(disk) = &self.disk else {
-            return;
-        };
-        match happening {
-            Happening::FailSync => disk.fail_next_sync(),
-            Happening::FailWrite => disk.fail_next_write(),
-            _ if dice.below(2) == 0 => disk.set_room(dice.below(4_000)),
-            _ => disk.set_room(u64::MAX),
+    /// Its disk fails to write.
+    pub(super) fn break_disk(&mut self, act: impl FnOnce(&SimulatedDisk)) {
+        if let Some(disk) = &self.disk {
+            act(disk);
+            if self.storage == Storage::Good {
+                self.storage = Storage::Unreliable;
+            }
         }
-        self.storage = match (happening, self.storage) {
-            (Happening::FailSync, _) | (_, Storage::Doubtful) => Storage::Doubtful,
-            _ => Storage::Unreliable,
-        };
+    }
+
+    /// Its disk fails to sync.
+    pub(super) fn fail_sync(&mut self) {
+        if let Some(disk) = &self.disk {
+            disk.fail_next_sync();
+            self.storage = Storage::Doubtful;
+        }
     }
 
     /// Answers to requests that nobody made, but that look much like its own latest ones.
@@ -106,9 +118,14 @@ impl Machine {
             .collect()
     }
 
-    /// Nothing goes wrong any more.
-    pub(super) fn calm_down(&mut self) {
-        self.reopen();
+    /// Nothing goes wrong any more, but for what has befallen links that there are.
+    pub(super) fn calm_down(&mut self, now: Instant, server: &mut PlatformServer, end: OldLinks) {
+        match end {
+            OldLinks::Heal => self.reopen(),
+            // That a link is dead has to be found out.
+            OldLinks::Stay => {}
+            OldLinks::Close => self.close_all(now, server),
+        }
         for (_, line) in &mut self.lines {
             line.mischief.clear();
             line.cut_after = None;

@@ -1,6 +1,7 @@
 //! All devices of a simulation, their platform, and what happens to them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use kaa_proto::names::EndpointName;
@@ -11,6 +12,7 @@ use super::machine::{Job, Machine, Parts};
 use super::program::{Birth, Order, Program};
 use super::summary::Summary;
 use super::transcript::Transcript;
+use super::trouble::OldLinks;
 use super::weather::Weather;
 use crate::dice::Dice;
 use crate::disk::SimulatedDisk;
@@ -58,6 +60,16 @@ pub struct Simulation {
     pub(super) happened: Vec<u64>,
     is_calm: bool,
     ready: Vec<(usize, Job)>,
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation")
+            .field("plan", &self.plan)
+            .field("weather", &self.weather)
+            .field("step", &self.step)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Simulation {
@@ -115,9 +127,7 @@ impl Simulation {
                 .has_disk
                 .then(|| SimulatedDisk::new(dice.below(u64::MAX))),
             carriage: self.weather.carriage(&mut dice),
-            // IDs rest for twice the time that an answer is waited for; a little less is looked at,
-            // for it is counted from when the request was sent.
-            rest: device.answer_within * 5 / 2,
+            answer_within: device.answer_within,
             clock: self.clock.clone(),
         });
         machine.start(Birth::First, &mut dice, &mut self.notes);
@@ -274,8 +284,11 @@ impl Simulation {
         let clear = Fault::new(FaultKind::Clear);
         self.server
             .operate(now, |platform| platform.fault(now, clear));
+        let mut dice = self.dice(5, 0);
+        let ends = [OldLinks::Heal, OldLinks::Stay, OldLinks::Close];
         for machine in &mut self.machines {
-            machine.calm_down();
+            let end = ends[dice.below(3) as usize];
+            machine.calm_down(now, &mut self.server, end);
         }
     }
 

@@ -74,6 +74,8 @@ pub(super) struct Book {
     rejected: u64,
     /// The link that is up, as far as is known.
     link: u64,
+    /// Every request on this link and later ones is answered: the weather is calm.
+    calm_from: Option<u64>,
 }
 
 impl fmt::Debug for Item {
@@ -249,6 +251,12 @@ impl Book {
                 let last = item.sent.last().map(|(_, at)| *at + ANSWER_WITHIN);
                 let is_early = last.is_some_and(|at| at > now);
                 assert!(!is_early, "{n} was given up before its time");
+                let link = item.sent.last().map(|(link, _)| *link);
+                let is_calm = self.calm_from.is_some() && link >= self.calm_from;
+                assert!(
+                    !is_calm,
+                    "{n} was sent in calm weather, and is not answered"
+                );
                 End::Otherwise
             }
             Err(Failure::OutcomeUnknown) => {
@@ -276,6 +284,17 @@ impl Book {
             Err(other) => panic!("{n} ended in an unknown way: {other}"),
         };
         item.end = Some(end);
+    }
+
+    /// Nothing goes wrong any more on links to come.
+    pub(super) fn calm_down(&mut self, latest: u64) {
+        self.calm_from.get_or_insert(latest + 1);
+    }
+
+    pub(super) fn is_bulk(&self, n: u64) -> bool {
+        self.items
+            .get(&n)
+            .is_some_and(|item| item.class == Class::Bulk)
     }
 
     /// How many requests of a class have not ended.

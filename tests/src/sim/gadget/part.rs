@@ -1,59 +1,57 @@
 //! One endpoint of a gadget: what it sends, and what it may be told of that.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kaa_proto::client::{Endpoint, Ticket};
 use kaa_proto::connection::LinkState;
 use kaa_proto::endpoint::{Recovered, Unfinished};
-use kaa_proto::metadata::{Get, ReplaceAll};
 use kaa_proto::names::EndpointName;
 use kaa_proto::platform::EventKind;
-use kaa_proto::request::{Adjusted, Class, Confirm, Request, RequestExt as _, Resend, SubmitError};
-use kaa_proto::telemetry::{Batch, Sample};
-use serde_json::{Map, Value, json};
+use kaa_proto::request::{Adjusted, Class};
+use kaa_proto::telemetry::Sample;
+use serde_json::{Map, Value};
 
 use super::super::program::{Birth, LinkEnd, Moment, Order, Passed, Storage};
 use super::Bounds;
-use super::book::{Book, Item};
+use super::book::Book;
 use super::pending::{Pending, Said};
 use super::service::Service;
-use crate::dice::Dice;
 use crate::sniffer::Seen;
 
 /// What a part asked for, by number.
-struct Asked {
-    ticket: Box<dyn Pending>,
+pub(super) struct Asked {
+    pub(super) ticket: Box<dyn Pending>,
     /// How many metadata there had been when it asked for them; `None`: it asks for nothing.
-    floor: Option<usize>,
+    pub(super) floor: Option<usize>,
     /// It shows that everything works again.
-    is_probe: bool,
+    pub(super) is_probe: bool,
     /// Its answer may be one to an earlier process.
-    is_haunted: bool,
+    pub(super) is_haunted: bool,
 }
 
 /// The kinds of requests that show in calm weather that everything works.
-const PROBES: usize = 3;
+pub(super) const PROBES: usize = 3;
 
 pub(super) struct Part {
-    name: EndpointName,
-    bounds: Bounds,
+    pub(super) name: EndpointName,
+    pub(super) bounds: Bounds,
     /// In the present process.
-    endpoint: Option<Endpoint>,
-    book: Book,
-    service: Service,
-    asked: BTreeMap<u64, Asked>,
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) book: Book,
+    pub(super) service: Service,
+    pub(super) asked: BTreeMap<u64, Asked>,
     /// The latest number.
-    n: u64,
+    pub(super) n: u64,
     /// The metadata that the platform has had, by number; 0 is none.
-    metadata: Vec<u64>,
+    pub(super) metadata: Vec<u64>,
     /// What the account of a shutdown said is left for the next run.
-    left: BTreeSet<u64>,
+    pub(super) left: BTreeSet<u64>,
     /// Which of the probes were confirmed.
-    probed: [bool; PROBES],
-    probes: BTreeMap<u64, usize>,
+    pub(super) probed: [bool; PROBES],
+    pub(super) probes: BTreeMap<u64, usize>,
     /// Whether requests may be durable.
-    has_store: bool,
+    pub(super) has_store: bool,
 }
 
 impl Part {
@@ -152,6 +150,7 @@ impl Part {
         }
         self.service.live(moment, &endpoint);
         if moment.is_calm {
+            self.book.calm_down(moment.link);
             self.probe(moment, &endpoint);
         } else {
             for _ in 0..moment.dice.below(4) {
@@ -219,180 +218,6 @@ impl Part {
         );
     }
 
-    fn act(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint) {
-        match moment.dice.below(16) {
-            0..6 => self.sample(moment, endpoint),
-            6 => {
-                // As many as there is room for, and some more.
-                for _ in 0..moment.dice.below(2 * self.bounds.bulk as u64) {
-                    self.sample(moment, endpoint);
-                }
-            }
-            7 => self.batch(moment, endpoint),
-            8..10 => self.replace(moment, endpoint, false),
-            10..12 => self.get(endpoint, false),
-            12 => {
-                // Some wait is abandoned, and nobody knows how it ends.
-                if let Some(n) = self
-                    .any(moment.dice)
-                    .filter(|n| self.asked[n].floor.is_some())
-                {
-                    self.asked.remove(&n);
-                }
-            }
-            13 => {
-                if let Some(n) = self.any(moment.dice) {
-                    if self.asked[&n].ticket.cancel() {
-                        self.book.cancel(n);
-                    }
-                }
-            }
-            14 => self.service.stop(),
-            _ => {}
-        }
-    }
-
-    fn any(&self, dice: &mut Dice) -> Option<u64> {
-        let index = dice.below(self.asked.len() as u64) as usize;
-        self.asked.keys().nth(index).copied()
-    }
-
-    fn sample(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint) {
-        let n = self.n + 1;
-        let request = Sample::new(json!({"n": n}));
-        self.send(moment, endpoint, request, Class::Bulk);
-    }
-
-    fn batch(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint) {
-        let n = self.n + 1;
-        let request = Batch::new([json!({"n": n}), json!({"of": n})]);
-        self.send(moment, endpoint, request, Class::Bulk);
-    }
-
-    fn send<R>(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint, request: R, class: Class)
-    where
-        R: Request<Response = ()> + 'static,
-    {
-        let resend = pick_resend(moment.dice);
-        let mut item = Item::new(class, resend);
-        let mut request = request.resend(resend);
-        let is_durable = self.has_store && moment.dice.below(2) == 0;
-        if is_durable {
-            request = request.durable();
-        } else {
-            if moment.dice.below(6) == 0 {
-                let time = Duration::from_millis(moment.dice.below(20_000));
-                item.expires = Some(moment.now + time);
-                request = request.expires_after(time);
-            }
-            match moment.dice.below(12) {
-                0 => {
-                    item.is_answered = false;
-                    request = request.confirm(Confirm::Nothing);
-                }
-                1 => {
-                    item.is_answered = false;
-                    request = request.confirm(Confirm::Acknowledged);
-                }
-                _ => {}
-            }
-        }
-        item.is_droppable |= class == Class::Bulk && self.bounds.drops_oldest;
-        self.submit(moment, endpoint, &request, item);
-    }
-
-    fn replace(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint, is_probe: bool) {
-        let n = self.n + 1;
-        // The platform's log has the keys, not the values.
-        let me = self.name.token().as_str();
-        let request = ReplaceAll::new(json!({"n": n, "me": me, (format!("n{n}")): true}));
-        match is_probe {
-            true => {
-                let item = Item::new(Class::Control, Resend::AfterLinkLoss);
-                self.submit(
-                    moment,
-                    endpoint,
-                    &request.resend(Resend::AfterLinkLoss),
-                    item,
-                );
-            }
-            false => self.send(moment, endpoint, request, Class::Control),
-        }
-    }
-
-    fn submit<R>(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint, request: &R, item: Item)
-    where
-        R: Request<Response = ()> + 'static,
-    {
-        match endpoint.submit(request) {
-            Ok(ticket) => {
-                self.n += 1;
-                moment
-                    .notes
-                    .push(format!("  {} submits {}: {item:?}", self.name, self.n));
-                self.book.add(self.n, item);
-                self.keep(self.n, ticket, None, false);
-            }
-            Err(SubmitError::QueueFull(_) | SubmitError::Closed) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    fn get(&mut self, endpoint: &Endpoint, is_probe: bool) {
-        if let Ok(ticket) = endpoint.submit(&Get::<Map<String, Value>>::all()) {
-            self.n += 1;
-            self.keep(self.n, ticket, Some(self.metadata.len() - 1), is_probe);
-        }
-    }
-
-    fn keep<R>(&mut self, n: u64, ticket: Ticket<R>, floor: Option<usize>, is_probe: bool)
-    where
-        R: Request + 'static,
-        Said: From<R::Response>,
-    {
-        let ticket = Box::new(ticket);
-        self.asked.insert(
-            n,
-            Asked {
-                ticket,
-                floor,
-                is_probe,
-                is_haunted: false,
-            },
-        );
-    }
-
-    /// In calm weather: one request of each kind, again until it is confirmed.
-    fn probe(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint) {
-        for probe in 0..PROBES {
-            let is_asked = self
-                .probes
-                .iter()
-                .any(|(n, kind)| *kind == probe && self.asked.contains_key(n));
-            if self.probed[probe] || is_asked {
-                continue;
-            }
-            let before = self.n;
-            match probe {
-                0 => {
-                    let request =
-                        Sample::new(json!({"n": before + 1})).resend(Resend::AfterLinkLoss);
-                    let mut item = Item::new(Class::Bulk, Resend::AfterLinkLoss);
-                    item.is_droppable = self.bounds.drops_oldest;
-                    self.submit(moment, endpoint, &request, item);
-                }
-                1 => self.replace(moment, endpoint, true),
-                _ => self.get(endpoint, true),
-            }
-            if self.n > before {
-                self.probes.insert(self.n, probe);
-                if let Some(asked) = self.asked.get_mut(&self.n) {
-                    asked.is_probe = true;
-                }
-            }
-        }
-    }
-
     pub(super) fn is_done(&self) -> bool {
         self.asked.is_empty() && self.probed == [true; PROBES] && self.service.is_done()
     }
@@ -428,24 +253,21 @@ impl Part {
     }
 
     pub(super) fn handle_log(&mut self, kind: &EventKind) {
-        match kind {
-            EventKind::Telemetry { data, .. } => {
-                if let Some(n) = number_in(data) {
-                    self.book.handle_processed(n);
-                }
-            }
-            EventKind::MetadataReplaced { keys } => {
-                let numbers = keys
-                    .iter()
-                    .filter_map(|key| key.strip_prefix('n')?.parse().ok());
-                for n in numbers {
-                    self.book.handle_processed(n);
-                    self.metadata.push(n);
-                }
-            }
-            EventKind::Refused { .. } | EventKind::Breach { .. } => self.book.refusals += 1,
-            EventKind::Fault { fault, .. } if fault.starts_with("error") => self.book.refusals += 1,
-            _ => self.service.handle_log(kind),
+        self.service.handle_log(kind);
+        let mut processed = Vec::new();
+        if let EventKind::Telemetry { data, .. } = kind {
+            processed.extend(number_in(data));
+        } else if let EventKind::MetadataReplaced { keys } = kind {
+            let numbers = keys
+                .iter()
+                .filter_map(|key| key.strip_prefix('n')?.parse::<u64>().ok());
+            processed.extend(numbers);
+            self.metadata.extend(&processed);
+        } else if is_refusal(kind) {
+            self.book.refusals += 1;
+        }
+        for n in processed {
+            self.book.handle_processed(n);
         }
     }
 
@@ -479,13 +301,6 @@ impl Part {
 /// How many messages of the client itself may wait beside the requests.
 const SERVICE_QUEUE: usize = 300;
 
-fn pick_resend(dice: &mut Dice) -> Resend {
-    match dice.below(3) {
-        0 => Resend::Never,
-        _ => Resend::AfterLinkLoss,
-    }
-}
-
 /// Telemetry and metadata carry their number.
 fn carries_number(seen: &Seen) -> bool {
     let extension = seen.topic.split('/').nth(2);
@@ -503,4 +318,9 @@ fn number_in(value: &Value) -> Option<u64> {
         .and_then(|samples| samples.first())
         .unwrap_or(value);
     first.get("n").and_then(Value::as_u64)
+}
+
+fn is_refusal(kind: &EventKind) -> bool {
+    let is_refused = matches!(kind, EventKind::Refused { .. } | EventKind::Breach { .. });
+    is_refused || matches!(kind, EventKind::Fault { fault, .. } if fault.starts_with("error"))
 }

@@ -204,23 +204,22 @@ impl Service {
     }
 
     pub(super) fn handle_log(&mut self, kind: &EventKind) {
-        match kind {
-            EventKind::CommandResult {
-                command_type,
-                id,
-                known: true,
-                status_code,
-                ..
-            } => {
-                let key = (command_type.clone(), *id);
-                self.results.entry(key).or_default().push(*status_code);
-            }
-            EventKind::CommandExpired { command_type, id } => {
-                panic!("{command_type} {id} ran out of time");
-            }
-            EventKind::ConfigApplied { config_id, .. } => self.applied = Some(config_id.clone()),
-            EventKind::SoftwareReported { version } => self.reported = Some(version.clone()),
-            _ => {}
+        if let EventKind::CommandResult {
+            command_type,
+            id,
+            known: true,
+            status_code,
+            ..
+        } = kind
+        {
+            let key = (command_type.clone(), *id);
+            self.results.entry(key).or_default().push(*status_code);
+        } else if let EventKind::CommandExpired { command_type, id } = kind {
+            panic!("{command_type} {id} ran out of time");
+        } else if let EventKind::ConfigApplied { config_id, .. } = kind {
+            self.applied = Some(config_id.clone());
+        } else if let EventKind::SoftwareReported { version } = kind {
+            self.reported = Some(version.clone());
         }
     }
 
