@@ -17,6 +17,9 @@ use super::program::{Birth, LinkEnd, Moment};
 use crate::dice::Dice;
 use crate::wire_ids::WireIds;
 
+/// How often a store is opened that fails.
+const TRIES: usize = 3;
+
 impl Machine {
     /// What its clients have counted.
     pub(super) fn statistics(&self) -> Vec<connection::Statistics> {
@@ -33,7 +36,7 @@ impl Machine {
         self.runs += 1;
         self.ids = WireIds::new(self.answer_within).resting(self.answer_within * 2);
         let seed = self.seed.wrapping_add(self.runs);
-        let (client, mut driver) = self.client_of(self.program.options(), seed);
+        let (client, mut driver) = self.client_of(&self.program.options(), seed);
         let writer = driver.take_store_writer();
         let mut moment = Moment {
             now,
@@ -63,26 +66,29 @@ impl Machine {
         });
     }
 
-    fn client_of(&self, options: Options, seed: u64) -> (Client, Driver) {
-        let options = match &self.disk {
-            None => options,
-            Some(disk) => {
-                let disk = disk.clone();
-                let log = LogOptions::default();
-                options.store(move || Ok(Log::new(disk.clone(), log)))
+    /// A client; a store that cannot be opened is tried again, as the system would start the program
+    /// again.
+    fn client_of(&self, options: &Options, seed: u64) -> (Client, Driver) {
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            let options = match &self.disk {
+                None => options.clone(),
+                Some(disk) => {
+                    let disk = disk.clone();
+                    let log = move || Ok(Log::new(disk.clone(), LogOptions::default()));
+                    options.clone().store(log)
+                }
+            };
+            let clock = self.clock.clone();
+            match options.open_store() {
+                Err(error) => last = error.to_string(),
+                Ok(options) => match Client::new(options, self.number, seed, move || clock.now()) {
+                    Ok(made) => return made,
+                    Err(error) => last = error.to_string(),
+                },
             }
-        };
-        let clock = self.clock.clone();
-        let opened = options.open_store();
-        let opened = opened.map_err(|error| error.to_string());
-        let made = opened.and_then(|options| {
-            let made = Client::new(options, self.number, seed, move || clock.now());
-            made.map_err(|error| error.to_string())
-        });
-        match made {
-            Ok(made) => made,
-            Err(error) => panic!("the client cannot be made: {error}"),
         }
+        panic!("the client cannot be made: {last}");
     }
 
     /// The power goes, or the process is killed, and it starts again.

@@ -105,6 +105,11 @@ impl Ends {
         !self.to_server.is_empty() || self.is_closed && !self.is_close_told
     }
 
+    /// The client looks anew at what it can do.
+    pub(super) const fn begin_turn(&mut self) {
+        (self.wants_read, self.wants_write) = (false, false);
+    }
+
     /// Whether the client waits for something that is there now.
     pub(super) fn wants_turn(&self) -> bool {
         let is_readable = !self.to_client.is_empty() || self.is_over || self.is_broken;

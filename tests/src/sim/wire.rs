@@ -245,6 +245,11 @@ impl Line {
         self.down.next_arrival().filter(|_| !self.is_forgotten)
     }
 
+    /// The client is turned: it waits only for what it finds wanting now.
+    pub(super) fn begin_turn(&self) {
+        self.ends.lock().begin_turn();
+    }
+
     /// Whether the client's end waits for something that is there now.
     pub(super) fn wants_turn(&self) -> bool {
         self.ends.lock().wants_turn()

@@ -57,6 +57,9 @@ impl Machine {
             return;
         };
         process.flag.0.store(false, Ordering::Relaxed);
+        if let Some((_, line)) = self.lines.last() {
+            line.begin_turn();
+        }
         let waker = Waker::from(Arc::clone(&process.flag));
         process.turn = process.driver.turn(&waker, &mut process.transport);
         let (turn, has_transport) = (process.turn, process.transport.is_some());

@@ -21,6 +21,9 @@ use crate::disk::SimulatedDisk;
 /// observations twice an hour, and waits a quarter of one for an operator.
 const CALM: Duration = Duration::from_secs(3 * 3_600);
 
+/// So many steps at one instant are an endless loop.
+const AT_ONCE: u64 = 100_000;
+
 /// What is simulated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -58,6 +61,8 @@ pub struct Simulation {
     pub(super) step: u64,
     /// The steps in which something happened.
     pub(super) happened: Vec<u64>,
+    /// The steps since time passed.
+    at_once: u64,
     is_calm: bool,
     ready: Vec<(usize, Job)>,
 }
@@ -98,6 +103,7 @@ impl Simulation {
             notes: Vec::new(),
             step: 0,
             happened: Vec::new(),
+            at_once: 0,
             is_calm: false,
             ready: Vec::new(),
             weather,
@@ -179,6 +185,8 @@ impl Simulation {
     fn go_on(&mut self) {
         self.step += 1;
         let now = self.clock.now();
+        self.at_once += 1;
+        assert!(self.at_once < AT_ONCE, "time does not pass");
         if self.server.poll_timeout().is_some_and(|at| at <= now) {
             self.server.handle_timeout(now);
             let next = self.server.poll_timeout();
@@ -233,6 +241,7 @@ impl Simulation {
         };
         assert!(next > now, "time does not pass");
         self.clock.advance_to(next);
+        self.at_once = 0;
         for machine in &mut self.machines {
             machine.check_spin(next);
         }
