@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use kaa_proto::commands::{Command, CommandId, CommandResult, Pending, Report};
-use kaa_proto::endpoint::{CommandKey, EndpointOptions, Event, Observation, Subscriptions};
+use kaa_proto::endpoint::{CommandKey, EndpointOptions, Event, Observation, Record, Subscriptions};
 use kaa_proto::names::CommandType;
 use kaa_proto::request::{Class, Failure, Request, RequestId, SubmitError};
 use kaa_tests::endpoint_host::EndpointHost;
@@ -401,4 +401,41 @@ fn a_rejected_result_is_kept_for_the_next_delivery() {
         host.take_sent()[0].payload,
         r#"[{"id":1,"statusCode":200}]"#
     );
+}
+
+/// PUBACK is not the platform's word (FACTS trap 36): its late `/error` is.
+#[test]
+fn a_rejected_result_makes_no_room_in_a_full_ledger_or_its_command_would_be_run_again() {
+    let mut host = observing(options().max_commands(count(1)).durable(true));
+    host.receive(PUSH, r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), [Some(1)]);
+    let _ = finish(&mut host, 1, CommandResult::ok());
+    host.receive("cex/result/reboot/2/error", r#"{"statusCode":500}"#);
+    host.receive(PUSH, r#"[{"id":2},{"id":1}]"#);
+    host.receive(PUSH, r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), []);
+    let of_result =
+        |record: &&Record| matches!(record, Record::Finished(..) | Record::ResultTaken(_));
+    let records: Vec<_> = host.records.iter().filter(of_result).collect();
+    assert!(
+        matches!(
+            records[..],
+            [
+                Record::Finished(..),
+                Record::ResultTaken(_),
+                Record::Finished(..)
+            ]
+        ),
+        "it was taken, and was not after all: {records:?}"
+    );
+
+    // The result was sent again, and now it is taken.
+    let again = host.take_sent();
+    let reports = again
+        .iter()
+        .filter(|sent| sent.path.starts_with("cex/result"));
+    let keys: Vec<_> = reports.map(|sent| sent.key).collect();
+    keys.into_iter().for_each(|key| host.acknowledge(key));
+    host.receive(PUSH, r#"[{"id":2}]"#);
+    assert_eq!(read(&mut host), [Some(2)]);
 }

@@ -15,7 +15,9 @@ use super::journal::Mark;
 use super::ledger::Offer;
 use super::observe::{Reading, Unread};
 use super::trace;
-use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, Timer};
+use super::{
+    CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, ResultRecord, Timer,
+};
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Confirm, Effect, Failure, Prepared, Reply, RequestId, Service, StoredResult};
@@ -136,7 +138,12 @@ impl Endpoint {
         {
             let key =
                 |result: &StoredResult| CommandKey::new(command_type.clone(), result.id.clone());
-            let commands = results.iter().map(key).collect();
+            let commands: Vec<_> = results.iter().map(key).collect();
+            for key in &commands {
+                if let Some(result) = self.ledger.handle_result_refused(key) {
+                    self.record(|| Record::Finished(key.clone(), ResultRecord(result)));
+                }
+            }
             self.notify(Event::ResultsRejected {
                 commands,
                 failure: rejection(payload),

@@ -191,6 +191,16 @@ impl Ledger {
         confirmed && !std::mem::replace(&mut finished.confirmed, true)
     }
 
+    /// The platform refused a result that it had acknowledged. It may offer the command again, so the
+    /// result is kept for that; it is returned if it counted as taken until now.
+    pub(super) fn handle_result_refused(&mut self, key: &CommandKey) -> Option<StoredResult> {
+        let State::Finished(finished) = self.states.get_mut(key)? else {
+            return None;
+        };
+        let was_taken = std::mem::replace(&mut finished.confirmed, false);
+        was_taken.then(|| finished.result.clone())
+    }
+
     /// The platform listed all commands of a type that are outstanding: of the finished ones, it
     /// is done with those that it did not name (11/CEP). Returns them.
     pub(super) fn settle(
