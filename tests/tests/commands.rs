@@ -281,6 +281,8 @@ fn results_that_were_never_acknowledged_do_not_fill_the_ledger_for_good() {
         read(&mut host).is_empty(),
         "the platform may still offer 1 and 2"
     );
+    // The oldest was sent again, to make room; that is not acknowledged either.
+    host.advance(Duration::from_secs(31));
     host.relink();
     host.receive("cex/command/reboot/1/status", r#"[{"id":2},{"id":3}]"#);
     assert_eq!(read(&mut host), [Some(3)], "1 is done with");
@@ -438,4 +440,28 @@ fn a_rejected_result_makes_no_room_in_a_full_ledger_or_its_command_would_be_run_
     keys.into_iter().for_each(|key| host.acknowledge(key));
     host.receive(PUSH, r#"[{"id":2}]"#);
     assert_eq!(read(&mut host), [Some(2)]);
+}
+
+#[test]
+fn results_that_nobody_asks_for_again_are_sent_again_where_they_fill_the_ledger() {
+    let mut host = observing(options().max_commands(count(1)));
+    let open = CommandType::new("open").unwrap();
+    let asked = host.submit(&Pending::new(open.clone())).unwrap();
+    let path = host.take_paths().remove(0);
+    host.receive(&format!("{path}/status"), r#"[{"id":7}]"#);
+    assert_eq!(pending(&host, asked).len(), 1);
+    let key = CommandKey::new(open, CommandId::from(7));
+    host.respond(&key, CommandResult::ok()).unwrap();
+    host.advance(Duration::from_secs(31));
+    assert_eq!(host.statistics().unanswered, 1);
+    let _ = host.take_sent();
+
+    host.receive(PUSH, r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), []);
+    let again = host.take_sent();
+    assert_eq!(again[0].payload, r#"[{"id":7,"statusCode":200}]"#);
+    host.acknowledge(again[0].key);
+    let path = host.take_paths().remove(0);
+    host.receive(&format!("{path}/status"), r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), [Some(1)]);
 }

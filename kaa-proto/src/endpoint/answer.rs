@@ -341,7 +341,13 @@ impl Endpoint {
                         self.report_again(&mut again, command.command_type(), result);
                     }
                 }
-                Offer::NoRoom => self.hold_back(command.command_type()),
+                Offer::NoRoom => {
+                    self.hold_back(command.command_type());
+                    if let Some((command_type, result)) = self.ledger.retry() {
+                        self.statistics.results_resent += 1;
+                        self.report_again(&mut again, &command_type, result);
+                    }
+                }
             }
         }
         for (command_type, results) in again {
