@@ -199,8 +199,7 @@ impl Life {
             Subject::Software => match self.pair.poll_software() {
                 Some(software::Answer::Assigned(update)) => {
                     let version = String::from(update.version());
-                    let read = &mut self.devices[who].read;
-                    read.insert(subject, version.clone());
+                    self.devices[who].judge(subject, version.clone(), is_good);
                     match is_good {
                         true => self.pair.submit(&software::ReportCurrent::new(version)),
                         false => self
@@ -216,7 +215,7 @@ impl Life {
                     Some(config::Answer::Assigned(configuration)) => {
                         check_owner(who, subject, &configuration);
                         let id = String::from(configuration.config_id());
-                        self.devices[who].read.insert(subject, id);
+                        self.devices[who].judge(subject, id, is_good);
                         match is_good {
                             true => self.pair.submit(&config::Applied::of(&configuration)),
                             false => {
@@ -240,7 +239,7 @@ impl Life {
         let (now, key) = (self.pair.now(), self.pair.key);
         if self.pair.connection.remove_endpoint(now, key, removal) {
             self.devices[who].observed.clear();
-            self.devices[who].read.clear();
+            self.devices[who].applied.clear();
         }
         self.pair.settle();
     }

@@ -57,10 +57,23 @@ pub(super) struct Device {
     pub(super) hands: Vec<CommandKey>,
     /// Commands that were run.
     pub(super) run: BTreeSet<CommandKey>,
-    /// The identifier that was read last.
-    pub(super) read: BTreeMap<Subject, String>,
+    /// What is in force, by its identifier.
+    pub(super) applied: BTreeMap<Subject, String>,
+    /// What was no good: what was in force stayed so.
+    pub(super) rejected: BTreeSet<String>,
     /// Metadata that were confirmed as merged.
     pub(super) merged: BTreeSet<u64>,
+}
+
+impl Device {
+    /// The application read what was assigned, and applies it or not.
+    pub(super) fn judge(&mut self, subject: Subject, id: String, is_good: bool) {
+        if is_good {
+            self.applied.insert(subject, id);
+        } else {
+            self.rejected.insert(id);
+        }
+    }
 }
 
 /// All that there is.
@@ -273,7 +286,7 @@ impl Life {
                     patience = 0;
                 }
                 for subject in [Subject::Unnamed, Subject::Wifi, Subject::Software] {
-                    self.take_assigned(who, subject, false);
+                    self.take_assigned(who, subject, true);
                 }
             }
         }

@@ -72,8 +72,11 @@ impl Life {
         for ((who, subject), newest) in &self.assigned {
             let device = &self.devices[*who];
             if device.key.is_some() && device.observed.contains(subject) {
-                let read = device.read.get(subject);
-                assert_eq!(read, Some(newest), "{subject:?} of device {who}");
+                let applied = device.applied.get(subject);
+                assert!(
+                    applied == Some(newest) || device.rejected.contains(newest),
+                    "{subject:?} of device {who} is {applied:?} and not {newest}"
+                );
             }
         }
         for (who, command) in &self.invoked {
