@@ -18,6 +18,7 @@ mod payloads;
 mod pieces;
 mod platform;
 mod publish;
+mod store;
 mod topics;
 
 pub use level_a::level_a;
@@ -27,4 +28,5 @@ pub use payloads::payloads;
 pub use pieces::decode_pieces;
 pub use platform::platform;
 pub use publish::publish_differential;
+pub use store::store;
 pub use topics::topics;

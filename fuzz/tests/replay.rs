@@ -76,5 +76,6 @@ targets! {
     payloads, 5_000;
     platform, 500;
     publish_differential, 20_000;
+    store, 500;
     topics, 20_000;
 }
