@@ -43,6 +43,8 @@ struct Life {
     log: Log<SimulatedDisk>,
     /// All that was appended and may be there, in its order.
     appended: Vec<Entry>,
+    /// All that ever was; what was lost may come back where a sync failed.
+    ever: Vec<Entry>,
     /// As many of them were committed.
     kept: usize,
     number: u64,
@@ -62,6 +64,7 @@ impl Life {
             disk,
             log,
             appended: Vec::new(),
+            ever: Vec::new(),
             kept: 0,
             number: 0,
             is_damaged: false,
@@ -108,6 +111,7 @@ impl Life {
         let is_taken = self.log.append(&records(&[entry])).is_ok();
         // What failed may be there all the same, until all is written anew.
         self.appended.push(entry);
+        self.ever.push(entry);
         if !is_taken {
             self.compact();
         }
@@ -163,7 +167,7 @@ impl Life {
         }
         // Nothing was made up, and each endpoint has its own in their order.
         for endpoint in 0..4 {
-            let mut all = self.appended.iter();
+            let mut all = self.ever.iter();
             assert!(
                 of(&found, endpoint)
                     .iter()
@@ -176,6 +180,7 @@ impl Life {
             again.map(|loaded| entries(&loaded)).ok().as_ref(),
             Some(&found)
         );
+        self.appended = self.ever.clone();
         self.appended.retain(|entry| found.contains(entry));
         // A load gives what there is, also when it cannot be synced; the next commit says that.
         self.kept = match self.log.commit(Durability::Sync) {
