@@ -1,11 +1,6 @@
 //! Bodies of the fuzz targets. Each is a plain function of bytes that panics when a promise is
 //! broken, so that the corpus is replayed by `cargo test -p kaa-fuzz` on a stable compiler.
-//!
-//! With `cargo fuzz` installed, from the root of the workspace:
-//!
-//! ```text
-//! cargo +nightly fuzz run --features libfuzzer decode_pieces -- -max_total_time=60 -malloc_limit_mb=8
-//! ```
+//! `README.md` says how they are run, and what they found.
 
 #![allow(
     clippy::expect_used,
@@ -14,10 +9,24 @@
     reason = "a fuzz target reports by panicking"
 )]
 
+mod input;
+mod level_a;
+mod level_b;
+mod packets;
+mod pair;
+mod payloads;
 mod pieces;
+mod platform;
 mod publish;
-mod topic;
+mod store;
+mod topics;
 
+pub use level_a::level_a;
+pub use level_b::level_b;
+pub use pair::pair;
+pub use payloads::payloads;
 pub use pieces::decode_pieces;
+pub use platform::platform;
 pub use publish::publish_differential;
-pub use topic::topic;
+pub use store::store;
+pub use topics::topics;

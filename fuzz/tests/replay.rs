@@ -2,21 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// How many changed copies of each seed are run.
-const CHANGES: u32 = 2_000;
-
-fn replay(target: &str, body: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The inputs that are kept for a target.
+fn corpus(target: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("corpus")
         .join(target);
-    let mut seeds: Vec<_> = std::fs::read_dir(corpus)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut seeds: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     seeds.sort();
     assert!(!seeds.is_empty(), "no corpus for {target}");
+    seeds
+}
+
+/// Runs each input, and about `changes` changed ones in all.
+fn replay(target: &str, body: fn(&[u8]), changes: usize) {
+    let seeds = corpus(target);
+    let each = changes.div_ceil(seeds.len());
     let mut state = 1_u64;
     let mut random = |below: usize| {
         state = state
@@ -27,7 +30,7 @@ fn replay(target: &str, body: fn(&[u8])) {
     for seed in seeds {
         let seed = std::fs::read(seed).unwrap();
         body(&seed);
-        for _ in 0..CHANGES {
+        for _ in 0..each {
             let mut changed = seed.clone();
             for _ in 0..=random(3) {
                 let at = random(changed.len());
@@ -44,17 +47,35 @@ fn replay(target: &str, body: fn(&[u8])) {
     }
 }
 
-#[test]
-fn decode_pieces() {
-    replay("decode_pieces", kaa_fuzz::decode_pieces);
+macro_rules! targets {
+    ($($target:ident, $changes:literal;)+) => {
+        $(
+            #[test]
+            fn $target() {
+                replay(stringify!($target), kaa_fuzz::$target, $changes);
+            }
+        )+
+
+        #[test]
+        fn every_target_is_replayed() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
+            let stem = |path: PathBuf| path.file_stem().unwrap().to_owned();
+            let entries = std::fs::read_dir(folder).unwrap();
+            let mut targets: Vec<_> = entries.map(|entry| stem(entry.unwrap().path())).collect();
+            targets.sort();
+            assert_eq!(targets, [$(stringify!($target)),+]);
+        }
+    };
 }
 
-#[test]
-fn publish_differential() {
-    replay("publish_differential", kaa_fuzz::publish_differential);
-}
-
-#[test]
-fn topic() {
-    replay("topic", kaa_fuzz::topic);
+targets! {
+    decode_pieces, 20_000;
+    level_a, 500;
+    level_b, 500;
+    pair, 50;
+    payloads, 5_000;
+    platform, 500;
+    publish_differential, 20_000;
+    store, 500;
+    topics, 20_000;
 }

@@ -16,6 +16,7 @@ pub mod mosquitto;
 pub mod operations;
 pub mod pair;
 pub mod pair_a;
+pub mod pair_ops;
 pub mod pipe;
 pub mod ports;
 pub mod rig;

@@ -317,6 +317,8 @@ impl Pair {
         self.check();
         let now = self.clock.now();
         let demand = self.connection.demand();
+        self.dialing
+            .take_if(|(dialed, _)| demand != Demand::Dial(*dialed));
         let wanted = match demand {
             Demand::Exchange(link) | Demand::HangUp(link) | Demand::Abandon(link) => Some(link),
             Demand::Dial(_) | Demand::Rest | Demand::Finished => None,
@@ -503,7 +505,7 @@ impl Pair {
             self.check();
             return true;
         };
-        line.down.is_hole |= carry(&mut 0, &mut self.silent_after, &mut bytes);
+        line.down.is_dead |= carry(&mut 0, &mut self.silent_after, &mut bytes);
         let is_cut = carry(&mut self.carried, &mut self.cut_after, &mut bytes);
         for seen in line.answers.messages(&bytes) {
             self.wire_ids.handle_answer(&seen.topic);

@@ -71,6 +71,8 @@ pub struct Pipe {
     rest: VecDeque<u8>,
     /// While set, nothing comes out, and nothing is lost: the sender goes on repeating it.
     pub is_hole: bool,
+    /// Once set, nothing comes out any more: bytes are missing, and what follows would make no sense.
+    pub is_dead: bool,
 }
 
 impl Pipe {
@@ -84,6 +86,7 @@ impl Pipe {
             moving: VecDeque::new(),
             rest: VecDeque::new(),
             is_hole: false,
+            is_dead: false,
         }
     }
 
@@ -128,7 +131,7 @@ impl Pipe {
 
     /// What has arrived by now, at most `most` bytes in a piece.
     pub fn pop(&mut self, now: Instant, pieces: Pieces, dice: &mut Dice) -> Option<Arrival> {
-        if self.is_hole {
+        if self.is_hole || self.is_dead {
             return None;
         }
         while let Some((_, Arrival::Bytes(bytes))) =
@@ -152,7 +155,7 @@ impl Pipe {
     #[must_use]
     pub fn next_arrival(&self) -> Option<Instant> {
         let (at, _) = self.moving.front()?;
-        (!self.is_hole).then_some(*at)
+        (!self.is_hole && !self.is_dead).then_some(*at)
     }
 
     /// Whether something has arrived by now.

@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use kaa_proto::commands::{Command, CommandId, CommandResult, Pending, Report};
-use kaa_proto::endpoint::{CommandKey, EndpointOptions, Event, Observation, Subscriptions};
+use kaa_proto::endpoint::{CommandKey, EndpointOptions, Event, Observation, Record, Subscriptions};
 use kaa_proto::names::CommandType;
 use kaa_proto::request::{Class, Failure, Request, RequestId, SubmitError};
 use kaa_tests::endpoint_host::EndpointHost;
@@ -281,6 +281,8 @@ fn results_that_were_never_acknowledged_do_not_fill_the_ledger_for_good() {
         read(&mut host).is_empty(),
         "the platform may still offer 1 and 2"
     );
+    // The oldest was sent again, to make room; that is not acknowledged either.
+    host.advance(Duration::from_secs(31));
     host.relink();
     host.receive("cex/command/reboot/1/status", r#"[{"id":2},{"id":3}]"#);
     assert_eq!(read(&mut host), [Some(3)], "1 is done with");
@@ -401,4 +403,65 @@ fn a_rejected_result_is_kept_for_the_next_delivery() {
         host.take_sent()[0].payload,
         r#"[{"id":1,"statusCode":200}]"#
     );
+}
+
+/// PUBACK is not the platform's word (FACTS trap 36): its late `/error` is.
+#[test]
+fn a_rejected_result_makes_no_room_in_a_full_ledger_or_its_command_would_be_run_again() {
+    let mut host = observing(options().max_commands(count(1)).durable(true));
+    host.receive(PUSH, r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), [Some(1)]);
+    let _ = finish(&mut host, 1, CommandResult::ok());
+    host.receive("cex/result/reboot/2/error", r#"{"statusCode":500}"#);
+    host.receive(PUSH, r#"[{"id":2},{"id":1}]"#);
+    host.receive(PUSH, r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), []);
+    let of_result =
+        |record: &&Record| matches!(record, Record::Finished(..) | Record::ResultTaken(_));
+    let records: Vec<_> = host.records.iter().filter(of_result).collect();
+    assert!(
+        matches!(
+            records[..],
+            [
+                Record::Finished(..),
+                Record::ResultTaken(_),
+                Record::Finished(..)
+            ]
+        ),
+        "it was taken, and was not after all: {records:?}"
+    );
+
+    // The result was sent again, and now it is taken.
+    let again = host.take_sent();
+    let reports = again
+        .iter()
+        .filter(|sent| sent.path.starts_with("cex/result"));
+    let keys: Vec<_> = reports.map(|sent| sent.key).collect();
+    keys.into_iter().for_each(|key| host.acknowledge(key));
+    host.receive(PUSH, r#"[{"id":2}]"#);
+    assert_eq!(read(&mut host), [Some(2)]);
+}
+
+#[test]
+fn results_that_nobody_asks_for_again_are_sent_again_where_they_fill_the_ledger() {
+    let mut host = observing(options().max_commands(count(1)));
+    let open = CommandType::new("open").unwrap();
+    let asked = host.submit(&Pending::new(open.clone())).unwrap();
+    let path = host.take_paths().remove(0);
+    host.receive(&format!("{path}/status"), r#"[{"id":7}]"#);
+    assert_eq!(pending(&host, asked).len(), 1);
+    let key = CommandKey::new(open, CommandId::from(7));
+    host.respond(&key, CommandResult::ok()).unwrap();
+    host.advance(Duration::from_secs(31));
+    assert_eq!(host.statistics().unanswered, 1);
+    let _ = host.take_sent();
+
+    host.receive(PUSH, r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), []);
+    let again = host.take_sent();
+    assert_eq!(again[0].payload, r#"[{"id":7,"statusCode":200}]"#);
+    host.acknowledge(again[0].key);
+    let path = host.take_paths().remove(0);
+    host.receive(&format!("{path}/status"), r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), [Some(1)]);
 }

@@ -16,7 +16,9 @@ use super::journal::Mark;
 use super::ledger::Offer;
 use super::observe::{Reading, Unread};
 use super::trace;
-use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, Timer};
+use super::{
+    CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, ResultRecord, Timer,
+};
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Confirm, Effect, Failure, Prepared, Reply, RequestId, Service, StoredResult};
@@ -141,7 +143,12 @@ impl Endpoint {
         {
             let key =
                 |result: &StoredResult| CommandKey::new(command_type.clone(), result.id.clone());
-            let commands = results.iter().map(key).collect();
+            let commands: Vec<_> = results.iter().map(key).collect();
+            for key in &commands {
+                if let Some(result) = self.ledger.handle_result_refused(key) {
+                    self.record(|| Record::Finished(key.clone(), ResultRecord(result)));
+                }
+            }
             self.notify(Event::ResultsRejected {
                 commands,
                 failure: rejection(payload),
@@ -349,7 +356,13 @@ impl Endpoint {
                         self.report_again(&mut again, command.command_type(), result);
                     }
                 }
-                Offer::NoRoom => self.hold_back(command.command_type()),
+                Offer::NoRoom => {
+                    self.hold_back(command.command_type());
+                    if let Some((command_type, result)) = self.ledger.retry() {
+                        self.statistics.results_resent += 1;
+                        self.report_again(&mut again, &command_type, result);
+                    }
+                }
             }
         }
         for (command_type, results) in again {

@@ -193,6 +193,31 @@ impl Ledger {
         confirmed && !std::mem::replace(&mut finished.confirmed, true)
     }
 
+    /// There is no room: the oldest result that the platform did not take is to be sent once more, so
+    /// that there is some when it takes it. Nobody may ever offer its command again.
+    pub(super) fn retry(&mut self) -> Option<(CommandType, StoredResult)> {
+        let Self {
+            states, finished, ..
+        } = self;
+        finished.iter().find_map(|key| match states.get_mut(key) {
+            Some(State::Finished(finished)) if !finished.sending && !finished.confirmed => {
+                finished.sending = true;
+                Some((key.command_type.clone(), finished.result.clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// The platform refused a result that it had acknowledged. It may offer the command again, so the
+    /// result is kept for that; it is returned if it counted as taken until now.
+    pub(super) fn handle_result_refused(&mut self, key: &CommandKey) -> Option<StoredResult> {
+        let State::Finished(finished) = self.states.get_mut(key)? else {
+            return None;
+        };
+        let was_taken = std::mem::replace(&mut finished.confirmed, false);
+        was_taken.then(|| finished.result.clone())
+    }
+
     /// The platform listed all commands of a type that are outstanding: of the finished ones, it
     /// is done with those that it did not name (11/CEP). Returns them.
     pub(super) fn settle(
