@@ -21,6 +21,8 @@ pub(super) struct Sight {
     pub(super) sent: Vec<Seen>,
     /// Messages whose last byte it took.
     pub(super) received: Vec<Seen>,
+    /// Such that may have come after something that is no MQTT: perhaps nobody looked at them.
+    pub(super) doubtful: Vec<Seen>,
     /// How often it was read from or written to.
     pub(super) calls: u64,
 }
@@ -152,8 +154,10 @@ impl Transport for Wire {
         let count = ends.pieces.take(&mut ends.dice, most);
         let count = io::Read::read(&mut ends.to_client, &mut block[..count])?;
         let messages = ends.read.messages(&block[..count]);
-        if !ends.is_tainted {
-            ends.sight.received.extend(messages);
+        let sight = &mut ends.sight;
+        match ends.is_tainted {
+            true => sight.doubtful.extend(messages),
+            false => sight.received.extend(messages),
         }
         Ok(count)
     }

@@ -200,6 +200,9 @@ impl Machine {
         for (number, line) in &self.lines {
             let sight = line.take_sight();
             self.spin.allow(sight.calls);
+            for seen in &sight.doubtful {
+                self.ids.handle_answer(&seen.topic);
+            }
             for seen in &sight.received {
                 notes.push(told(self.number - 1, *number, "got", seen));
                 self.ids.handle_answer(&seen.topic);
