@@ -10,7 +10,7 @@ use super::super::program::{LinkEnd, Storage};
 use super::ANSWER_WITHIN;
 
 /// For how long answers to an earlier process may come.
-const HAUNT: Duration = Duration::from_secs(60);
+const HAUNT: Duration = Duration::from_secs(600);
 
 /// What is known of a request.
 #[derive(Clone)]
@@ -63,6 +63,8 @@ pub(super) struct Book {
     /// Topics of requests of an earlier process, and until when an answer to one of them may come: it
     /// is taken for one of this process, for no client can tell (FACTS trap 13).
     ghosts: BTreeMap<String, Instant>,
+    /// Who asked last on a topic, until there is an answer.
+    askers: BTreeMap<String, u64>,
     /// The topics that this process has used.
     used: BTreeSet<String>,
     /// The latest of each class that this process sent for the first time.
@@ -155,6 +157,11 @@ impl Book {
         }
         item.sent.push((link, now));
         item.answered = None;
+        let before = self.askers.insert(topic.to_owned(), n);
+        if before.is_some_and(|before| before != n) {
+            // One that was given up long ago may yet be answered, and is taken for this one.
+            self.ghosts.insert(topic.to_owned(), now + HAUNT);
+        }
         self.topics.insert((link, topic.to_owned()), n);
     }
 
@@ -162,6 +169,7 @@ impl Book {
     pub(super) fn handle_answer(&mut self, now: Instant, link: u64, topic: &str) -> bool {
         let is_ghost = self.ghosts.get(topic).is_some_and(|until| *until > now);
         self.settle_answer(now, link, topic, is_ghost);
+        self.askers.remove(topic);
         is_ghost
     }
 
@@ -331,6 +339,7 @@ impl Book {
         let used = std::mem::take(&mut self.used).into_iter();
         self.ghosts.extend(used.map(|topic| (topic, now + HAUNT)));
         self.topics.clear();
+        self.askers.clear();
         self.link = 0;
         // What had ended and was not told comes out of a store that did not come to know of it.
         self.first_sent.clear();
