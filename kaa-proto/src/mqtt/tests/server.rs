@@ -167,6 +167,27 @@ fn another_protocol_level_and_a_missing_client_id_are_answered_before_the_end() 
 }
 
 #[test]
+fn a_connect_that_is_for_something_else_or_ends_early_is_refused() {
+    for (connect, problem) in [
+        (
+            &b"\x10\x0d\x00\x04mqtt\x04\x02\x00\x0a\x00\x01c"[..],
+            "CONNECT for another protocol",
+        ),
+        (
+            b"\x10\x07\x00\x04MQTT\x04",
+            "CONNECT with a remaining length of 7",
+        ),
+        (
+            b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x0a\x00\x01\0",
+            "CONNECT with U+0000 in a text",
+        ),
+    ] {
+        let mut server = Server::new();
+        assert_eq!(server.feed(connect), [format!("failed: {problem}")]);
+    }
+}
+
+#[test]
 fn messages_of_a_client_are_acknowledged_and_those_of_qos_2_come_once() {
     let mut server = Server::connected();
     let seen = server.feed(
