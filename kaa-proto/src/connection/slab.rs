@@ -138,6 +138,7 @@ mod tests {
             (Some(&"c"), Some(&"b"))
         );
         assert_eq!(slab.len(), 2);
+        assert_eq!(format!("{other} {other:?}"), "endpoint 1 EndpointKey(1.0)");
         assert_eq!(
             format!("{second} {second:?}"),
             "endpoint 0.1 EndpointKey(0.1)"
