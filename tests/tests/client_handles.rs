@@ -182,6 +182,26 @@ fn two_readers_of_one_type_share_its_commands_and_the_last_one_stops_observing()
     assert!(rig.saw(stops));
 }
 
+/// An endpoint observes 256 things at most.
+#[test]
+fn several_types_are_read_together_or_not_at_all() {
+    let (_client, device, mut rig) = online();
+    let types =
+        |range: std::ops::Range<u32>| range.map(|n| CommandType::new(format!("type{n}")).unwrap());
+    let first = device.commands(types(0..1)).unwrap();
+    assert!(matches!(
+        device.commands(types(0..257)),
+        Err(SubmitError::QueueFull(_))
+    ));
+    rig.run();
+    // Only what is read by somebody else is still observed.
+    let all = device.commands(types(500..755)).unwrap();
+    assert!(device.commands(types(900..901)).is_err());
+    drop(first);
+    assert!(device.commands(types(900..901)).is_ok());
+    drop(all);
+}
+
 #[test]
 fn a_command_dropped_unanswered_is_surfaced_by_the_next_delivery_and_an_answered_one_is_not() {
     let (_client, device, mut rig) = online();

@@ -16,7 +16,7 @@ use kaa_proto::commands::Pending;
 use kaa_proto::config::Answer;
 use kaa_proto::endpoint::{Endpoint, EndpointOptions, Event, Observation, Subscriptions};
 use kaa_proto::names::{CommandType, EndpointName};
-use kaa_proto::request::{InvalidRequest, RequestExt, SubmitError};
+use kaa_proto::request::{Class, InvalidRequest, RequestExt, SubmitError};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::clock::Clock;
 
@@ -155,4 +155,31 @@ fn a_newer_version_is_reported_although_software_is_observed_already() {
         sent(&mut endpoint, now),
         ["kp1/v/cmx_ota/tok/applied/json/3"]
     );
+}
+
+#[test]
+fn software_that_cannot_be_observed_changes_nothing_of_what_runs() {
+    let (mut endpoint, now) = online(options());
+    endpoint.observe_software(now, "1.0").unwrap();
+    assert!(endpoint.unobserve(now, &Observation::Software));
+    for n in 0..256 {
+        let many = Observation::Commands(of(&format!("type{n}")));
+        endpoint.observe(now, &many).unwrap();
+    }
+    let full = SubmitError::QueueFull(Class::Control);
+    assert_eq!(endpoint.observe_software(now, "2.0"), Err(full));
+    endpoint.handle_link_down(now);
+    for n in 0..256 {
+        assert!(endpoint.unobserve(now, &Observation::Commands(of(&format!("type{n}")))));
+    }
+    endpoint.handle_link_up(now);
+    endpoint.observe(now, &Observation::Software).unwrap();
+    let payloads: Vec<_> = std::iter::from_fn(|| endpoint.poll_message(now))
+        .map(|message| String::from_utf8_lossy(&message.payload).into_owned())
+        .collect();
+    assert!(
+        payloads.iter().any(|payload| payload.contains("1.0")),
+        "{payloads:?}"
+    );
+    assert!(payloads.iter().all(|payload| !payload.contains("2.0")));
 }
