@@ -246,6 +246,20 @@ fn ready_ends_when_the_link_is_up_or_its_time_is_over() {
 }
 
 #[test]
+fn a_listener_that_does_not_read_keeps_the_latest_256_events() {
+    let (client, _device, mut rig) = online();
+    let (mut reader, mut sleeper) = (client.link_events(), client.link_events());
+    let mut events = Vec::new();
+    while events.len() < 300 {
+        rig.cut();
+        rig.pass(200 * SECOND);
+        events.extend(std::iter::from_fn(|| reader.try_next()));
+    }
+    let kept: Vec<_> = std::iter::from_fn(|| sleeper.try_next()).collect();
+    assert_eq!(kept, events[events.len() - 256..]);
+}
+
+#[test]
 fn a_shutdown_gives_the_same_account_to_everyone_who_waits() {
     let (client, device, mut rig) = online();
     let now = rig.now();
