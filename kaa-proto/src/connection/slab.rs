@@ -155,5 +155,6 @@ mod tests {
         let values: Vec<_> = slab.iter().map(|(_, value)| *value).collect();
         assert_eq!(values, [0, 7, 3]);
         assert!(slab.iter().all(|(key, value)| slab.get(key) == Some(value)));
+        assert_eq!(slab.len(), 3);
     }
 }

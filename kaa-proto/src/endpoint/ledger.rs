@@ -527,4 +527,16 @@ mod tests {
         assert_eq!(offer(&mut ledger, &key(1), 9), Offer::Running);
         assert_eq!(offer(&mut ledger, &key(2), 9), Offer::Resend(result(2)));
     }
+
+    #[test]
+    fn a_result_of_a_command_that_was_not_surfaced_is_kept_where_there_is_room() {
+        let mut ledger = Ledger::default();
+        let finish =
+            |ledger: &mut Ledger, id| ledger.finish(key(id).command_type(), &result(id), 1);
+        assert!(finish(&mut ledger, 1));
+        assert!(!finish(&mut ledger, 2), "there is no room");
+        assert!(finish(&mut ledger, 1), "it has its room already");
+        assert!(ledger.is_known(&key(1)) && !ledger.is_known(&key(2)));
+        assert_eq!(format!("{:?}", key(1)), "CommandKey(reboot/CommandId(1))");
+    }
 }
