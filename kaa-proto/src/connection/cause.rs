@@ -238,6 +238,12 @@ mod tests {
             assert_eq!(cause, quoted, "{text}");
         }
         assert_eq!(text().kind(), io::ErrorKind::NotFound);
+        #[cfg(feature = "tls")]
+        {
+            let error = LinkError::Tls(TlsError::WrongName);
+            let cause = error::Error::source(&error).unwrap().to_string();
+            assert_eq!(error.to_string(), format!("TLS failed: {cause}"));
+        }
     }
 
     #[test]

@@ -485,7 +485,7 @@ mod tests {
         let listed = Command::new(key(2).command_type().clone(), CommandId::from(2), None);
         // The result of one more is on its way.
         ledger.finish(key(3).command_type(), &result(3), 3);
-        let mut settle = || ledger.settle(key(1).command_type(), &[listed.clone()]);
+        let mut settle = || ledger.settle(key(1).command_type(), std::slice::from_ref(&listed));
         assert_eq!(settle(), [key(1)]);
         assert_eq!(settle(), [], "that is known");
         assert_eq!(ledger.make_room(4), None, "there is room");

@@ -434,6 +434,17 @@ mod tests {
     }
 
     #[test]
+    fn extension_instances_are_those_that_were_said() {
+        use crate::request::Service;
+
+        let other = crate::names::Extension::new("dcx2").unwrap();
+        let instances = Instances::default().with(&Service::Telemetry, other.clone());
+        let options = EndpointOptions::default().instances(instances);
+        assert_eq!(options.instances.of(&Service::Telemetry), &other);
+        assert_ne!(options.instances.of(&Service::Metadata), &other);
+    }
+
+    #[test]
     fn a_queue_is_bounded_class_by_class() {
         let (one, two) = (NonZeroUsize::MIN, NonZeroUsize::new(2).unwrap());
         let bound = |count, bytes| Bound { count, bytes };

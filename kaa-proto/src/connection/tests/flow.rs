@@ -403,6 +403,22 @@ fn nothing_comes_out_before_what_guards_it_was_stored() {
 }
 
 #[test]
+fn a_request_whose_topic_no_packet_can_hold_is_refused() {
+    let (mut wire, key) = Wire::with_one();
+    let of_length = |length: usize| {
+        let levels = "level/".repeat(length / 6 + 1);
+        crate::raw::Call::new(crate::request::Service::Telemetry, &levels[..length])
+    };
+    let mut submit = |length| wire.connection.submit(wire.now, key, &of_length(length));
+    // `kp1/v/dcx/tok/`, the resource, and an ID of up to five digits.
+    let Err(SubmitError::TooLarge { size, limit }) = submit(65_535) else {
+        panic!("it was taken");
+    };
+    assert!(size > 65_535 && limit == 65_535);
+    assert!(submit(65_500).is_ok());
+}
+
+#[test]
 fn what_a_dead_link_held_of_the_window_is_free_on_the_next() {
     let mut wire = Wire::new(options().window(4));
     let (first, second) = (wire.add("first"), wire.add("second"));
