@@ -574,6 +574,12 @@ mod tests {
         };
         assert_eq!(unread(&ledger), (2, 0));
         assert_eq!(ledger.release_unread(&other), []);
+        ledger.hold(reboot.command_type());
+        assert!(
+            ledger.take_held(9, 2).is_empty(),
+            "they are to be read first"
+        );
+        assert_eq!(ledger.take_held(9, 3).len(), 1);
         assert_eq!(unread(&ledger), (2, 0));
         let released = ledger.release_unread(reboot.command_type());
         assert_eq!(released, [(key(1), 0), (key(2), 0)]);
