@@ -16,7 +16,7 @@ use kaa_proto::commands::Pending;
 use kaa_proto::config::Answer;
 use kaa_proto::endpoint::{Endpoint, EndpointOptions, Event, Observation, Subscriptions};
 use kaa_proto::names::{CommandType, EndpointName};
-use kaa_proto::request::{Class, InvalidRequest, RequestExt, SubmitError};
+use kaa_proto::request::{Class, Failure, InvalidRequest, RequestExt, SubmitError};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::clock::Clock;
 
@@ -182,4 +182,22 @@ fn software_that_cannot_be_observed_changes_nothing_of_what_runs() {
         "{payloads:?}"
     );
     assert!(payloads.iter().all(|payload| !payload.contains("2.0")));
+}
+
+#[test]
+fn a_full_queue_drops_its_oldest_whichever_of_its_bounds_is_reached() {
+    let at_least = |n| NonZeroUsize::new(n).unwrap();
+    for (count, bytes) in [(2, 1 << 20), (100, 100)] {
+        let options = options().queue(Class::Bulk, at_least(count), at_least(bytes));
+        let now = Clock::new().now();
+        let name = EndpointName::parse("v", "tok").unwrap();
+        let mut endpoint = Endpoint::new(name, Arc::new(options), 1);
+        let sample = Sample::new("x".repeat(38));
+        let ids = [(); 3].map(|()| endpoint.submit(now, &sample).unwrap());
+        let Some(Event::Completed { id, outcome }) = endpoint.poll_event() else {
+            panic!("{count} and {bytes}: nothing is dropped");
+        };
+        assert_eq!((id, outcome), (ids[0], Err(Failure::Dropped)));
+        assert_eq!(endpoint.poll_event(), None);
+    }
 }
