@@ -559,4 +559,21 @@ mod tests {
         assert_eq!(list.commands.len(), 1);
         assert!(list.commands[0].value().is_err());
     }
+
+    #[test]
+    fn how_often_a_command_was_interrupted_is_kept() {
+        let command = |times| Command::new(reboot(), CommandId::from(1), None).interrupted(times);
+        let list = write_list(&[command(0), command(2)]);
+        assert_eq!(list, r#"[{"id":1},{"id":1,"interrupted":2}]"#);
+        let read = parse_list(&list, Some(&reboot())).unwrap().commands;
+        assert_eq!(read, [command(0), command(2)]);
+        assert_eq!(
+            (read[0].is_interrupted(), read[0].interruptions()),
+            (false, 0)
+        );
+        assert_eq!(
+            (read[1].is_interrupted(), read[1].interruptions()),
+            (true, 2)
+        );
+    }
 }

@@ -439,4 +439,11 @@ mod tests {
             assert!(Prepared::new(&Get::all().confirm(confirm)).is_err());
         }
     }
+
+    #[test]
+    fn a_request_can_be_made_again_and_shows_what_it_asks_for() {
+        let get = Get::only([key("location")]);
+        assert_eq!(sent(&get.clone()), sent(&get));
+        assert!(format!("{get:?}").contains("location"));
+    }
 }

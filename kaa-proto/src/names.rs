@@ -400,10 +400,38 @@ mod tests {
     fn a_token_is_never_shown_whole() {
         let name = EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap();
         assert_eq!(format!("{name}"), "demo-v1/JTj…");
+        assert_eq!(format!("{name:?}"), "EndpointName(demo-v1/JTj…)");
         assert_eq!(format!("{:?}", name.token()), "EndpointToken(JTj…)");
         assert_eq!(EndpointToken::new("abc").unwrap().shortened(), "a…");
         assert_eq!(EndpointToken::new("a").unwrap().shortened(), "…");
         let error = EndpointToken::new("se.cret").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("cret"));
+    }
+
+    #[test]
+    fn an_error_says_which_name_is_wrong_and_why() {
+        let long = "x".repeat(8_193);
+        let told = [
+            AppVersion::new("a/b").unwrap_err().to_string(),
+            EndpointToken::new("a.b").unwrap_err().to_string(),
+            Extension::new("").unwrap_err().to_string(),
+            CommandType::new("42").unwrap_err().to_string(),
+            ConfigName::new("status").unwrap_err().to_string(),
+            MetadataKey::new("a-b").unwrap_err().to_string(),
+            Metric::new(&long).unwrap_err().to_string(),
+        ];
+        let expected = [
+            "application version holds the character '/'",
+            "endpoint token holds the character '.'",
+            "extension name is empty",
+            "command type is purely numeric, which reads as a request ID",
+            "configuration name is \"status\" or \"error\", which mark an answer",
+            "metadata key holds the character '-'",
+            "metric is longer than 8192 bytes",
+        ];
+        assert_eq!(told, expected);
+        let error = Metric::new("7").unwrap_err();
+        assert_eq!(error.kind(), NameKind::Metric);
+        assert_eq!(Metric::new(&long[1..]).unwrap().as_str().len(), 8_192);
     }
 }

@@ -225,3 +225,51 @@ impl fmt::Display for Unusable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_cannot_do_is_told() {
+        let cases = [
+            (StoreError::Full, "the store is full"),
+            (StoreError::Stalled, "the store stalls"),
+            (StoreError::InUse, "the store is in use by another process"),
+            (
+                StoreError::Failed("no such device".into()),
+                "the store failed: no such device",
+            ),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+        let cases = [
+            (Unusable::Damaged { at: 7 }, "damaged at byte 7"),
+            (
+                Unusable::Newer { version: 2 },
+                "written by a newer version (format 2)",
+            ),
+        ];
+        for (reason, text) in cases {
+            assert_eq!(reason.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn neither_records_nor_whole_tags_are_shown() {
+        let tag = EndpointTag([0xab; 16]);
+        assert_eq!(format!("{tag:?}"), "EndpointTag(abab…)");
+        let loaded = Loaded {
+            records: BTreeMap::from([(tag, Vec::new())]),
+            tagger: Arc::new(|_| EndpointTag([0; 16])),
+            torn_bytes: 7,
+            set_aside: Vec::new(),
+            given_up: 1,
+        };
+        assert_eq!(
+            format!("{loaded:?}"),
+            "Loaded { endpoints: 1, torn_bytes: 7, set_aside: [], given_up: 1, .. }"
+        );
+    }
+}

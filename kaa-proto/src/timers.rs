@@ -85,7 +85,7 @@ mod tests {
         timers.set(2, at(1));
         timers.set(4, at(2));
         timers.clear(4);
-        assert_eq!(timers.next(), Some(at(1)));
+        assert_eq!((timers.next(), timers.len()), (Some(at(1)), 3));
         assert_eq!(timers.pop_due(at(0)), None);
         let due: Vec<_> = std::iter::from_fn(|| timers.pop_due(at(5))).collect();
         assert_eq!(due, [2, 1, 3]);

@@ -511,6 +511,7 @@ mod tests {
         assert_eq!(error("kp1/v/dcx/t//42").level(), 4);
         assert_eq!(error("kp1/v/dcx/t/json//status").level(), 5);
         assert_eq!(error("").level(), 0);
+        assert_eq!(error("").problem(), TopicProblem::NotKaa);
         let name = EndpointName::parse("v", "t").unwrap();
         let dcx = Extension::new("dcx").unwrap();
         let error = |resource| Topic::new(&name, &dcx, resource).unwrap_err().to_string();

@@ -182,6 +182,26 @@ fn two_readers_of_one_type_share_its_commands_and_the_last_one_stops_observing()
     assert!(rig.saw(stops));
 }
 
+/// An endpoint observes 256 things at most.
+#[test]
+fn several_types_are_read_together_or_not_at_all() {
+    let (_client, device, mut rig) = online();
+    let types =
+        |range: std::ops::Range<u32>| range.map(|n| CommandType::new(format!("type{n}")).unwrap());
+    let first = device.commands(types(0..1)).unwrap();
+    assert!(matches!(
+        device.commands(types(0..257)),
+        Err(SubmitError::QueueFull(_))
+    ));
+    rig.run();
+    // Only what is read by somebody else is still observed.
+    let all = device.commands(types(500..755)).unwrap();
+    assert!(device.commands(types(900..901)).is_err());
+    drop(first);
+    assert!(device.commands(types(900..901)).is_ok());
+    drop(all);
+}
+
 #[test]
 fn a_command_dropped_unanswered_is_surfaced_by_the_next_delivery_and_an_answered_one_is_not() {
     let (_client, device, mut rig) = online();
@@ -223,6 +243,20 @@ fn ready_ends_when_the_link_is_up_or_its_time_is_over() {
     rig.run();
     assert_eq!(bell.rung(), 1);
     assert_eq!(poll(&mut ready, &waker), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn a_listener_that_does_not_read_keeps_the_latest_256_events() {
+    let (client, _device, mut rig) = online();
+    let (mut reader, mut sleeper) = (client.link_events(), client.link_events());
+    let mut events = Vec::new();
+    while events.len() < 300 {
+        rig.cut();
+        rig.pass(200 * SECOND);
+        events.extend(std::iter::from_fn(|| reader.try_next()));
+    }
+    let kept: Vec<_> = std::iter::from_fn(|| sleeper.try_next()).collect();
+    assert_eq!(kept, events[events.len() - 256..]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use kaa_proto::config::Answer;
 use kaa_proto::endpoint::{Endpoint, EndpointOptions, Event, Observation, Subscriptions};
 use kaa_proto::metadata::Get;
 use kaa_proto::names::{CommandType, EndpointName};
-use kaa_proto::request::{Failure, InvalidRequest, RequestExt, SubmitError};
+use kaa_proto::request::{Class, Failure, InvalidRequest, RequestExt, SubmitError};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::clock::Clock;
 
@@ -158,112 +158,47 @@ fn a_newer_version_is_reported_although_software_is_observed_already() {
     );
 }
 
-/// A device that holds at most 100 bytes of unread commands, and observes `a` and `b`.
-fn narrow() -> (Endpoint, Instant) {
-    let bytes = NonZeroUsize::new(100).unwrap();
-    let (mut endpoint, now) = online(options().max_unread_bytes(bytes));
-    for command_type in ["a", "b"] {
-        let commands = Observation::Commands(of(command_type));
-        endpoint.observe(now, &commands).unwrap();
-    }
-    for topic in sent(&mut endpoint, now) {
-        let _ = endpoint.handle_message(now, &format!("{topic}/status"), b"[]");
-    }
-    (endpoint, now)
-}
-
-fn push(endpoint: &mut Endpoint, now: Instant, command_type: &str, id: u32, payload: usize) {
-    let topic = format!("kp1/v/cex/tok/command/{command_type}/status");
-    let filler = "x".repeat(payload);
-    let commands = format!(r#"[{{"id":{id},"payload":"{filler}"}}]"#);
-    let _ = endpoint.handle_message(now, &topic, commands.as_bytes());
-}
-
 #[test]
-fn unread_commands_are_bounded_in_bytes_and_the_rest_is_asked_for_when_there_is_room() {
-    let (mut endpoint, now) = narrow();
-    for id in 1..=3 {
-        push(&mut endpoint, now, "a", id, 40);
+fn software_that_cannot_be_observed_changes_nothing_of_what_runs() {
+    let (mut endpoint, now) = online(options());
+    endpoint.observe_software(now, "1.0").unwrap();
+    assert!(endpoint.unobserve(now, &Observation::Software));
+    for n in 0..256 {
+        let many = Observation::Commands(of(&format!("type{n}")));
+        endpoint.observe(now, &many).unwrap();
     }
-    assert_eq!(endpoint.statistics().commands_surfaced, 2);
-    assert_eq!(endpoint.statistics().commands_held, 1);
-    assert!(sent(&mut endpoint, now).is_empty());
-    assert!(endpoint.poll_command(|_| true).is_some());
-    assert_eq!(sent(&mut endpoint, now), ["kp1/v/cex/tok/command/a/1"]);
-}
-
-#[test]
-fn a_command_that_is_larger_than_the_bound_is_taken_alone() {
-    let (mut endpoint, now) = narrow();
-    push(&mut endpoint, now, "a", 1, 1_000);
-    push(&mut endpoint, now, "b", 1, 0);
-    assert_eq!(endpoint.statistics().commands_held, 1);
-    let large = endpoint.poll_command(|_| true).unwrap();
-    assert_eq!(large.payload_json().unwrap().len(), 1_002);
-    push(&mut endpoint, now, "b", 1, 0);
-    assert!(endpoint.poll_command(|_| true).is_some());
-}
-
-#[test]
-fn commands_that_had_no_room_are_asked_for_when_others_are_not_observed_any_more() {
-    let (mut endpoint, now) = narrow();
-    push(&mut endpoint, now, "a", 1, 90);
-    push(&mut endpoint, now, "b", 1, 90);
-    assert_eq!(endpoint.statistics().commands_held, 1);
-    assert!(endpoint.unobserve(now, &Observation::Commands(of("a"))));
-    let asked = sent(&mut endpoint, now);
+    let full = SubmitError::QueueFull(Class::Control);
+    assert_eq!(endpoint.observe_software(now, "2.0"), Err(full));
+    endpoint.handle_link_down(now);
+    for n in 0..256 {
+        assert!(endpoint.unobserve(now, &Observation::Commands(of(&format!("type{n}")))));
+    }
+    endpoint.handle_link_up(now);
+    endpoint.observe(now, &Observation::Software).unwrap();
+    let payloads: Vec<_> = std::iter::from_fn(|| endpoint.poll_message(now))
+        .map(|message| String::from_utf8_lossy(&message.payload).into_owned())
+        .collect();
     assert!(
-        asked.contains(&"kp1/v/cex/tok/command/b/2".into()),
-        "{asked:?}"
+        payloads.iter().any(|payload| payload.contains("1.0")),
+        "{payloads:?}"
     );
+    assert!(payloads.iter().all(|payload| !payload.contains("2.0")));
 }
 
 #[test]
-fn the_words_of_the_platform_are_cut_where_they_are_kept() {
-    let (mut endpoint, now) = online(options());
-    let _ = endpoint.submit(now, &Get::all()).unwrap();
-    let topic = sent(&mut endpoint, now).remove(0);
-    let words = "ä".repeat(10_000);
-    let error = format!(r#"{{"statusCode":500,"reasonPhrase":"{words}"}}"#);
-    let _ = endpoint.handle_message(now, &format!("{topic}/error"), error.as_bytes());
-    let unknown = format!("kp1/v/dcx/tok/{words}/error");
-    let _ = endpoint.handle_message(now, &unknown, error.as_bytes());
-    let reason = "ä".repeat(128);
-    let failure = Failure::Rejected {
-        status: Some(500),
-        reason: reason.clone(),
-    };
-    match endpoint.poll_event() {
-        Some(Event::Completed { outcome, .. }) => assert_eq!(outcome, Err(failure.clone())),
-        other => panic!("{other:?}"),
-    }
-    let resource = reason;
-    let told = Event::UnassignedError { resource, failure };
-    assert_eq!(endpoint.poll_event(), Some(told));
-}
-
-#[test]
-fn an_identifier_without_end_is_no_configuration() {
-    let (mut endpoint, now) = online(options());
-    endpoint.observe(now, &CONFIGURATION).unwrap();
-    for (length, surfaced) in [(1_025, 0), (1_024, 1)] {
-        let id = "x".repeat(length);
-        let push = format!(r#"{{"configId":"{id}","config":{{}}}}"#);
-        let topic = "kp1/v/cmx/tok/config/json/status";
-        let _ = endpoint.handle_message(now, topic, push.as_bytes());
-        assert_eq!(endpoint.statistics().configurations_surfaced, surfaced);
-        assert_eq!(endpoint.statistics().malformed, 1);
-    }
-}
-
-#[test]
-fn what_answers_a_sample_is_not_kept() {
-    let (mut endpoint, now) = online(options());
-    endpoint.submit(now, &Sample::new(1)).unwrap();
-    let topic = sent(&mut endpoint, now).remove(0);
-    let _ = endpoint.handle_message(now, &format!("{topic}/status"), &[b'x'; 10_000]);
-    match endpoint.poll_event() {
-        Some(Event::Completed { outcome, .. }) => assert!(outcome.unwrap().payload().is_empty()),
-        other => panic!("{other:?}"),
+fn a_full_queue_drops_its_oldest_whichever_of_its_bounds_is_reached() {
+    let at_least = |n| NonZeroUsize::new(n).unwrap();
+    for (count, bytes) in [(2, 1 << 20), (100, 100)] {
+        let options = options().queue(Class::Bulk, at_least(count), at_least(bytes));
+        let now = Clock::new().now();
+        let name = EndpointName::parse("v", "tok").unwrap();
+        let mut endpoint = Endpoint::new(name, Arc::new(options), 1);
+        let sample = Sample::new("x".repeat(38));
+        let ids = [(); 3].map(|()| endpoint.submit(now, &sample).unwrap());
+        let Some(Event::Completed { id, outcome }) = endpoint.poll_event() else {
+            panic!("{count} and {bytes}: nothing is dropped");
+        };
+        assert_eq!((id, outcome), (ids[0], Err(Failure::Dropped)));
+        assert_eq!(endpoint.poll_event(), None);
     }
 }

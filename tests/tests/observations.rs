@@ -77,6 +77,20 @@ fn each_kind_has_its_request() {
 }
 
 #[test]
+fn software_that_is_taken_back_is_told_once() {
+    let mut host = online();
+    observe_software(&mut host, "1.0.0");
+    for _ in 0..2 {
+        host.receive(
+            "cmx_ota/config/json/status",
+            r#"{"configId":"","config":null}"#,
+        );
+    }
+    let told: Vec<_> = std::iter::from_fn(|| host.endpoint.poll_software()).collect();
+    assert_eq!(told, [software::Answer::Unassigned]);
+}
+
+#[test]
 fn software_reports_its_version_and_waits_for_the_answer_first() {
     let mut host = online();
     let now = host.now();

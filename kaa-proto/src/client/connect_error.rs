@@ -72,3 +72,36 @@ impl From<io::Error> for ConnectError {
         Self::System(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::error::Error as _;
+
+    #[test]
+    fn what_kept_a_client_from_starting_is_told_and_is_the_source() {
+        let system = io::Error::from(io::ErrorKind::OutOfMemory);
+        let cases = [
+            (
+                ConnectError::from(InvalidOptions::KickLimit),
+                "kick_limit is 0",
+            ),
+            #[cfg(feature = "tls")]
+            (
+                ConnectError::from(InvalidTls::NotLoaded),
+                "the TLS options were not loaded",
+            ),
+            (ConnectError::from(StoreError::Full), "the store is full"),
+            (
+                ConnectError::from(system),
+                "the client could not be started: out of memory",
+            ),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+            let source = error.source().map(ToString::to_string).unwrap();
+            assert!(text.ends_with(&source), "{text}: {source}");
+        }
+    }
+}

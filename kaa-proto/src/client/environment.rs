@@ -263,4 +263,54 @@ mod tests {
         let error = options(&[(URL, "mqtt://here"), ("KAA_CA_FILE", "ca.pem")]).unwrap_err();
         assert_eq!(error.problem, EnvironmentProblem::NoTls);
     }
+
+    #[test]
+    fn what_the_environment_lacks_is_told_without_a_value() {
+        let name = EndpointName::parse("", "token").unwrap_err();
+        let cases = [
+            (EnvironmentProblem::Missing, "it is not set"),
+            (
+                EnvironmentProblem::HalfMissing,
+                "it is not set, and its pair is",
+            ),
+            (EnvironmentProblem::NotText, "it is not UTF-8"),
+            (
+                EnvironmentProblem::Target(InvalidTarget::Port),
+                "the URL's port is not a number from 1 to 65535",
+            ),
+            (
+                EnvironmentProblem::Name(name),
+                "application version is empty",
+            ),
+            (
+                EnvironmentProblem::NotSecured,
+                "it is about TLS, and KAA_URL does not begin with \"mqtts://\"",
+            ),
+            (EnvironmentProblem::NoTls, "it needs the feature \"tls\""),
+        ];
+        for (problem, text) in cases {
+            let variable = "KAA_URL";
+            let error = InvalidEnvironment { variable, problem };
+            let told = format!("the environment variable KAA_URL: {text}");
+            assert_eq!(error.to_string(), told);
+        }
+    }
+
+    #[test]
+    fn the_half_that_is_there_is_not_the_one_at_fault() {
+        for (set, missing) in [
+            ("KAA_USER", "KAA_PASSWORD"),
+            ("KAA_PASSWORD", "KAA_USER"),
+            ("KAA_CERT_FILE", "KAA_KEY_FILE"),
+            ("KAA_KEY_FILE", "KAA_CERT_FILE"),
+        ] {
+            let error = options(&[(URL, "mqtts://here"), (set, "x")]);
+            // Without TLS the URL itself is refused.
+            if cfg!(feature = "tls") {
+                assert_eq!(error.unwrap_err().variable, missing);
+            }
+        }
+        let error = EndpointName::from_variables(&from(&[(APP_VERSION, "a/b"), (TOKEN, "t")]));
+        assert_eq!(error.unwrap_err().variable, APP_VERSION);
+    }
 }

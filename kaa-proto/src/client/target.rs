@@ -185,4 +185,31 @@ mod tests {
             assert_eq!(Target::parse(url), Err(expected), "{url}");
         }
     }
+
+    #[test]
+    fn a_url_that_is_no_target_is_told_why() {
+        let cases = [
+            (
+                InvalidTarget::Scheme,
+                "the URL begins neither with \"mqtt://\" nor with \"mqtts://\"",
+            ),
+            (
+                InvalidTarget::NoTls,
+                "\"mqtts://\" needs the feature \"tls\"",
+            ),
+            (
+                InvalidTarget::Credentials,
+                "the URL holds credentials; set them with `login`",
+            ),
+            (InvalidTarget::Host, "the URL has no valid host"),
+            (
+                InvalidTarget::Port,
+                "the URL's port is not a number from 1 to 65535",
+            ),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+        assert_eq!("mqtt://host".parse(), Target::parse("mqtt://host"));
+    }
 }

@@ -207,3 +207,27 @@ impl fmt::Debug for Shutdown {
         f.write_str("Shutdown")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_is_not_usable_is_told_with_the_last_cause() {
+        let cases = [
+            (
+                NotReady::Refused(LinkError::TlsWanted),
+                "the link was refused: the server wants TLS at this port",
+            ),
+            (NotReady::TimedOut(None), "the link is not up yet"),
+            (
+                NotReady::TimedOut(Some(LinkError::Eof)),
+                "the link is not up: closed by the server",
+            ),
+            (NotReady::Closed, "the client is closed"),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

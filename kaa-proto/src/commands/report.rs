@@ -343,4 +343,10 @@ mod tests {
             "CommandResult { status: 200, reason: None, payload_len: Some(8) }"
         );
     }
+
+    #[test]
+    fn a_result_tells_its_status() {
+        assert_eq!(CommandResult::ok().status(), 200);
+        assert_eq!(CommandResult::failed(409, "busy").status(), 409);
+    }
 }

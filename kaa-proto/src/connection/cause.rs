@@ -193,4 +193,74 @@ mod tests {
         assert!(error::Error::source(&error).is_some());
         assert_eq!(LinkError::Eof.to_string(), "closed by the server");
     }
+
+    #[test]
+    fn every_cause_is_told_in_words_of_its_own() {
+        let text = || TransportError::new(io::ErrorKind::NotFound, "no route");
+        let cases = [
+            (LinkError::Dial(text()), "the dial failed: no route"),
+            (LinkError::DialTimeout, "the dial took too long"),
+            (
+                LinkError::Unwelcome,
+                "closed by the server before it said anything; it may want TLS at this port",
+            ),
+            (LinkError::TlsWanted, "the server wants TLS at this port"),
+            (
+                LinkError::Transport(text()),
+                "the transport failed: no route",
+            ),
+            (
+                LinkError::Refused(ConnectRefusal::BadLogin),
+                "refused: the user name or the password is wrong",
+            ),
+            (
+                LinkError::NoConnAck,
+                "the server did not answer CONNECT in time",
+            ),
+            (
+                LinkError::KeepAliveTimeout,
+                "the server did not answer PINGREQ in time",
+            ),
+            (
+                LinkError::Unacknowledged,
+                "the server did not acknowledge a message in time",
+            ),
+            (
+                LinkError::Violation(Violation::RemainingLength),
+                "the server broke the protocol: remaining length of more than four bytes",
+            ),
+            (LinkError::Closed, "closed by us"),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+            let cause = error::Error::source(&error).map(ToString::to_string);
+            let quoted = text.split_once(": ").map(|(_, cause)| cause.to_owned());
+            assert_eq!(cause, quoted, "{text}");
+        }
+        assert_eq!(text().kind(), io::ErrorKind::NotFound);
+        #[cfg(feature = "tls")]
+        {
+            let error = LinkError::Tls(TlsError::WrongName);
+            let cause = error::Error::source(&error).unwrap().to_string();
+            assert_eq!(error.to_string(), format!("TLS failed: {cause}"));
+        }
+    }
+
+    #[test]
+    fn what_ends_a_session_is_the_cause_of_the_end_of_its_link() {
+        let refusal = ConnectRefusal::ClientId;
+        let violation = Violation::RemainingLength;
+        for (failure, cause) in [
+            (LinkFailure::Refused(refusal), LinkError::Refused(refusal)),
+            (LinkFailure::NoConnAck, LinkError::NoConnAck),
+            (LinkFailure::KeepAliveTimeout, LinkError::KeepAliveTimeout),
+            (LinkFailure::Unacknowledged, LinkError::Unacknowledged),
+            (
+                LinkFailure::Violation(violation),
+                LinkError::Violation(violation),
+            ),
+        ] {
+            assert_eq!(LinkError::from(failure), cause);
+        }
+    }
 }

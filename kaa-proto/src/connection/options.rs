@@ -435,4 +435,40 @@ mod tests {
         let shown = format!("{options:?}");
         assert!(!shown.contains("tenant") && !shown.contains("hunter2"));
     }
+
+    #[test]
+    fn what_is_out_of_range_is_told_with_its_range() {
+        let session = InvalidOptions::Session(SessionError::MaxInFlight);
+        assert!(std::error::Error::source(&session).is_some());
+        assert_eq!(session.to_string(), "max_in_flight is 0");
+        let cases = [
+            (
+                InvalidOptions::DialWithin,
+                "dial_within is not from 1 ms to 1 h",
+            ),
+            (
+                InvalidOptions::HangUpWithin,
+                "hang_up_within is not from 1 ms to 1 h",
+            ),
+            (
+                InvalidOptions::StableAfter,
+                "stable_after is not from 1 ms to 1 h",
+            ),
+            (
+                InvalidOptions::Backoff,
+                "backoff is not from 100 ms to 1 day, or its cap is under its base",
+            ),
+            (
+                InvalidOptions::SlowRetry,
+                "slow_retry is not from 1 s to 1 day",
+            ),
+            (InvalidOptions::KickLimit, "kick_limit is 0"),
+            (InvalidOptions::MaxEndpoints, "max_endpoints is 0"),
+            (InvalidOptions::MaxQueued, "max_queued is 0"),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+            assert!(std::error::Error::source(&error).is_none());
+        }
+    }
 }

@@ -138,6 +138,7 @@ mod tests {
             (Some(&"c"), Some(&"b"))
         );
         assert_eq!(slab.len(), 2);
+        assert_eq!(format!("{other} {other:?}"), "endpoint 1 EndpointKey(1.0)");
         assert_eq!(
             format!("{second} {second:?}"),
             "endpoint 0.1 EndpointKey(0.1)"
@@ -154,5 +155,6 @@ mod tests {
         let values: Vec<_> = slab.iter().map(|(_, value)| *value).collect();
         assert_eq!(values, [0, 7, 3]);
         assert!(slab.iter().all(|(key, value)| slab.get(key) == Some(value)));
+        assert_eq!(slab.len(), 3);
     }
 }

@@ -4,7 +4,9 @@ mod chaos;
 mod draining;
 mod flow;
 mod links;
+mod recording;
 mod suspicion;
+mod wording;
 
 use std::time::{Duration, Instant};
 

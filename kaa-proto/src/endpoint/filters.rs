@@ -276,4 +276,23 @@ mod tests {
         let filter = Filter::Subscribe("kp1/v/dcx/JTjdbENzHh/#".into());
         assert_eq!(format!("{filter:?}"), "Subscribe(kp1/v/dcx/JTj…/#)");
     }
+
+    #[test]
+    fn a_filter_shows_no_token_and_says_what_is_to_be_done_with_it() {
+        let filter = || String::from("kp1/v/dcx/JTjdbENzHh/json/+/status");
+        assert_eq!(
+            format!("{:?}", Filter::Subscribe(filter())),
+            "Subscribe(kp1/v/dcx/JTj…/json/+/status)"
+        );
+        assert_eq!(
+            format!("{:?}", Filter::Unsubscribe(filter())),
+            "Unsubscribe(kp1/v/dcx/JTj…/json/+/status)"
+        );
+    }
+
+    #[test]
+    fn whether_a_filter_was_granted_is_told_as_clients_tell_it() {
+        assert_eq!(FilterOutcome::from(true), FilterOutcome::Granted);
+        assert_eq!(FilterOutcome::from(false), FilterOutcome::Refused);
+    }
 }

@@ -30,9 +30,9 @@ pub(super) struct IdSpace {
     holders: BTreeMap<u32, Holder>,
     /// Pairs that rest, and until when.
     tombstones: Timers<(u32, Arc<str>)>,
-    /// How many advised IDs were given out; where the next search begins.
+    /// The advised ID that was given out last; the next search begins behind it.
     turn: u32,
-    /// The same for those above the advised ones.
+    /// The same for those above the advised ones, counted from there.
     high_turn: u32,
 }
 
@@ -53,29 +53,18 @@ impl IdSpace {
         max: u32,
         holder: Holder,
     ) -> Option<u32> {
-        let advised = max.min(ADVISED);
-        let id = match self.search(1, advised, self.turn, resource) {
-            Some(id) => {
-                self.turn = id % advised;
-                id
-            }
-            None => {
-                let id = self.search(ADVISED + 1, max, self.high_turn, resource)?;
-                self.high_turn = (id - ADVISED) % (max - ADVISED);
-                id
-            }
-        };
+        let id = self.next(resource, max)?;
+        match id <= ADVISED {
+            true => self.turn = id,
+            false => self.high_turn = id - ADVISED,
+        }
         self.holders.insert(id, holder);
         Some(id)
     }
 
     /// Whether [`allocate`](Self::allocate) would find one.
     pub(super) fn has_free(&self, resource: &Arc<str>, max: u32) -> bool {
-        let advised = max.min(ADVISED);
-        self.search(1, advised, self.turn, resource).is_some()
-            || self
-                .search(ADVISED + 1, max, self.high_turn, resource)
-                .is_some()
+        self.next(resource, max).is_some()
     }
 
     /// Takes this ID, if nobody holds it.
@@ -110,6 +99,11 @@ impl IdSpace {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.tombstones.next()
+    }
+
+    fn next(&self, resource: &Arc<str>, max: u32) -> Option<u32> {
+        self.search(1, max.min(ADVISED), self.turn, resource)
+            .or_else(|| self.search(ADVISED + 1, max, self.high_turn, resource))
     }
 
     /// The first free ID from `low` to `high`, starting `turn` after `low`. Every ID passed over
@@ -172,6 +166,31 @@ mod tests {
             assert_eq!(id, Some(expected));
             space.release(expected, &json(), None);
         }
+    }
+
+    #[test]
+    fn those_above_the_advised_ones_have_their_turn_one_after_the_other_too() {
+        let mut space = IdSpace::default();
+        for id in 1..=99 {
+            assert_eq!(space.allocate(&json(), 104, HOLDER), Some(id));
+        }
+        for expected in (100..=104).chain(100..=102) {
+            let id = space.allocate(&json(), 104, HOLDER);
+            assert_eq!(id, Some(expected));
+            space.release(expected, &json(), None);
+        }
+    }
+
+    #[test]
+    fn whether_an_id_is_free_is_known_without_taking_one() {
+        let mut space = IdSpace::default();
+        for held in 0..101 {
+            for max in [3, 99, 100, 101] {
+                assert_eq!(space.has_free(&json(), max), held < max, "{held} of {max}");
+            }
+            space.allocate(&json(), 101, HOLDER).unwrap();
+        }
+        assert!(!space.has_free(&json(), 101) && space.has_free(&json(), 102));
     }
 
     /// FACTS trap 11: on the same resource it rests, on another one it may be used.

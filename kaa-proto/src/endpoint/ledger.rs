@@ -525,8 +525,13 @@ mod tests {
             ledger.handle_result_end(&key(id), false);
         }
         let listed = Command::new(key(2).command_type().clone(), CommandId::from(2), None);
-        assert_eq!(ledger.settle(key(1).command_type(), &[listed]), [key(1)]);
-        assert_eq!(ledger.make_room(2), Some(key(1)));
+        // The result of one more is on its way.
+        ledger.finish(key(3).command_type(), &result(3), 3);
+        let mut settle = || ledger.settle(key(1).command_type(), std::slice::from_ref(&listed));
+        assert_eq!(settle(), [key(1)]);
+        assert_eq!(settle(), [], "that is known");
+        assert_eq!(ledger.make_room(4), None, "there is room");
+        assert_eq!(ledger.make_room(3), Some(key(1)));
         assert_eq!(offer(&mut ledger, &key(2), 2), Offer::Resend(result(2)));
     }
 
@@ -568,5 +573,58 @@ mod tests {
         );
         assert_eq!(offer(&mut ledger, &key(1), 9), Offer::Running);
         assert_eq!(offer(&mut ledger, &key(2), 9), Offer::Resend(result(2)));
+    }
+
+    #[test]
+    fn a_result_of_a_command_that_was_not_surfaced_is_kept_where_there_is_room() {
+        let mut ledger = Ledger::default();
+        let finish =
+            |ledger: &mut Ledger, id| ledger.finish(key(id).command_type(), &result(id), 1);
+        assert!(finish(&mut ledger, 1));
+        assert!(!finish(&mut ledger, 2), "there is no room");
+        assert!(finish(&mut ledger, 1), "it has its room already");
+        assert!(ledger.is_known(&key(1)) && !ledger.is_known(&key(2)));
+        assert_eq!(format!("{:?}", key(1)), "CommandKey(reboot/CommandId(1))");
+    }
+
+    #[test]
+    fn the_oldest_make_room_one_after_the_other() {
+        let mut ledger = Ledger::default();
+        for id in [2, 1] {
+            finish(&mut ledger, id);
+            ledger.handle_result_end(&key(id), true);
+        }
+        assert_eq!(ledger.make_room(2), Some(key(2)));
+        assert_eq!(ledger.make_room(1), Some(key(1)));
+        assert_eq!(ledger.make_room(0), None);
+    }
+
+    #[test]
+    fn what_nobody_read_is_counted_and_given_back_by_its_type() {
+        let mut ledger = Ledger::default();
+        let (reboot, other) = (key(1), CommandType::new("other").unwrap());
+        for id in [1, 2] {
+            offer(&mut ledger, &key(id), 2);
+            let command = Command::new(reboot.command_type().clone(), CommandId::from(id), None);
+            ledger.push_unread(Mark::default(), command);
+        }
+        let unread = |ledger: &Ledger| {
+            (
+                ledger.unread_len(reboot.command_type()),
+                ledger.unread_len(&other),
+            )
+        };
+        assert_eq!(unread(&ledger), (2, 0));
+        assert_eq!(ledger.release_unread(&other), []);
+        ledger.hold(reboot.command_type());
+        assert!(
+            ledger.take_held(9, 2).is_empty(),
+            "they are to be read first"
+        );
+        assert_eq!(ledger.take_held(9, 3).len(), 1);
+        assert_eq!(unread(&ledger), (2, 0));
+        let released = ledger.release_unread(reboot.command_type());
+        assert_eq!(released, [(key(1), 0), (key(2), 0)]);
+        assert_eq!(unread(&ledger), (0, 0));
     }
 }

@@ -398,3 +398,86 @@ impl fmt::Display for InvalidEndpointOptions {
 }
 
 impl std::error::Error for InvalidEndpointOptions {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_refused(changed: Result<EndpointOptions, InvalidEndpointOptions>, rule: &str) -> bool {
+        changed.is_err_and(|error| error.to_string() == rule)
+    }
+
+    #[test]
+    fn bounds_are_taken_whole_and_beyond_them_the_rule_is_told() {
+        let options = EndpointOptions::default;
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
+        let instant = Duration::from_nanos(1);
+        for time in [instant, day] {
+            assert_eq!(options().answer_within(time).unwrap().answer_within, time);
+        }
+        let rule = "answer_within is over 0 and up to 24 hours";
+        assert!(is_refused(options().answer_within(Duration::ZERO), rule));
+        assert!(is_refused(options().answer_within(day + instant), rule));
+        for max in [1, 2_147_483_647] {
+            assert_eq!(options().max_request_id(max).unwrap().max_request_id, max);
+        }
+        let rule = "max_request_id is from 1 to 2147483647";
+        assert!(is_refused(options().max_request_id(0), rule));
+        assert!(is_refused(options().max_request_id(2_147_483_648), rule));
+        for every in [second, day] {
+            let changed = options().refresh_observations(every).unwrap();
+            assert_eq!(changed.refresh_observations, every);
+        }
+        let rule = "refresh_observations is from 1 second to 24 hours";
+        assert!(is_refused(
+            options().refresh_observations(second - instant),
+            rule
+        ));
+        assert!(is_refused(
+            options().refresh_observations(day + instant),
+            rule
+        ));
+    }
+
+    #[test]
+    fn requests_have_qos_0_or_1() {
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+            assert_eq!(EndpointOptions::default().qos(qos).unwrap().qos, Some(qos));
+        }
+        let refused = EndpointOptions::default().qos(QoS::ExactlyOnce);
+        assert!(is_refused(refused, "a request has QoS 0 or 1"));
+    }
+
+    #[test]
+    fn what_is_durable_is_said_class_by_class() {
+        let options = EndpointOptions::default().durable_requests(Class::Bulk, true);
+        assert!(options.is_durable(Class::Bulk) && !options.is_durable(Class::Control));
+        let options = options
+            .durable_requests(Class::Bulk, false)
+            .durable_requests(Class::Control, true);
+        assert!(!options.is_durable(Class::Bulk) && options.is_durable(Class::Control));
+    }
+
+    #[test]
+    fn extension_instances_are_those_that_were_said() {
+        use crate::request::Service;
+
+        let other = crate::names::Extension::new("dcx2").unwrap();
+        let instances = Instances::default().with(&Service::Telemetry, other.clone());
+        let options = EndpointOptions::default().instances(instances);
+        assert_eq!(options.instances.of(&Service::Telemetry), &other);
+        assert_ne!(options.instances.of(&Service::Metadata), &other);
+    }
+
+    #[test]
+    fn a_queue_is_bounded_class_by_class() {
+        let (one, two) = (NonZeroUsize::MIN, NonZeroUsize::new(2).unwrap());
+        let bound = |count, bytes| Bound { count, bytes };
+        let options = EndpointOptions::default().queue(Class::Control, one, two);
+        assert_eq!(options.control, bound(1, 2));
+        assert_eq!(options.bulk, bound(10_000, 4 * 1024 * 1024));
+        let options = EndpointOptions::default().queue(Class::Bulk, two, one);
+        assert_eq!(options.bulk, bound(2, 1));
+        assert_eq!(options.control, bound(256, 256 * 1024));
+    }
+}

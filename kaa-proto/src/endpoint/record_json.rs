@@ -410,3 +410,22 @@ fn config_name(name: Option<String>) -> Option<Option<ConfigName>> {
     name.map(|name| ConfigName::new(name).ok())
         .map_or(Some(None), |name| name.map(Some))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_sent_after_all_is_a_line_of_its_own() {
+        let record = Record::Unsent(RequestId::from_number(7));
+        assert_eq!(record.to_json(), r#"{"unsent":7}"#);
+        let read = Record::from_json(r#"{"unsent":7}"#).unwrap();
+        assert!(matches!(read, Record::Unsent(id) if id.number() == 7));
+    }
+
+    #[test]
+    fn what_is_no_record_is_told_without_its_text() {
+        let error = Record::from_json(r#"{"secret":7}"#).unwrap_err();
+        assert_eq!(error.to_string(), "not a record of this library");
+    }
+}

@@ -22,17 +22,12 @@ pub(super) struct Unwritable;
 /// matter to a client that keeps none.
 pub(super) fn read_connack(body: &[u8]) -> Result<Result<(), ConnectRefusal>, Violation> {
     let packet = PacketType::ConnAck;
-    match body {
-        [0, _] | [1, 0] => {}
-        &[flags, _] => return Err(Violation::ConnAckFlags(flags)),
-        _ => return Err(Violation::Malformed(packet)),
-    }
-    match (read(packet, body), body.last()) {
-        (Some(v4::Packet::ConnAck(_)), Some(0)) => Ok(Ok(())),
-        (Some(v4::Packet::ConnAck(_)), Some(&code)) => ConnectRefusal::from_code(code)
+    match *body {
+        [0 | 1, 0] => Ok(Ok(())),
+        [0, code] => ConnectRefusal::from_code(code)
             .map(Err)
             .ok_or(Violation::ReturnCode { packet, code }),
-        (_, Some(&code)) => Err(Violation::ReturnCode { packet, code }),
+        [flags, _] => Err(Violation::ConnAckFlags(flags)),
         _ => Err(Violation::Malformed(packet)),
     }
 }

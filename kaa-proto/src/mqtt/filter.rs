@@ -231,7 +231,7 @@ mod tests {
                 "{filter}"
             );
         }
-        for topic in ["a+", "a/#", "+", "a\u{1}+"] {
+        for topic in ["a+", "a/#", "+", "++", "a/+/#", "a\u{1}+"] {
             assert_eq!(check_topic(topic), Err(InvalidTopic::Wildcard), "{topic}");
             assert!(check_received_topic(topic).is_err(), "{topic}");
         }

@@ -99,7 +99,8 @@ impl<K: Copy> InFlight<K> {
     /// The identifier that the next entry is to have; `None` when all are out. It stays the same
     /// until it was inserted.
     pub(super) fn next_id(&mut self) -> Option<PacketId> {
-        if self.publishes + self.requests == self.slots.len() && self.slots.len() < MOST_SLOTS {
+        // The largest table is never full: there is no identifier 0.
+        if self.publishes + self.requests == self.slots.len() {
             self.grow();
         }
         let mut id = self.last;
@@ -195,6 +196,7 @@ mod tests {
             stuck.iter().map(|id| id.get()).collect::<Vec<_>>(),
             [1, 2, 3]
         );
+        assert!(!table.is_empty());
         let mut seen = [false; 65_536];
         for _ in 0..200_000 {
             let id = insert(&mut table);
@@ -208,6 +210,22 @@ mod tests {
             assert_eq!(table.settle(id, PacketType::PubAck, 0), Some(entry(id)));
         }
         assert!(table.is_empty());
+    }
+
+    /// Identifier 0 has a slot, and is none: where they wrap the slot comes in a second round.
+    #[test]
+    fn the_slot_of_0_is_found_where_identifiers_wrap() {
+        let mut table = InFlight::new();
+        for expected in 1..=7 {
+            assert_eq!(insert(&mut table).get(), expected);
+        }
+        // Only that slot is free, so every eighth identifier is given out.
+        for expected in (8..=65_528).step_by(8) {
+            let id = insert(&mut table);
+            assert_eq!(id.get(), expected);
+            table.settle(id, PacketType::PubAck, 0).unwrap();
+        }
+        assert_eq!(insert(&mut table).get(), 8);
     }
 
     #[test]

@@ -236,7 +236,7 @@ mod tests {
             ),
             (|o| o.max_packet_in = 0, SessionError::MaxPacketIn),
             (
-                |o| o.max_packet_out = MAX_PACKET + 1,
+                |o| o.max_packet_out = 268_435_461,
                 SessionError::MaxPacketOut,
             ),
             (|o| o.max_in_flight = 0, SessionError::MaxInFlight),
@@ -255,6 +255,24 @@ mod tests {
             assert_eq!(options.check(), Ok(()));
             change(&mut options);
             assert_eq!(options.check(), Err(error));
+        }
+    }
+
+    #[test]
+    fn bounds_are_taken_whole() {
+        let mut options = SessionOptions::new("a".repeat(65_535));
+        options.login = Some(Login::new("a".repeat(65_535)).with_password([0; 65_535]));
+        for packet in [64, 268_435_460] {
+            (options.max_packet_in, options.max_packet_out) = (packet, packet);
+            assert_eq!(options.check(), Ok(()));
+        }
+        for high_water in [1, 268_435_460] {
+            options.high_water = high_water;
+            assert_eq!(options.check(), Ok(()));
+        }
+        for keep_alive in [1, 65_535] {
+            options.keep_alive = Some(Duration::from_secs(keep_alive));
+            assert_eq!(options.check(), Ok(()));
         }
     }
 

@@ -299,6 +299,7 @@ fn take_byte(input: &mut &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mqtt::publish::write_length;
 
     fn reader() -> Reader {
         Reader::new(Accepts::FROM_SERVER, 1_000)
@@ -354,5 +355,24 @@ mod tests {
         assert!(reader.partial.capacity() <= 1_024);
         assert!(feed(&mut reader, &payload[..left]));
         assert_eq!(reader.partial.len(), 502);
+    }
+
+    #[test]
+    fn a_topic_may_fill_a_message_over_the_limit_and_take_all_of_the_limit() {
+        let publish = |length: usize| {
+            let mut packet = vec![0x30];
+            write_length(&mut packet, length);
+            packet.extend(((length - 2) as u16).to_be_bytes());
+            packet.extend(vec![b'a'; length - 2]);
+            packet
+        };
+        for length in [998, 1_000] {
+            let (mut reader, packet) = (reader(), publish(length));
+            let frame = reader.next(&mut &packet[..]).unwrap().unwrap();
+            assert!(frame.is_oversize() && frame.head.size == length + 3);
+            assert_eq!(reader.content(&frame).len(), length);
+        }
+        let refused = reader().next(&mut &publish(1_001)[..]).unwrap_err();
+        assert!(matches!(refused, Violation::TooLarge { size: 1_004, .. }));
     }
 }

@@ -285,6 +285,15 @@ mod tests {
         );
         assert_eq!(shown(InvalidRequest::Content("a rule")), "a rule");
         assert_eq!(shown(InvalidRequest::Policy("a reason")), "a reason");
+        let source = |error: InvalidRequest| {
+            std::error::Error::source(&SubmitError::from(error))?
+                .source()
+                .map(ToString::to_string)
+        };
+        assert_eq!(source(name.into()), Some(name.to_string()));
+        assert_eq!(source(resource.into()), Some(resource.to_string()));
+        assert_eq!(source(InvalidRequest::Content("a rule")), None);
+        assert!(std::error::Error::source(&SubmitError::Closed).is_none());
     }
 
     #[test]

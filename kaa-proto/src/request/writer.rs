@@ -441,4 +441,14 @@ mod tests {
         assert_eq!(request.payload(), "secret");
         assert!(!format!("{request:?}").contains("secret"));
     }
+
+    #[test]
+    fn a_request_shows_where_it_goes_without_its_token() {
+        let name = EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap();
+        let request = Prepared::new(&told()).unwrap();
+        assert_eq!(
+            request.shortened_topic(&name, &Instances::default()),
+            "kp1/demo-v1/epmx/JTj…/get"
+        );
+    }
 }

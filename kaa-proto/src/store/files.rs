@@ -189,3 +189,24 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 const fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_medium_that_is_full_is_told_from_one_that_fails() {
+        for kind in [
+            ErrorKind::StorageFull,
+            ErrorKind::QuotaExceeded,
+            ErrorKind::FileTooLarge,
+        ] {
+            assert_eq!(failed(kind.into()), StoreError::Full);
+        }
+        let text = io::Error::from(ErrorKind::PermissionDenied).to_string();
+        assert_eq!(
+            failed(ErrorKind::PermissionDenied.into()),
+            StoreError::Failed(text)
+        );
+    }
+}

@@ -63,12 +63,14 @@ pub(super) fn remove_older(disk: &mut impl Disk, generation: u64) -> Result<(), 
     }
 }
 
-/// Removes what a crash left before it was in force.
+/// Removes what a crash or a full medium left before it was in force. Some file systems give its
+/// room back only when that is safe.
 pub(super) fn clear_unfinished(disk: &mut impl Disk) -> Result<(), StoreError> {
-    match disk.list()?.iter().any(|name| name == UNFINISHED) {
-        true => disk.remove(UNFINISHED),
-        false => Ok(()),
+    if disk.list()?.iter().any(|name| name == UNFINISHED) {
+        disk.remove(UNFINISHED)?;
+        disk.sync_names()?;
     }
+    Ok(())
 }
 
 /// Gives a file that cannot be used a name that no other has.

@@ -96,3 +96,33 @@ impl fmt::Display for InvalidLogOptions {
 }
 
 impl std::error::Error for InvalidLogOptions {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_taken_whole_and_beyond_them_the_option_is_named() {
+        let hour = Duration::from_secs(3_600);
+        let century = hour * 24 * 366 * 100;
+        for bytes in [64 << 10, 1 << 30] {
+            let options = LogOptions::default().max_bytes(bytes).unwrap();
+            assert_eq!(options.max_file(), bytes / 2);
+        }
+        for age in [hour, century] {
+            let options = LogOptions::default().max_age(age).unwrap();
+            assert_eq!(options.oldest(), age);
+        }
+        for bytes in [0, (64 << 10) - 1, (1 << 30) + 1] {
+            let error = LogOptions::default().max_bytes(bytes).unwrap_err();
+            assert_eq!(error.to_string(), "a log takes 64 KiB to 1 GiB");
+        }
+        for age in [
+            hour - Duration::from_nanos(1),
+            century + Duration::from_secs(1),
+        ] {
+            let error = LogOptions::default().max_age(age).unwrap_err();
+            assert_eq!(error.to_string(), "records are kept 1 hour to 100 years");
+        }
+    }
+}

@@ -47,6 +47,7 @@ mod tests {
         assert_eq!(take(&mut [].as_slice()), None);
         assert_eq!(take(&mut [0x80].as_slice()), None);
         assert_eq!(take(&mut [0xff; 10].as_slice()), None);
+        assert_eq!(take(&mut [0x80; 11].as_slice()), None);
         let mut two_bits_too_many = [0x80; 10];
         two_bits_too_many[9] = 2;
         assert_eq!(take(&mut two_bits_too_many.as_slice()), None);

@@ -258,4 +258,82 @@ mod tests {
         assert!(refused.needs_operator() && missing.needs_operator());
         assert!(!of(A::InternalError, true).needs_operator());
     }
+
+    #[test]
+    fn each_failure_of_a_certificate_has_its_cause() {
+        use CertificateError as C;
+        let of = |error| TlsError::new(&Error::InvalidCertificate(error), false);
+        assert_eq!(of(C::Expired), TlsError::Expired(None));
+        assert_eq!(of(C::NotValidYet), TlsError::NotYetValid(None));
+        assert_eq!(of(C::UnknownIssuer), TlsError::UnknownAuthority);
+        assert_eq!(of(C::BadSignature), TlsError::UnknownAuthority);
+        assert_eq!(of(C::NotValidForName), TlsError::WrongName);
+        assert_eq!(of(C::Revoked), TlsError::Revoked);
+        assert!(matches!(of(C::BadEncoding), TlsError::BadCertificate(_)));
+        let reason = rustls::PeerIncompatible::NoCipherSuitesInCommon;
+        assert_eq!(
+            TlsError::new(&Error::PeerIncompatible(reason), false),
+            TlsError::Incompatible("NoCipherSuitesInCommon".into())
+        );
+    }
+
+    #[test]
+    fn every_cause_is_told_in_words_of_its_own() {
+        let why = || String::from("why");
+        let cases = [
+            (
+                TlsError::UnknownAuthority,
+                "the server's certificate is of an unknown authority",
+            ),
+            (
+                TlsError::SelfSigned,
+                "the server's certificate is self-signed, and not trusted",
+            ),
+            (
+                TlsError::IsAuthority,
+                "the server's certificate is that of an authority, which no server may show; it \
+                 needs one with CA:FALSE",
+            ),
+            (TlsError::Expired(None), "the server's certificate expired"),
+            (
+                TlsError::NotYetValid(None),
+                "the server's certificate is not valid yet",
+            ),
+            (
+                TlsError::WrongName,
+                "the server's certificate is for another host",
+            ),
+            (TlsError::Revoked, "the server's certificate was revoked"),
+            (
+                TlsError::BadCertificate(why()),
+                "the server's certificate cannot be used: why",
+            ),
+            (
+                TlsError::ClientCertificateMissing,
+                "the server wants a client certificate",
+            ),
+            (
+                TlsError::ClientCertificateRefused(why()),
+                "the server refused the client certificate: why",
+            ),
+            (
+                TlsError::NotTls,
+                "the server does not speak TLS at this port",
+            ),
+            (
+                TlsError::Incompatible(why()),
+                "there is no version or cipher in common: why",
+            ),
+            (
+                TlsError::Cut,
+                "the connection ended during the handshake; it may be that the server does not \
+                 speak TLS at this port",
+            ),
+            (TlsError::Alert(why()), "the server gave up: why"),
+            (TlsError::Other(why()), "why"),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+    }
 }

@@ -141,3 +141,48 @@ fn is_pem(bytes: &[u8]) -> bool {
     let marker = b"-----BEGIN ";
     bytes.windows(marker.len()).any(|window| window == marker)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tls_cannot_be_set_up_with_is_told() {
+        let unreadable = InvalidTls::Unreadable {
+            path: "ca.pem".into(),
+            reason: "no such file".into(),
+        };
+        let cases = [
+            (unreadable, "ca.pem cannot be read: no such file"),
+            (
+                InvalidTls::NoSystemRoots,
+                "the system has no certificate authorities; give some",
+            ),
+            (
+                InvalidTls::Authorities,
+                "the authorities hold no usable certificate, in PEM or DER",
+            ),
+            (
+                InvalidTls::Certificate,
+                "the client's certificate is none, in PEM or DER",
+            ),
+            (
+                InvalidTls::Key,
+                "the client's key cannot be used: it has to be RSA of 2048 to 4096 bits, P-256, \
+                 P-384 or Ed25519, as PKCS#8, SEC1 or PKCS#1 without a passphrase",
+            ),
+            (
+                InvalidTls::KeyMismatch,
+                "the client's key is not that of its certificate",
+            ),
+            (
+                InvalidTls::ServerName,
+                "the host is neither a DNS name nor an IP address",
+            ),
+            (InvalidTls::NotLoaded, "the TLS options were not loaded"),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -174,6 +174,22 @@ fn whoever_is_suspended_is_tried_alone_later_and_cleared_when_it_does_no_harm() 
 }
 
 #[test]
+fn whoever_leaves_while_it_is_tried_alone_is_cleared_of_nothing() {
+    let mut world = World::new(8, &[5]);
+    world.run_until_found();
+    world.bad.clear();
+    while !world.suspects.is_on_probation(5) {
+        world.run(Duration::from_secs(1));
+    }
+    world.suspects.remove(5);
+    assert!(!world.suspects.is_on_probation(5));
+    world.all.remove(&5);
+    world.run(2 * STABLE);
+    assert!(world.suspended().is_empty());
+    assert!(!world.verdicts.contains(&Verdict::Resumed(5)));
+}
+
+#[test]
 fn whoever_kept_silent_in_a_trial_that_died_is_tried_again_and_cleared() {
     let mut world = World::new(4, &[0]);
     (0..3).for_each(|_| world.live(world.now + SLOW));

@@ -109,6 +109,8 @@ fn an_endpoint_that_leaves_is_flushed_first_but_not_for_ever() {
         assert!(wire.connection.remove_endpoint(wire.now, key, flush));
         let more = wire.connection.submit(wire.now, key, &Sample::new("y"));
         assert_eq!(more, Err(SubmitError::UnknownEndpoint));
+        let again = wire.connection.remove_endpoint(wire.now, key, flush);
+        assert!(!again, "it is leaving already");
     }
     wire.events.clear();
     wire.receive(&message("kp1/v/dcx/tok1/json/1/status", ""));

@@ -402,6 +402,46 @@ fn nothing_comes_out_before_what_guards_it_was_stored() {
     assert!(contains(&wire.take_written(), "kp1/v/dcx/tok/json/1"));
 }
 
+/// Neither its filters nor what it sends by itself fits into a packet.
+#[test]
+fn an_endpoint_for_which_the_packets_are_too_small_holds_nobody_up() {
+    let mut wire = Wire::new(Options::new("a").max_packet_out(128));
+    let large = wire.add(&"t".repeat(200));
+    let small = wire.add("tok");
+    let reboot = Observation::Commands(CommandType::new("reboot").unwrap());
+    wire.connection.observe(wire.now, large, &reboot).unwrap();
+    wire.connect();
+    wire.submit(small, "x");
+    wire.pass(secs(31));
+    let written = wire.take_written();
+    assert!(contains(&written, "kp1/v/dcx/tok/json/1"));
+    assert!(!contains(&written, "ttt"));
+    assert!(wire.connection.statistics().unsendable > 0);
+    let refused = wire.events.iter().filter(|event| {
+        matches!(event, Event::Endpoint { key, event: endpoint::Event::SubscriptionRefused { .. } } if *key == large)
+    });
+    assert!(refused.count() > 0);
+    // It is told that nobody answers it, and tried again at its own pace.
+    wire.pass(secs(3_600));
+    assert!(wire.connection.statistics().unsendable < 200);
+}
+
+#[test]
+fn a_request_whose_topic_no_packet_can_hold_is_refused() {
+    let (mut wire, key) = Wire::with_one();
+    let of_length = |length: usize| {
+        let levels = "level/".repeat(length / 6 + 1);
+        crate::raw::Call::new(crate::request::Service::Telemetry, &levels[..length])
+    };
+    let mut submit = |length| wire.connection.submit(wire.now, key, &of_length(length));
+    // `kp1/v/dcx/tok/`, the resource, and an ID of up to five digits.
+    let Err(SubmitError::TooLarge { size, limit }) = submit(65_535) else {
+        panic!("it was taken");
+    };
+    assert!(size > 65_535 && limit == 65_535);
+    assert!(submit(65_500).is_ok());
+}
+
 #[test]
 fn what_a_dead_link_held_of_the_window_is_free_on_the_next() {
     let mut wire = Wire::new(options().window(4));

@@ -50,12 +50,7 @@ pub(super) fn read_connect(body: &[u8]) -> Result<Connect<'_>, Violation> {
     if take(&mut rest).ok_or(short)? != b"MQTT" {
         return Err(Violation::ProtocolName);
     }
-    let Some((&[level, flags, high, low], mut rest)) = rest.split_first_chunk() else {
-        return match rest.first() {
-            Some(&level) if level != 4 => Err(Violation::ProtocolLevel(level)),
-            _ => Err(short),
-        };
-    };
+    let (&[level, flags, high, low], mut rest) = rest.split_first_chunk().ok_or(short)?;
     if level != 4 {
         return Err(Violation::ProtocolLevel(level));
     }

@@ -308,7 +308,19 @@ fn what_cannot_be_sent_is_refused_before_a_byte_is_written() {
             limit: 64
         })
     );
-    assert_eq!(link.sent().len(), 64);
+    assert_eq!(
+        session.unsubscribe(3, &[&long]),
+        Err(SubscribeError::TooLarge {
+            size: 66,
+            limit: 64
+        })
+    );
+    let (subscribed, unsubscribed) = (&long[..57], &long[..58]);
+    session
+        .subscribe(4, &[(subscribed, QoS::AtMostOnce)])
+        .unwrap();
+    session.unsubscribe(5, &[unsubscribed]).unwrap();
+    assert_eq!(link.sent().len(), 3 * 64);
 }
 
 #[test]

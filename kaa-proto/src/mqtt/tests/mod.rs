@@ -8,6 +8,7 @@ mod pieces;
 mod server;
 mod strictness;
 mod vectors;
+mod wording;
 
 use std::time::{Duration, Instant};
 

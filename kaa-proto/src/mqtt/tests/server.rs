@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mqtt::server::{Received, ServerFailure, ServerOptions, ServerSession};
-use crate::mqtt::{ConnectRefusal, PublishError};
+use crate::mqtt::{ConnectRefusal, InvalidTopic, PublishError};
 
 /// A CONNECT of the client `c`, clean session, keep alive 10 s.
 pub(super) const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x0a\x00\x01c";
@@ -167,6 +167,27 @@ fn another_protocol_level_and_a_missing_client_id_are_answered_before_the_end() 
 }
 
 #[test]
+fn a_connect_that_is_for_something_else_or_ends_early_is_refused() {
+    for (connect, problem) in [
+        (
+            &b"\x10\x0d\x00\x04mqtt\x04\x02\x00\x0a\x00\x01c"[..],
+            "CONNECT for another protocol",
+        ),
+        (
+            b"\x10\x07\x00\x04MQTT\x04",
+            "CONNECT with a remaining length of 7",
+        ),
+        (
+            b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x0a\x00\x01\0",
+            "CONNECT with U+0000 in a text",
+        ),
+    ] {
+        let mut server = Server::new();
+        assert_eq!(server.feed(connect), [format!("failed: {problem}")]);
+    }
+}
+
+#[test]
 fn messages_of_a_client_are_acknowledged_and_those_of_qos_2_come_once() {
     let mut server = Server::connected();
     let seen = server.feed(
@@ -229,6 +250,56 @@ fn subscribes_are_granted_by_the_caller_and_what_is_missing_is_refused() {
         ["unsubscribe [\"a/+\", \"b\"]"]
     );
     assert_eq!(server.sent(), b"\xb0\x02\x00\x06");
+}
+
+#[test]
+fn what_cannot_be_sent_to_a_client_is_refused_before_a_byte_is_written() {
+    let options = ServerOptions {
+        max_packet_out: 20,
+        max_in_flight: 1,
+        high_water: 30,
+        ..ServerOptions::default()
+    };
+    let now = start();
+    let session = ServerSession::new(now, options);
+    let mut server = Server { session, now };
+    let publish = |server: &mut Server, topic: &str, payload: &[u8], qos| {
+        server.session.publish(topic, payload, qos)
+    };
+    let (q0, q1) = (QoS::AtMostOnce, QoS::AtLeastOnce);
+    let early = publish(&mut server, "a", b"", q0);
+    assert_eq!(early, Err(PublishError::NotConnected));
+    server.feed(CONNECT);
+    server.session.accept(now);
+    server.sent();
+    let wildcard = PublishError::BadTopic(InvalidTopic::Wildcard);
+    assert_eq!(publish(&mut server, "a/+", b"", q0), Err(wildcard));
+    let (size, limit) = (21, 20);
+    assert_eq!(
+        publish(&mut server, "a", &[0; 16], q0),
+        Err(PublishError::TooLarge { size, limit })
+    );
+    assert_eq!(publish(&mut server, "a", &[0; 13], q1), Ok(Some(1)));
+    let full = publish(&mut server, "a", b"", q1);
+    assert_eq!(full, Err(PublishError::WindowFull));
+    assert_eq!(publish(&mut server, "a", &[0; 5], q0), Ok(None));
+    let full = publish(&mut server, "a", b"", q0);
+    assert_eq!(full, Err(PublishError::OutputFull));
+    assert_eq!(server.sent().len(), 20 + 10);
+    assert_eq!(publish(&mut server, "a", b"", q0), Ok(None));
+}
+
+#[test]
+fn a_subscribe_of_a_client_that_is_gone_is_not_answered() {
+    let mut server = Server::connected();
+    let mut input: &[u8] = b"\x82\x06\x00\x01\x00\x01a\x01";
+    let Some(Received::Subscribe { id, .. }) = server.session.handle_input(server.now, &mut input)
+    else {
+        panic!("SUBSCRIBE was not taken for one");
+    };
+    server.feed(b"\xe0\x00");
+    server.session.grant(id, &[Some(QoS::AtLeastOnce)]);
+    assert_eq!(server.sent(), b"");
 }
 
 #[test]

@@ -97,9 +97,20 @@ fn lengths_with_needless_bytes_are_taken() {
 #[test]
 fn every_reserved_connack_bit_and_code_is_refused() {
     for flags in 2..=0xff {
-        assert_eq!(feed_greeting(&[0x20, 2, flags, 0]).len(), 1);
-        assert!(feed_greeting(&[0x20, 2, flags, 0])[0].starts_with("failed"));
+        for code in [0, 5] {
+            assert_eq!(
+                feed_greeting(&[0x20, 2, flags, code]),
+                [format!(
+                    "failed: CONNACK with acknowledge flags {flags:#04x}"
+                )]
+            );
+        }
     }
+    // No session can be present where none is (MQTT-3.2.2-4).
+    assert_eq!(
+        feed_greeting(b"\x20\x02\x01\x05"),
+        ["failed: CONNACK with acknowledge flags 0x01"]
+    );
     for code in 6..=0xff {
         assert_eq!(
             feed_greeting(&[0x20, 2, 0, code]),

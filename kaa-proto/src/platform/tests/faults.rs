@@ -119,3 +119,32 @@ fn a_fault_of_one_service_spares_the_others() {
     bench.publish("kp1/v/cex/t/command/x/1", "");
     assert_eq!(bench.drain().len(), 1);
 }
+
+#[test]
+fn as_many_faults_are_kept_as_may_be_and_the_oldest_goes() {
+    let mut bench = Bench::new();
+    bench.fault("lose of t");
+    for _ in 0..256 {
+        bench.fault("lose of other");
+    }
+    samples(&mut bench, 1..2);
+    assert_eq!(ids(&mut bench), ["1"]);
+}
+
+#[test]
+fn every_fault_is_called_by_its_first_word() {
+    for words in [
+        "late 5s",
+        "lose",
+        "duplicate 2",
+        "reorder 2",
+        "error 500",
+        "kick",
+        "black-hole 5s",
+        "clear",
+    ] {
+        let words: Vec<_> = words.split(' ').collect();
+        let fault = crate::platform::Fault::parse(&words).unwrap();
+        assert_eq!(fault.name(), words[0]);
+    }
+}
