@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use kaa_proto::commands::Pending;
 use kaa_proto::config::Answer;
 use kaa_proto::endpoint::{Endpoint, EndpointOptions, Event, Observation, Subscriptions};
-use kaa_proto::metadata::Get;
 use kaa_proto::names::{CommandType, EndpointName};
 use kaa_proto::request::{Class, Failure, InvalidRequest, RequestExt, SubmitError};
 use kaa_proto::telemetry::Sample;

@@ -99,7 +99,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Order>, String
     }
     Ok(Some(Order {
         first: first.unwrap_or_default(),
-        seeds: seeds.unwrap_or(if first.is_some() { 1 } else { SEEDS }),
+        seeds: seeds.unwrap_or_else(|| if first.is_some() { 1 } else { SEEDS }),
         steps,
         only,
         is_traced,

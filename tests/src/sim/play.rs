@@ -1,7 +1,6 @@
 //! Plays seeds, and finds the shortest way to a failure.
 
 use std::any::Any;
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::gadget::{ANSWER_WITHIN, Gadget};
@@ -75,7 +74,9 @@ pub fn shorten(failure: Failure) -> Failure {
     shorten_with(failure, play)
 }
 
-fn shorten_with(
+/// As [`shorten`], for what [`play_with`] has found.
+#[must_use]
+pub fn shorten_with(
     failure: Failure,
     play: impl Fn(&Plan) -> Result<Summary, Box<Failure>>,
 ) -> Failure {
@@ -106,7 +107,6 @@ fn shorten_with(
     }
     let mut plan = best.plan.clone();
     plan.is_traced = true;
-    plan.left_out = plan.left_out.into_iter().collect::<BTreeSet<_>>();
     fails(&plan, &best.message).unwrap_or(best)
 }
 
