@@ -81,7 +81,13 @@ impl Machine {
             };
             let clock = self.clock.clone();
             match options.open_store() {
-                Err(error) => last = error.to_string(),
+                Err(error) => {
+                    last = error.to_string();
+                    // Without a log there has to be room for one.
+                    if let Some(disk) = &self.disk {
+                        disk.set_room(u64::MAX);
+                    }
+                }
                 Ok(options) => match Client::new(options, self.number, seed, move || clock.now()) {
                     Ok(made) => return made,
                     Err(error) => last = error.to_string(),
