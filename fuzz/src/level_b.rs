@@ -17,7 +17,7 @@ use kaa_tests::clock::Clock;
 use kaa_tests::sniffer::{Packet, Sniffer};
 
 use crate::input::Input;
-use crate::packets::{packet, publish};
+use kaa_tests::packets::{packet, publish};
 
 /// How many operations are done at most.
 const MOST: usize = 300;

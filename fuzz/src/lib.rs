@@ -12,7 +12,6 @@
 mod input;
 mod level_a;
 mod level_b;
-mod packets;
 mod pair;
 mod payloads;
 mod pieces;

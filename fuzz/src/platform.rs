@@ -13,7 +13,7 @@ use kaa_tests::sniffer::{Packet, Sniffer};
 use serde_json::json;
 
 use crate::input::Input;
-use crate::packets::{packet, publish, text};
+use kaa_tests::packets::{packet, publish, text};
 
 /// How many operations are done at most.
 const MOST: usize = 200;

@@ -14,6 +14,7 @@ pub mod endpoint_host;
 pub mod example;
 pub mod mosquitto;
 pub mod operations;
+pub mod packets;
 pub mod pair;
 pub mod pair_a;
 pub mod pair_ops;

@@ -20,23 +20,13 @@ use kaa_proto::request::{Confirm, RequestExt};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::clock::Clock;
 use kaa_tests::operations;
+use kaa_tests::packets::packet;
 use proptest::prelude::*;
 
 const CONNACK: &[u8] = b"\x20\x02\x00\x00";
 const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01c";
 /// More than a client takes here, less than a packet may have.
 const OVERSIZE: usize = 3_000;
-
-/// A packet with a length of one or two bytes.
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let len = body.len();
-    let mut packet = match len {
-        0..=127 => vec![first, len as u8],
-        _ => vec![first, 0x80 | (len & 0x7f) as u8, (len >> 7) as u8],
-    };
-    packet.extend_from_slice(body);
-    packet
-}
 
 fn publish(topic: &str, payload: &[u8], qos: u8) -> Vec<u8> {
     let mut body = vec![0, topic.len() as u8];

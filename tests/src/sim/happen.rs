@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::program::{Birth, Order};
 use super::weather::Happening;
-use super::wire::{Mischief, message};
+use super::wire::Mischief;
 use super::world::Simulation;
 use crate::dice::Dice;
 use crate::disk::SimulatedDisk;
+use crate::packets::publish;
 
 /// The types of commands that operators invoke.
 pub const COMMAND_TYPES: [&str; 3] = ["ask", "fail", "again"];
@@ -103,7 +104,7 @@ impl Simulation {
                 let name = &self.names[dice.below(self.names.len() as u64) as usize];
                 let (version, token) = (name.app_version(), name.token());
                 let topic = format!("kp1/{version}/cmx/{}/config/json", token.as_str());
-                let bytes = message(&topic, &vec![b' '; OVERSIZE]);
+                let bytes = publish(topic.as_bytes(), &vec![b' '; OVERSIZE], 0, 0);
                 machine.on_link(|line| line.inject(now, bytes, dice));
             }
             Happening::Malformed => {

@@ -6,9 +6,10 @@ use kaa_proto::platform::{LinkId, PlatformServer};
 
 use super::machine::Machine;
 use super::program::Storage;
-use super::wire::{Line, message};
+use super::wire::Line;
 use crate::dice::Dice;
 use crate::disk::SimulatedDisk;
+use crate::packets::publish;
 
 /// When wall clocks begin: in 2027.
 const WALL_CLOCK: Duration = Duration::from_secs(1_800_000_000);
@@ -172,5 +173,10 @@ fn foreign_answer(request: &str, dice: &mut Dice) -> Vec<u8> {
         "status" => "",
         _ => r#"{"statusCode":499,"reasonPhrase":"not yours"}"#,
     };
-    message(&(levels.join("/") + &end), payload.as_bytes())
+    publish(
+        (levels.join("/") + &end).as_bytes(),
+        payload.as_bytes(),
+        0,
+        0,
+    )
 }

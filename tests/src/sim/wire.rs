@@ -7,6 +7,7 @@ use kaa_proto::platform::{LinkId, PlatformServer};
 
 use super::transport::{Shared, Sight, Wire};
 use crate::dice::Dice;
+use crate::packets;
 use crate::pipe::{Arrival, Pieces, Pipe};
 use crate::sniffer::{Packet, Sniffer};
 
@@ -176,7 +177,7 @@ impl Line {
             Some(Mischief::RefuseSubscription | Mischief::Duplicate) | None => {}
         }
         for _ in 0..copies {
-            write_packet(packet.first, &body, out);
+            out.extend(packets::packet(packet.first, &body));
         }
     }
 
@@ -284,29 +285,4 @@ impl Line {
     pub(super) fn take_sight(&self) -> Sight {
         self.ends.lock().take_sight()
     }
-}
-
-/// A packet as it stands on the wire.
-pub(super) fn write_packet(first: u8, body: &[u8], out: &mut Vec<u8>) {
-    out.push(first);
-    let mut length = body.len();
-    loop {
-        let digit = (length & 0x7f) as u8;
-        length >>= 7;
-        out.push(if length > 0 { digit | 0x80 } else { digit });
-        if length == 0 {
-            break;
-        }
-    }
-    out.extend(body);
-}
-
-/// A QoS 0 message.
-pub(super) fn message(topic: &str, payload: &[u8]) -> Vec<u8> {
-    let mut body = (topic.len() as u16).to_be_bytes().to_vec();
-    body.extend(topic.as_bytes());
-    body.extend(payload);
-    let mut out = Vec::new();
-    write_packet(PUBLISH, &body, &mut out);
-    out
 }

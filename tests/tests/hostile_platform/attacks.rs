@@ -1,6 +1,8 @@
 //! What devices do, as data.
 
 /// One way to treat the platform.
+use kaa_tests::packets::{head, packet};
+
 #[derive(Clone, Copy)]
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
@@ -39,23 +41,6 @@ const LONGEST: usize = 268_435_455;
 const BIG: usize = 16 * 1_024;
 /// JSON that fits into a message and into nothing else.
 const MEGABYTE: usize = 1_000_000;
-
-/// A packet of this type: its remaining length, and what follows.
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    [head(first, body.len()), body.to_vec()].concat()
-}
-
-fn head(first: u8, mut length: usize) -> Vec<u8> {
-    let mut bytes = vec![first];
-    loop {
-        let digit = (length % 128) as u8;
-        length /= 128;
-        bytes.push(digit | if length > 0 { 0x80 } else { 0 });
-        if length == 0 {
-            return bytes;
-        }
-    }
-}
 
 fn text(text: &str) -> Vec<u8> {
     [&(text.len() as u16).to_be_bytes(), text.as_bytes()].concat()
