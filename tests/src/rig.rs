@@ -211,6 +211,17 @@ impl Rig {
         events.iter().any(|event| is_it(&event.kind))
     }
 
+    /// The samples that the platform has processed since it was asked last, where they are numbers.
+    pub fn processed(&mut self) -> Vec<u64> {
+        let mut samples = Vec::new();
+        while let Some(event) = self.server.poll_event() {
+            if let EventKind::Telemetry { data, .. } = event.kind {
+                samples.extend(data.as_u64());
+            }
+        }
+        samples
+    }
+
     /// One turn of the driver, what follows from it on the platform, and last one turn of the writer;
     /// whether there is more.
     pub fn step(&mut self) -> bool {

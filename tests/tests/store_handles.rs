@@ -64,16 +64,6 @@ fn keep(device: &Endpoint, n: u32) -> Kept<u32> {
     device.submit(&sample).unwrap()
 }
 
-/// The samples that the platform has processed since it was asked last.
-fn processed(rig: &mut Rig) -> Vec<u64> {
-    let events = std::iter::from_fn(|| rig.server.poll_event());
-    let samples = events.filter_map(|event| match event.kind {
-        EventKind::Telemetry { data, .. } => data.as_u64(),
-        _ => None,
-    });
-    samples.collect()
-}
-
 /// The requests of an earlier run that go on.
 fn resumed(client: &Client) -> Vec<RequestId> {
     let recovered = client.endpoint(&name()).unwrap().take_recovered();
@@ -112,17 +102,17 @@ fn a_durable_request_is_sent_when_it_is_stored_and_not_before() {
     assert!(stored.as_mut().poll(context).is_pending());
     rig.pass(5 * SECOND);
     assert!(stored.as_mut().poll(context).is_pending() && bell.0.load(Ordering::Relaxed) == 0);
-    assert!(processed(&mut rig).is_empty());
+    assert!(rig.processed().is_empty());
     rig.is_disk_stuck = false;
     while ticket.try_stored().is_none() {
-        assert!(processed(&mut rig).is_empty(), "sent before it was stored");
+        assert!(rig.processed().is_empty(), "sent before it was stored");
         assert!(rig.step(), "it is never stored");
     }
     assert_eq!(bell.0.load(Ordering::Relaxed), 1, "who waits is woken");
     assert_eq!(stored.as_mut().poll(context), Poll::Ready(Ok(())));
     drop(stored);
     rig.run();
-    assert_eq!(processed(&mut rig), [1]);
+    assert_eq!(rig.processed(), [1]);
     assert_eq!(ticket.try_outcome(), Some(Ok(())));
 }
 
@@ -142,7 +132,7 @@ fn what_is_not_durable_is_never_called_stored() {
     let ticket = keep(&device, 1);
     assert_eq!(ticket.try_stored(), not_durable, "there is no store");
     rig.run();
-    assert_eq!(processed(&mut rig), [1]);
+    assert_eq!(rig.processed(), [1]);
     assert_eq!(ticket.try_stored(), not_durable);
 }
 
@@ -189,7 +179,7 @@ fn a_medium_that_hangs_holds_back_only_what_has_to_be_stored() {
     rig.is_disk_stuck = false;
     rig.run();
     assert_eq!(kept.try_outcome(), Some(Ok(())));
-    assert_eq!(processed(&mut rig), [3, 1]);
+    assert_eq!(rig.processed(), [3, 1]);
 }
 
 #[test]
@@ -296,9 +286,9 @@ fn when_a_new_file_fails_too_the_client_goes_on_in_memory_until_the_disk_is_good
     for seed in 0..20 {
         let (client, mut rig) = rig.after_crash(on(&disk.after_crash(seed)), seed);
         assert_eq!(resumed(&client), [open.id(), later.id()]);
-        let _ = processed(&mut rig);
+        let _ = rig.processed();
         rig.run();
-        assert_eq!(processed(&mut rig), [3, 4]);
+        assert_eq!(rig.processed(), [3, 4]);
     }
 }
 
@@ -457,7 +447,7 @@ fn more_durable_requests_than_the_bound_are_kept_in_memory() {
     assert_eq!(device.statistics().unwrap().not_stored, 2);
     rig.is_away = false;
     rig.pass(60 * SECOND);
-    assert_eq!(processed(&mut rig), [2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(rig.processed(), [2, 3, 4, 5, 6, 7, 8]);
 }
 
 #[test]

@@ -62,16 +62,6 @@ fn keep(device: &Endpoint, n: u32) -> Ticket<Adjusted<Sample<u32>>> {
     device.submit(&sample).unwrap()
 }
 
-/// The samples that the platform has processed since it was asked last.
-fn processed(rig: &mut Rig) -> Vec<u64> {
-    let events = std::iter::from_fn(|| rig.server.poll_event());
-    let samples = events.filter_map(|event| match event.kind {
-        EventKind::Telemetry { data, .. } => data.as_u64(),
-        _ => None,
-    });
-    samples.collect()
-}
-
 fn resumed(endpoint: &Endpoint) -> Vec<RequestId> {
     let recovered = endpoint.take_recovered();
     let resumed = recovered.into_iter().flat_map(|found| found.resumed);
@@ -110,7 +100,7 @@ fn resumed_requests_keep_their_order_and_numbers_and_each_is_told_of() {
     assert!(!ids.contains(&next.id()), "numbers go on");
     rig.is_away = false;
     rig.pass(10 * SECOND);
-    assert_eq!(processed(&mut rig), [1, 2, 3, 4]);
+    assert_eq!(rig.processed(), [1, 2, 3, 4]);
     let told: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
     let ended = |id: &RequestId, told: &Event| matches!(told, Event::RestoredCompleted { id: other, outcome: Ok(_) } if other == id);
     for id in &ids {
@@ -178,7 +168,7 @@ fn a_request_with_an_unknown_outcome_is_found_by_every_run_until_it_is_taken() {
         .operate(now, |platform| platform.fault(now, lose));
     let id = endpoint.send(&Sample::new(5).durable()).unwrap();
     rig.run();
-    let _ = processed(&mut rig);
+    let _ = rig.processed();
     for _ in 0..3 {
         let client;
         (client, rig) = restart(&rig, &disk);
@@ -196,7 +186,7 @@ fn a_request_with_an_unknown_outcome_is_found_by_every_run_until_it_is_taken() {
     assert!(unknown.sent && unknown.stored && recovered.resumed.is_empty());
     rig.is_away = false;
     rig.pass(10 * SECOND);
-    assert!(processed(&mut rig).is_empty(), "it is not sent again");
+    assert!(rig.processed().is_empty(), "it is not sent again");
     let (client, _rig) = restart(&rig, &disk);
     assert_eq!(client.endpoint(&device(1)).unwrap().take_recovered(), None);
 }
@@ -242,14 +232,14 @@ fn a_removed_endpoint_takes_up_what_it_left_when_it_is_added_again() {
         assert_eq!(resumed(&next.endpoint(&device(1)).unwrap()), ids);
         next_rig.is_away = false;
         next_rig.pass(10 * SECOND);
-        assert_eq!(processed(&mut next_rig), [1, 2]);
+        assert_eq!(next_rig.processed(), [1, 2]);
         // and by the same one.
         let endpoint = client.endpoint(&device(1)).unwrap();
         assert_eq!(client.store_status().unwrap().absent, 0);
         assert_eq!(resumed(&endpoint), ids);
         rig.is_away = false;
         rig.pass(60 * SECOND);
-        assert_eq!(processed(&mut rig), [1, 2]);
+        assert_eq!(rig.processed(), [1, 2]);
         let (last, _rig) = restart(&rig, &disk.after_crash(1));
         assert_eq!(last.endpoint(&device(1)).unwrap().take_recovered(), None);
     }
@@ -349,7 +339,7 @@ fn a_gateway_of_ten_thousand_endpoints_stores_compacts_and_starts_again() {
     assert_eq!(client.store_status().unwrap().absent, MANY / 2 + 1);
     rig.is_away = false;
     rig.pass(120 * SECOND);
-    let mut sent = processed(&mut rig);
+    let mut sent = rig.processed();
     sent.sort_unstable();
     let expected: Vec<_> = (0..MANY as u64 / 2).collect();
     assert_eq!(sent, expected);
