@@ -172,7 +172,9 @@ fn a_request_with_an_unknown_outcome_is_found_by_every_run_until_it_is_taken() {
     for _ in 0..3 {
         let client;
         (client, rig) = restart(&rig, &disk);
-        drop(client.endpoint(&device(1)).unwrap());
+        let endpoint = client.endpoint(&device(1)).unwrap();
+        let left = endpoint.recovered().unwrap();
+        assert_eq!((left.unknown.len(), left.unknown[0].id), (1, id));
         rig.run();
     }
     let (client, mut rig) = restart(&rig, &disk);

@@ -141,8 +141,20 @@ impl Endpoint {
 
     /// What an earlier run of the program left behind of this endpoint, as the store knows: the
     /// requests that go on, those with an unknown outcome, and the commands that were interrupted.
-    /// `None` if there is nothing, or it was taken. What was not taken is found again by the next
-    /// run; and what was, if the program dies before the store knows.
+    /// `None` if there is nothing, or it was [taken](Self::take_recovered). It stays in the store: a
+    /// program that dies before it has taken it finds it again.
+    #[must_use]
+    pub fn recovered(&self) -> Option<Recovered> {
+        self.handle.shared().look(|connection| {
+            let endpoint = connection.endpoint(self.key)?;
+            endpoint.recovered().cloned()
+        })
+    }
+
+    /// Takes what [`recovered`](Self::recovered) shows: the program has dealt with it, and the store
+    /// forgets the requests with an unknown outcome. To be called after that, not before: a program
+    /// that takes first and dies then does not get to know of them again. The next run finds again
+    /// what was not taken; and what was, if the program dies before the store knows.
     #[must_use = "it holds requests whose outcome nobody knows, and they are told once"]
     pub fn take_recovered(&self) -> Option<Recovered> {
         self.handle

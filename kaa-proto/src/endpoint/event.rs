@@ -64,7 +64,7 @@ pub enum Event {
     /// still be [`Stored`](Self::Stored) later, if the store comes back in time.
     NotStored(RequestId),
     /// The store knew something of an earlier run of the program:
-    /// [`Endpoint::take_recovered`](super::Endpoint::take_recovered).
+    /// [`Endpoint::recovered`](super::Endpoint::recovered).
     Recovered,
     /// A request of an earlier run of the program, known from the store, ended.
     RestoredCompleted {

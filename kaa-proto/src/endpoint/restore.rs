@@ -96,8 +96,17 @@ impl Endpoint {
         }
     }
 
+    /// What an earlier run left behind, until it is [taken](Self::take_recovered): it stays as it is,
+    /// and the next run finds it again. `None` if there is nothing, or it was taken.
+    #[must_use]
+    pub fn recovered(&self) -> Option<&Recovered> {
+        self.recovered.as_ref().map(|found| &found.account)
+    }
+
     /// What an earlier run left behind, once: the caller knows of it then, and the requests with an
     /// unknown outcome are no longer kept. Until that is stored every further run finds them again.
+    /// A caller that must not lose one deals with what [`recovered`](Self::recovered) shows, and takes
+    /// it after that.
     pub fn take_recovered(&mut self, now: Instant) -> Option<Recovered> {
         self.advance(now);
         let found = self.recovered.take()?;

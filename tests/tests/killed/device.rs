@@ -136,12 +136,13 @@ pub(crate) fn run<K: Open>(order: &Order) {
     let device = client.endpoint(&name());
 
     let restored = device.restored(ended(&journal));
-    let recovered = device.recovered().unwrap_or_default();
-    let unknown = recovered.unknown.iter().map(unknown);
-    unknown.for_each(|line| journal.write(&line));
-    let resumed = recovered.resumed.iter().map(|request| request.id.number());
-    resumed.for_each(|id| journal.write(&Line::Resumed(id)));
-    journal.write(&Line::Recovered);
+    device.recover(|left| {
+        let unknown = left.unknown.iter().map(unknown);
+        unknown.for_each(|line| journal.write(&line));
+        let resumed = left.resumed.iter().map(|request| request.id.number());
+        resumed.for_each(|id| journal.write(&Line::Resumed(id)));
+        journal.write(&Line::Recovered);
+    });
 
     drop(kit.spawn(restored));
     drop(kit.spawn(device.serve(execute(&journal))));

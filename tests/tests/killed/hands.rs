@@ -51,7 +51,8 @@ impl Open for Blocking {
 
 /// What a device that is killed does.
 pub(crate) trait Hands: Device {
-    fn recovered(&self) -> Option<Recovered>;
+    /// Tells `told` what earlier runs left, and takes it after that.
+    fn recover(&self, told: impl FnOnce(&Recovered));
 
     /// Tells `ended` how requests of earlier runs end, from now on.
     fn restored(&self, ended: impl FnMut(RequestId, &Outcome) + Send + 'static) -> Waiting<()>;
@@ -75,8 +76,9 @@ pub(crate) trait Hands: Device {
 }
 
 impl Hands for client::Endpoint {
-    fn recovered(&self) -> Option<Recovered> {
-        self.take_recovered()
+    fn recover(&self, told: impl FnOnce(&Recovered)) {
+        told(&self.recovered().unwrap_or_default());
+        drop(self.take_recovered());
     }
 
     fn restored(&self, mut ended: impl FnMut(RequestId, &Outcome) + Send + 'static) -> Waiting<()> {
@@ -135,8 +137,9 @@ impl Hands for client::Endpoint {
 }
 
 impl Hands for kaa_blocking::Endpoint {
-    fn recovered(&self) -> Option<Recovered> {
-        self.take_recovered()
+    fn recover(&self, told: impl FnOnce(&Recovered)) {
+        told(&self.recovered().unwrap_or_default());
+        drop(self.take_recovered());
     }
 
     fn restored(&self, mut ended: impl FnMut(RequestId, &Outcome) + Send + 'static) -> Waiting<()> {
