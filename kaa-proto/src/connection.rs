@@ -157,6 +157,8 @@ pub struct Connection {
     /// Endpoints that may want to subscribe to something. Nobody is there twice.
     filtering: VecDeque<EndpointKey>,
     subscribing: Subscribing,
+    /// Endpoints in which something changed. Nobody is there twice.
+    changed: Vec<EndpointKey>,
     /// Endpoints that may have events. Nobody is there twice.
     eventful: VecDeque<EndpointKey>,
     /// Endpoints that may have records. Nobody is there twice.
@@ -194,7 +196,7 @@ enum Ticket {
 }
 
 /// What a deadline is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Deadline {
     /// An endpoint has something to do.
     Endpoint(EndpointKey),
@@ -261,6 +263,7 @@ impl Connection {
             observing: VecDeque::new(),
             filtering: VecDeque::new(),
             subscribing: Subscribing::default(),
+            changed: Vec::new(),
             eventful: VecDeque::new(),
             recording: VecDeque::new(),
             events: VecDeque::new(),
@@ -430,6 +433,9 @@ impl Connection {
         for deadline in due {
             match deadline {
                 Deadline::Endpoint(key) => {
+                    if let Some(slot) = self.slots.get_mut(key) {
+                        slot.deadline = None;
+                    }
                     self.with(key, |endpoint| endpoint.handle_timeout(now));
                 }
                 Deadline::Removal(key) => self.discard(now, key),

@@ -135,7 +135,7 @@ impl Connection {
         if self.account.is_some() {
             return;
         }
-        self.timers.clear(Deadline::Close);
+        self.timers.clear(&Deadline::Close);
         let before = match &self.closing {
             Some(closing) => closing.before,
             None => self.outcomes(),

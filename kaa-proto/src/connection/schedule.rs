@@ -72,7 +72,7 @@ impl<K: Copy + Ord> Schedule<K> {
 
     /// Who sends next. `has_message` is asked about those whose turn it is; who has none leaves
     /// the ring until it is woken again.
-    pub(crate) fn next(&mut self, has_message: impl Fn(K) -> bool) -> Option<K> {
+    pub(crate) fn next(&mut self, mut has_message: impl FnMut(K) -> bool) -> Option<K> {
         while let Some(&key) = self.ring.front() {
             if !has_message(key) {
                 self.leave();

@@ -87,6 +87,7 @@ impl Connection {
 
     /// What follows from any change: failures of the session, verdicts, the end.
     pub(super) fn follow_up(&mut self, now: Instant) {
+        self.look_at_changed();
         let failure = self.session.as_ref().and_then(Session::failure);
         if let Some(loss) = failure.and_then(|failure| self.link.hang_up(now, failure.into())) {
             self.handle_loss(now, loss);
@@ -100,6 +101,7 @@ impl Connection {
             }
         }
         self.drain(now);
+        self.look_at_changed();
         let has_transport = matches!(
             self.demand(),
             Demand::Exchange(_) | Demand::HangUp(_) | Demand::Abandon(_)
@@ -122,11 +124,11 @@ impl Connection {
         self.filtering.clear();
         self.schedule.clear();
         for number in self.subscribing.clear() {
-            self.timers.clear(Deadline::SubAck(number));
+            self.timers.clear(&Deadline::SubAck(number));
         }
-        self.timers.clear(Deadline::Arrivals);
-        self.timers.clear(Deadline::Observing);
-        self.timers.clear(Deadline::Refill);
+        self.timers.clear(&Deadline::Arrivals);
+        self.timers.clear(&Deadline::Observing);
+        self.timers.clear(&Deadline::Refill);
         let all = self.slots.iter().map(|(key, _)| key);
         self.suspects.handle_link_down(now, kicked, all);
         // Those that were suspended on this link are not up any more, but may wait for answers.

@@ -16,9 +16,7 @@ use super::journal::Mark;
 use super::ledger::Offer;
 use super::observe::{Reading, Unread};
 use super::trace;
-use super::{
-    CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, ResultRecord, Timer,
-};
+use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, ResultRecord};
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Confirm, Effect, Failure, Prepared, Reply, RequestId, Service, StoredResult};
@@ -64,23 +62,20 @@ impl Endpoint {
         wire_id: u32,
         payload: &[u8],
     ) {
-        let space = self
-            .spaces
-            .iter()
-            .find(|(name, _)| name.as_str() == topic.extension());
-        let Some((_, space)) = space else {
+        let Some(space) = self.spaces.get(topic.extension()) else {
             trace::ignored(topic, "nobody waits for it");
             self.statistics.foreign_answers += 1;
             return;
         };
-        match space.holder(wire_id).cloned() {
-            Some(Holder::Request(id)) if self.resource_of(id) == Some(topic.resource()) => {
+        match space.holder(wire_id) {
+            Some(&Holder::Request(id)) if self.resource_of(id) == Some(topic.resource()) => {
                 self.handle_answer(now, id, suffix, payload);
             }
             Some(Holder::Observation(observation))
                 if subject(self.service_of(topic), topic.resource())
                     == Some(Subject::One(observation.clone())) =>
             {
+                let observation = observation.clone();
                 self.handle_observation(now, topic, &observation, suffix, payload);
             }
             _ if space.is_tombstone(wire_id, topic.resource()) => {
@@ -128,7 +123,7 @@ impl Endpoint {
                 })
             }
         };
-        self.end(now, &entry, outcome, rest);
+        self.end(now, entry, outcome, rest);
     }
 
     /// The platform's word on something that was acknowledged before.
@@ -136,7 +131,7 @@ impl Endpoint {
         let Some(flight) = self.flights.remove(id) else {
             return;
         };
-        self.timers.clear(Timer::Answer(id));
+        self.tidy_deadlines();
         self.free_id(now, &flight.entry, flight.rest_after_answer());
         if let (Suffix::Error, Effect::Results(command_type, results)) =
             (suffix, &flight.entry.request.effect)
@@ -175,7 +170,7 @@ impl Endpoint {
         let is_answer = flight.is_some() && !was_live;
         if let Some(Flight { entry, .. }) = flight {
             trace::observed(now, &self.name, &entry, verdict.as_ref().err());
-            self.timers.clear(Timer::Answer(entry.id));
+            self.tidy_deadlines();
             self.free_id(now, &entry, Rest::None);
             self.handle_observed(now, observation, verdict.as_ref().err().cloned());
         } else if let (Err(failure), None) = (&verdict, asked) {
@@ -429,7 +424,7 @@ impl Endpoint {
     /// The resource of a request that may be answered: one in flight, or one that waits to be
     /// sent again. One with a fixed ID holds that even before it is sent.
     fn resource_of(&self, id: RequestId) -> Option<&str> {
-        let flight = self.flights.get(id).map(|flight| &flight.entry);
+        let flight = self.flights.get(id).map(|flight| &*flight.entry);
         let entry = flight.or_else(|| self.queue.find(id).filter(|entry| entry.was_sent))?;
         Some(entry.request.resource())
     }
