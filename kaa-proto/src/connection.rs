@@ -140,7 +140,7 @@ pub struct Connection {
     rng: Rng,
     link: Link,
     /// There while there is a transport, and until it is closed.
-    session: Option<Session<Ticket>>,
+    session: Option<Box<Session<Ticket>>>,
     slots: Slab<Slot>,
     /// The keys by name.
     directory: Directory,
@@ -292,7 +292,10 @@ impl Connection {
     #[must_use]
     pub fn wants_input(&self) -> bool {
         matches!(self.demand(), Demand::Exchange(_))
-            && self.session.as_ref().is_none_or(Session::wants_input)
+            && self
+                .session
+                .as_ref()
+                .is_none_or(|session| session.wants_input())
     }
 
     /// Where the link stands.
@@ -394,7 +397,10 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = match self.demand() {
-            Demand::Exchange(_) => self.session.as_ref().and_then(Session::poll_timeout),
+            Demand::Exchange(_) => self
+                .session
+                .as_ref()
+                .and_then(|session| session.poll_timeout()),
             Demand::Dial(_)
             | Demand::HangUp(_)
             | Demand::Abandon(_)

@@ -387,7 +387,7 @@ impl Endpoint {
     /// requests and second deliveries too. The host leaves out retained ones.
     pub fn handle_message(&mut self, now: Instant, topic: &str, payload: &[u8]) -> Disposition {
         match Topic::parse(topic) {
-            Ok(topic) => self.handle_topic(now, &topic, payload),
+            Ok(topic) => self.handle_any_topic(now, &topic, payload),
             Err(_) => Disposition::NotOurs,
         }
     }

@@ -99,7 +99,7 @@ impl Connection {
 
     /// Goes on with the end, where there is one.
     pub(super) fn drain(&mut self, now: Instant) {
-        let is_written = |session: &Session<_>| session.unwritten() == 0;
+        let is_written = |session: &Box<Session<_>>| session.unwritten() == 0;
         if self.closing.is_some()
             && self.account.is_none()
             && self.totals.busy == 0

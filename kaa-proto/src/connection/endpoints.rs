@@ -461,7 +461,8 @@ impl Connection {
         let before = std::mem::replace(&mut slot.counted, counted);
         self.totals.replace(before, counted);
         if slot.is_up {
-            if slot.endpoint.next_ready().is_some() {
+            // Whether it may go is asked when it is its turn.
+            if counted.queued > 0 {
                 self.schedule.wake(key);
             }
             if !std::mem::replace(&mut slot.is_filtering, true) {

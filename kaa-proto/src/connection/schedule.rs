@@ -8,7 +8,10 @@
 //! The in-flight window is a second thing to share: no endpoint is given more than a quarter of
 //! it while another one could send, or where there are so many that somebody soon will.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::Hash;
+
+use rustc_hash::FxHashMap;
 
 /// What one turn is worth in bytes: a few ordinary messages, so that nobody waits for long.
 const QUANTUM: i64 = 1_024;
@@ -26,7 +29,7 @@ pub(crate) struct Schedule<K> {
     /// Who may have something to send, the next one first. Nobody is there twice.
     ring: VecDeque<K>,
     /// Those in the ring, and those with messages in flight.
-    accounts: BTreeMap<K, Account>,
+    accounts: FxHashMap<K, Account>,
     /// How much of the window an endpoint may hold while others wait; at least 1.
     share: usize,
     /// Whether there are enough endpoints to use the window up with their shares: then nobody
@@ -44,12 +47,12 @@ struct Account {
     waiting: bool,
 }
 
-impl<K: Copy + Ord> Schedule<K> {
+impl<K: Copy + Eq + Hash> Schedule<K> {
     /// For a window of this many messages.
     pub(crate) fn new(window: usize) -> Self {
         Self {
             ring: VecDeque::new(),
-            accounts: BTreeMap::new(),
+            accounts: FxHashMap::default(),
             share: (window / SHARES).max(1),
             is_crowded: false,
         }
@@ -154,6 +157,8 @@ impl<K: Copy + Ord> Schedule<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     /// Endpoints with queued messages of one size each, and a window.

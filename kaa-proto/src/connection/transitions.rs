@@ -21,7 +21,7 @@ impl Connection {
         }
         trace::connected();
         match Session::new(now, &self.options.session) {
-            Ok(session) => self.session = Some(session),
+            Ok(session) => self.session = Some(Box::new(session)),
             // The options were checked, so this cannot be; if it is, it is not tried for ever.
             Err(_) => self.link.finish(now),
         }
@@ -88,7 +88,7 @@ impl Connection {
     /// What follows from any change: failures of the session, verdicts, the end.
     pub(super) fn follow_up(&mut self, now: Instant) {
         self.look_at_changed();
-        let failure = self.session.as_ref().and_then(Session::failure);
+        let failure = self.session.as_ref().and_then(|session| session.failure());
         if let Some(loss) = failure.and_then(|failure| self.link.hang_up(now, failure.into())) {
             self.handle_loss(now, loss);
         }

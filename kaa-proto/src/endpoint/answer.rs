@@ -25,18 +25,25 @@ use crate::{config, software};
 
 impl Endpoint {
     /// As [`handle_message`](Self::handle_message), for a topic that was parsed already.
-    pub(crate) fn handle_topic(
+    pub(super) fn handle_any_topic(
         &mut self,
         now: Instant,
         topic: &Topic<'_>,
         payload: &[u8],
     ) -> Disposition {
-        let now = self.advance(now);
         if topic.app_version() != self.name.app_version().as_str()
             || topic.token() != self.name.token().as_str()
         {
+            self.advance(now);
             return Disposition::NotOurs;
         }
+        self.handle_topic(now, topic, payload);
+        Disposition::Taken
+    }
+
+    /// As [`handle_message`](Self::handle_message), for a topic that has the endpoint's name.
+    pub(crate) fn handle_topic(&mut self, now: Instant, topic: &Topic<'_>, payload: &[u8]) {
+        let now = self.advance(now);
         match (topic.suffix(), topic.id()) {
             // A request, ours or another client's, that a broker echoed (FACTS trap 16).
             (None, _) => {
@@ -50,7 +57,6 @@ impl Endpoint {
                 self.notify(Event::UnassignedError { resource, failure });
             }
         }
-        Disposition::Taken
     }
 
     /// An answer, or a push on the ID of an observation (FACTS traps 9 and 10).

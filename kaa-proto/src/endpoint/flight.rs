@@ -144,6 +144,8 @@ pub(super) struct Flights {
     in_order: VecDeque<Flight>,
     /// How many of them are `Listening`.
     listening: usize,
+    /// The place behind the one that was looked for last: they are handed over in order.
+    next: usize,
 }
 
 impl Flights {
@@ -162,7 +164,12 @@ impl Flights {
 
     /// One that has not ended.
     pub(super) fn get_open(&mut self, id: RequestId) -> Option<&mut Flight> {
-        let place = self.place(id)?;
+        let is_next = self
+            .in_order
+            .get(self.next)
+            .is_some_and(|next| next.id == id);
+        let place = if is_next { self.next } else { self.place(id)? };
+        self.next = place + 1;
         let flight = self.in_order.get_mut(place)?;
         (flight.stage != Stage::Listening).then_some(flight)
     }
@@ -193,7 +200,12 @@ impl Flights {
     }
 
     pub(super) fn remove(&mut self, id: RequestId) -> Option<Flight> {
-        let flight = self.in_order.remove(self.place(id)?)?;
+        let place = self.place(id)?;
+        let flight = match place {
+            0 => self.in_order.pop_front()?,
+            _ => self.in_order.remove(place)?,
+        };
+        self.next -= usize::from(place < self.next);
         self.listening -= usize::from(flight.stage == Stage::Listening);
         Some(flight)
     }

@@ -121,7 +121,10 @@ impl Lane {
     }
 
     pub(super) fn remove(&mut self, id: RequestId) -> Option<Box<Entry>> {
-        let entry = self.entries.remove(self.place(id)?)?;
+        let entry = match self.place(id)? {
+            0 => self.entries.pop_front()?,
+            place => self.entries.remove(place)?,
+        };
         self.bytes -= entry.size();
         Some(entry)
     }
