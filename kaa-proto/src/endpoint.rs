@@ -76,6 +76,7 @@ pub struct Endpoint {
     /// What was given out and has not ended, by request.
     flights: Flights,
     /// Boxes of requests that ended, for those to come.
+    #[allow(clippy::vec_box, reason = "what is kept is the boxes")]
     spare: Vec<Box<Entry>>,
     /// The request IDs in use, for each extension instance.
     spaces: IdSpaces,
@@ -462,6 +463,18 @@ impl Endpoint {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Whether there are events.
+    #[cfg(feature = "connection")]
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Whether there are subscriptions to make or to take back.
+    #[cfg(feature = "connection")]
+    pub(crate) const fn has_filters(&self) -> bool {
+        self.filters.has_some()
     }
 
     /// The time it is: never earlier than it was.

@@ -115,6 +115,7 @@ impl<K: Clone + Ord + Hash> Timers<K> {
             }
         }
         if self.heap.len() > 2 * self.at.len() + LEFT_BEHIND {
+            #[allow(clippy::disallowed_methods, reason = "the heap orders them")]
             let all = self.at.iter_mut().map(|(key, alarm)| {
                 alarm.placed = alarm.deadline;
                 Reverse((alarm.deadline, key.clone()))

@@ -24,7 +24,7 @@ use std::fmt;
 
 mod levels;
 
-use levels::{Levels, MAX_DIGITS, first_empty, parse_id, split_last, write_id};
+use levels::{Levels, MAX_DIGITS, parse_id, split_last, write_id};
 
 use crate::names::{EndpointName, Extension, NameProblem, check_level, shorten, unambiguous};
 
@@ -129,7 +129,7 @@ impl<'a> Topic<'a> {
                 suffix: None,
             });
         };
-        if let Some(index) = first_empty(rest) {
+        if let Some(index) = levels.first_empty() {
             return Err(TopicError::name(4 + index, NameProblem::Empty));
         }
         let (suffix, rest) = match split_last(rest) {

@@ -465,14 +465,14 @@ impl Connection {
             if counted.queued > 0 {
                 self.schedule.wake(key);
             }
-            if !std::mem::replace(&mut slot.is_filtering, true) {
+            if endpoint.has_filters() && !std::mem::replace(&mut slot.is_filtering, true) {
                 self.filtering.push_back(key);
             }
         }
-        if !std::mem::replace(&mut slot.is_eventful, true) {
+        if endpoint.has_events() && !std::mem::replace(&mut slot.is_eventful, true) {
             self.eventful.push_back(key);
         }
-        if !std::mem::replace(&mut slot.is_recording, true) {
+        if endpoint.may_record() && !std::mem::replace(&mut slot.is_recording, true) {
             self.recording.push_back(key);
         }
         if std::mem::replace(&mut slot.deadline, deadline) != deadline {

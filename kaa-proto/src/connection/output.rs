@@ -226,10 +226,8 @@ impl Connection {
             match published {
                 Ok(()) => {
                     let bytes = self.topic.len() + outgoing.payload.len();
-                    self.schedule.sent(key, bytes);
-                    if outgoing.qos != QoS::AtMostOnce {
-                        self.schedule.entered_window(key);
-                    }
+                    let enters_window = outgoing.qos != QoS::AtMostOnce;
+                    self.schedule.sent(key, bytes, enters_window);
                     self.suspects.handle_spoke(key);
                     self.statistics.messages_out += 1;
                 }

@@ -96,19 +96,16 @@ impl Endpoint {
     }
 
     fn handle_answer(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
-        if let Some(flight) = self.flights.get(id) {
-            if flight.stage == Stage::Listening {
-                self.handle_late_verdict(now, id, suffix, payload);
-                return;
-            }
-        }
         // It may wait in the queue to be sent again after a link loss: any answer is right. If it
         // was sent again, that will be answered too.
-        let flight = self.flights.get(id);
-        let rest = flight.map_or(Rest::None, Flight::rest_after_answer);
-        let Some(entry) = self.take_out(id, |_| true) else {
-            return;
+        let (rest, entry) = match self.flights.remove(id) {
+            Some(flight) if flight.stage == Stage::Listening => {
+                return self.handle_late_verdict(now, &flight, suffix, payload);
+            }
+            Some(flight) => (flight.rest_after_answer(), Some(flight.into_entry())),
+            None => (Rest::None, self.queue.remove(id)),
         };
+        let Some(entry) = entry else { return };
         let outcome = match verdict(suffix, payload, entry.request.status_in_body) {
             Err(failure) => Err(failure),
             Ok(_) if entry.request.drops_answer => {
@@ -133,10 +130,13 @@ impl Endpoint {
     }
 
     /// The platform's word on something that was acknowledged before.
-    fn handle_late_verdict(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
-        let Some(flight) = self.flights.remove(id) else {
-            return;
-        };
+    fn handle_late_verdict(
+        &mut self,
+        now: Instant,
+        flight: &Flight,
+        suffix: Suffix,
+        payload: &[u8],
+    ) {
         self.tidy_deadlines();
         self.free_id(now, &flight.entry, flight.rest_after_answer());
         if let (Suffix::Error, Effect::Results(command_type, results)) =

@@ -29,11 +29,12 @@ impl Due {
     }
 
     /// The earliest.
+    #[inline]
     pub(super) fn first(&self) -> Option<(Instant, RequestId)> {
-        let other = self.others.peek().map(|Reverse(other)| other);
-        let first = match (self.in_order.front(), other) {
-            (Some(first), Some(other)) => first.min(other),
-            (first, other) => first.or(other)?,
+        let first = self.in_order.front();
+        let first = match self.others.peek() {
+            None => first?,
+            Some(Reverse(other)) => first.map_or(other, |first| first.min(other)),
         };
         Some(*first)
     }
@@ -57,6 +58,9 @@ impl Due {
     /// Takes out what does not count any more: from the front, and everywhere if that is much more
     /// than the `live` ones.
     fn tidy(&mut self, live: usize, counts: impl Fn(Instant, RequestId) -> bool) {
+        if self.in_order.is_empty() && self.others.is_empty() {
+            return;
+        }
         while let Some((at, id)) = self.first() {
             if counts(at, id) {
                 break;

@@ -185,7 +185,10 @@ impl Flights {
             }
             Some(_) | None => self.in_order.len(),
         };
-        self.in_order.insert(place, flight);
+        match place == self.in_order.len() {
+            true => self.in_order.push_back(flight),
+            false => self.in_order.insert(place, flight),
+        }
         self.in_order.get(place)
     }
 
@@ -215,6 +218,7 @@ impl Flights {
     }
 
     /// Answers come in order, mostly.
+    #[inline]
     fn place(&self, id: RequestId) -> Option<usize> {
         if self.in_order.front()?.id == id {
             return Some(0);

@@ -86,8 +86,10 @@ impl IdSpace {
 
     /// Frees an ID; with `rest_until` the pair rests first.
     pub(super) fn release(&mut self, id: u32, resource: &Arc<str>, rest_until: Option<Instant>) {
-        if let Ok(place) = self.place(id) {
-            self.holders.remove(place);
+        match self.place(id) {
+            Ok(0) => drop(self.holders.pop_front()),
+            Ok(place) => drop(self.holders.remove(place)),
+            Err(_) => {}
         }
         if let Some(until) = rest_until {
             self.tombstones.set((id, Arc::clone(resource)), until);
@@ -133,10 +135,14 @@ impl IdSpace {
 
     fn hold(&mut self, id: u32, holder: Holder) {
         let place = self.place(id).unwrap_or_else(|place| place);
-        self.holders.insert(place, (id, holder));
+        match place == self.holders.len() {
+            true => self.holders.push_back((id, holder)),
+            false => self.holders.insert(place, (id, holder)),
+        }
     }
 
     /// Where an ID is, or would be.
+    #[inline]
     fn place(&self, id: u32) -> Result<usize, usize> {
         match (self.holders.front(), self.holders.back()) {
             (Some((first, _)), _) if *first == id => Ok(0),

@@ -78,6 +78,9 @@ impl Lane {
     /// Whether an entry of `size` bytes fits into `bound`.
     pub(super) fn admit(&self, size: usize, bound: &Bound, when_full: WhenFull) -> Admission {
         let (mut count, mut bytes) = (self.entries.len() + 1, self.bytes + size);
+        if count <= bound.count && bytes <= bound.bytes {
+            return Admission::Dropping(Vec::new());
+        }
         let mut dropped = Vec::new();
         for entry in &self.entries {
             if count <= bound.count && bytes <= bound.bytes {
@@ -138,6 +141,7 @@ impl Lane {
     }
 
     /// They go in order, mostly.
+    #[inline]
     fn place(&self, id: RequestId) -> Option<usize> {
         if self.entries.front()?.id == id {
             return Some(0);

@@ -10,7 +10,7 @@ use super::ids::Holder;
 use super::options::RESERVED_IN_FLIGHT;
 use super::queue::Lane;
 use super::trace;
-use super::{Endpoint, Message, Record, Rest, Timer, group};
+use super::{Endpoint, Message, Record, Rest, Timer};
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{Class, Confirm, Failure, Reply, RequestId, Resend};
@@ -289,7 +289,7 @@ impl Endpoint {
             let max = self.options.max_request_id;
             space.is_none_or(|space| space.has_free(&entry.request.resource, max))
         };
-        let is_subscribed = || self.filters.is_settled(&group(entry));
+        let is_subscribed = || self.filters.is_settled(entry);
         self.journal.is_stored(entry.guard)
             && !self.must_record_sent(entry)
             && self.serial_is_free(entry)
