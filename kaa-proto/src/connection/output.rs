@@ -222,7 +222,8 @@ impl Connection {
             };
             let ticket = Ticket::Message(key, outgoing.key);
             let message = outgoing.key;
-            let published = session.publish(ticket, &self.topic, outgoing.payload, outgoing.qos);
+            let published =
+                session.publish_to_valid(ticket, &self.topic, outgoing.payload, outgoing.qos);
             match published {
                 Ok(()) => {
                     let bytes = self.topic.len() + outgoing.payload.len();

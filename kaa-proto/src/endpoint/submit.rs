@@ -177,35 +177,52 @@ impl Endpoint {
             Confirm::Nothing => policy.qos.unwrap_or_default(),
             Confirm::Answered => qos,
         };
-        let entry = Entry {
-            id: self.next_id,
-            extension: self.options.instances.of(&request.service).clone(),
-            qos,
-            answer_within: policy.answer_within.unwrap_or(self.options.answer_within),
-            owner,
-            wire_id: request.fixed_id,
-            was_sent: false,
-            expires_at: None,
-            sent_recorded: false,
-            in_doubt: false,
-            guard: 0,
-            since: self.now,
-            age: Duration::ZERO,
-            life: Life::default(),
-            request,
+        let (id, since) = (self.next_id, self.now);
+        let extension = self.options.instances.of(&request.service);
+        let answer_within = policy.answer_within.unwrap_or(self.options.answer_within);
+        let wire_id = request.fixed_id;
+        let Some(mut spare) = self.spare.pop() else {
+            return Box::new(Entry {
+                id,
+                extension: extension.clone(),
+                qos,
+                answer_within,
+                owner,
+                wire_id,
+                was_sent: false,
+                expires_at: None,
+                sent_recorded: false,
+                in_doubt: false,
+                guard: 0,
+                since,
+                age: Duration::ZERO,
+                life: Life::default(),
+                request,
+            });
         };
-        match self.spare.pop() {
-            Some(mut spare) => {
-                *spare = entry;
-                spare
-            }
-            None => Box::new(entry),
+        spare.id = id;
+        if spare.extension != *extension {
+            spare.extension = extension.clone();
         }
+        spare.qos = qos;
+        spare.answer_within = answer_within;
+        spare.owner = owner;
+        spare.wire_id = wire_id;
+        spare.was_sent = false;
+        spare.expires_at = None;
+        spare.sent_recorded = false;
+        spare.in_doubt = false;
+        spare.guard = 0;
+        spare.since = since;
+        spare.age = Duration::ZERO;
+        spare.request = request;
+        spare
     }
 
     /// Keeps the box of a request that ended, and the buffer in it.
     pub(super) fn recycle(&mut self, mut entry: Box<Entry>) {
         entry.owner = Owner::Nobody;
+        entry.life = Life::default();
         entry.request.effect = Effect::None;
         if self.spare.len() < MAX_SPARE && entry.request.payload.capacity() <= MAX_SPARE_PAYLOAD {
             self.spare.push(entry);

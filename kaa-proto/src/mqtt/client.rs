@@ -29,6 +29,7 @@ use super::publish::{publish_size, read_publish};
 use super::reader::{Frame, Reader};
 use super::trace;
 use crate::QoS;
+use crate::topic::MAX_TOPIC_LEN;
 
 mod state;
 
@@ -188,11 +189,28 @@ impl<K: Copy> Session<K> {
         payload: &[u8],
         qos: QoS,
     ) -> Result<(), PublishError> {
+        if self.state.phase != Phase::Connected {
+            return Err(PublishError::NotConnected);
+        }
+        check_topic(topic).map_err(PublishError::BadTopic)?;
+        self.publish_to_valid(key, topic, payload, qos)
+    }
+
+    /// As [`publish`](Self::publish), to a topic that is made of checked names.
+    pub(crate) fn publish_to_valid(
+        &mut self,
+        key: K,
+        topic: &str,
+        payload: &[u8],
+        qos: QoS,
+    ) -> Result<(), PublishError> {
         let state = &mut self.state;
         if state.phase != Phase::Connected {
             return Err(PublishError::NotConnected);
         }
-        check_topic(topic).map_err(PublishError::BadTopic)?;
+        if topic.len() > MAX_TOPIC_LEN {
+            return Err(PublishError::BadTopic(InvalidTopic::TooLong));
+        }
         let (size, limit) = (publish_size(topic, payload, qos), state.max_packet_out);
         if size.is_none_or(|size| size > limit) {
             let size = size.unwrap_or(usize::MAX);

@@ -119,28 +119,23 @@ impl Reader {
         &mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Frame<'i>>, Violation> {
-        if let Some(frame) = self.next_short(input)? {
-            return Ok(Some(frame));
+        match self.next_short(input) {
+            Some(frame) => Ok(Some(frame)),
+            None => self.next_of_any_kind(input),
         }
-        self.next_of_any_kind(input)
     }
 
-    /// The next packet if it is a short one and lies whole in the input, as most do.
+    /// The next packet if it is a good and a short one and lies whole in the input, as most do.
     #[inline]
-    fn next_short<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Frame<'i>>, Violation> {
+    fn next_short<'i>(&mut self, input: &mut &'i [u8]) -> Option<Frame<'i>> {
         let (Stage::Type, &[first, length @ 0..0x80, ref rest @ ..]) = (self.stage, *input) else {
-            return Ok(None);
+            return None;
         };
         let length = usize::from(length);
-        let Some((body, rest)) = rest.split_at_checked(length) else {
-            return Ok(None);
-        };
-        if length + 2 > self.limit {
-            return Ok(None);
-        }
-        let packet = self.accepts.judge(first)?;
-        if !packet.allows_length(first, length) {
-            return Err(Violation::Length { packet, length });
+        let (body, rest) = rest.split_at_checked(length)?;
+        let packet = self.accepts.find(first)?;
+        if length + 2 > self.limit || !packet.allows_length(first, length) {
+            return None;
         }
         self.forget();
         *input = rest;
@@ -151,7 +146,7 @@ impl Reader {
             size: 2 + length,
         };
         let place = Place::Input(body);
-        Ok(Some(Frame { head, place }))
+        Some(Frame { head, place })
     }
 
     /// Gives the buffer of the packet before back.

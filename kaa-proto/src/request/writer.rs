@@ -23,21 +23,18 @@ pub struct RequestWriter {
 
 impl RequestWriter {
     /// One that writes into the buffers of a request that is not needed any more.
-    fn reusing(used: Prepared) -> Self {
-        let Prepared {
-            resource,
-            mut payload,
-            ..
-        } = used;
-        payload.clear();
-        let request = Prepared {
-            resource,
-            payload,
-            with_id: false,
-            ..Prepared::blank()
-        };
+    fn reusing(mut used: Prepared) -> Self {
+        used.payload.clear();
+        used.policy = Policy::DEFAULT;
+        used.pattern = None;
+        used.fixed_id = None;
+        used.with_id = false;
+        used.serial = false;
+        used.status_in_body = false;
+        used.drops_answer = false;
+        used.effect = Effect::None;
         Self {
-            request,
+            request: used,
             is_started: false,
             needs_answer: false,
         }

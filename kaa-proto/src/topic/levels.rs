@@ -11,7 +11,8 @@ pub(super) struct Levels<'a> {
     topic: &'a str,
     /// Where the next one begins; behind the end when there is none.
     at: usize,
-    /// Where the slashes are, the first byte at the lowest bit, in a topic of so many bytes at most.
+    /// Where the slashes from there on are, the first byte of the topic at the lowest bit; of topics
+    /// of up to 128 bytes.
     slashes: Option<u128>,
 }
 
@@ -26,19 +27,19 @@ impl<'a> Levels<'a> {
     }
 
     pub(super) fn next(&mut self) -> Option<&'a str> {
-        let rest = self.rest()?;
-        let end = match self.slashes {
+        let end = match &mut self.slashes {
+            Some(0) => None,
             Some(slashes) => {
-                // At most 128, which is shifted out.
-                let ahead = slashes.checked_shr(self.at as u32).unwrap_or(0);
-                (ahead != 0).then(|| ahead.trailing_zeros() as usize)
+                let end = slashes.trailing_zeros() as usize;
+                *slashes &= *slashes - 1;
+                Some(end)
             }
-            None => rest.bytes().position(|byte| byte == b'/'),
+            None => {
+                let end = self.rest()?.bytes().position(|byte| byte == b'/');
+                end.map(|end| self.at + end)
+            }
         };
-        let level = match end {
-            Some(end) => rest.get(..end)?,
-            None => rest,
-        };
+        let level = self.topic.get(self.at..end.unwrap_or(self.topic.len()))?;
         self.at += level.len() + 1;
         Some(level)
     }
@@ -52,9 +53,8 @@ impl<'a> Levels<'a> {
     pub(super) fn first_empty(&self) -> Option<usize> {
         let rest = self.rest()?;
         let may_be = self.slashes.is_none_or(|slashes| {
-            let side_by_side = slashes & slashes >> 1;
-            let ahead = side_by_side.checked_shr(self.at as u32 - 1).unwrap_or(0);
-            ahead != 0 || rest.is_empty() || rest.ends_with('/')
+            let side_by_side = slashes & slashes >> 1 != 0;
+            side_by_side || rest.is_empty() || rest.starts_with('/') || rest.ends_with('/')
         });
         let empty = || rest.split('/').position(str::is_empty);
         may_be.then(empty).flatten()
@@ -64,18 +64,21 @@ impl<'a> Levels<'a> {
 /// Where the slashes are in at most 128 bytes.
 fn slashes(bytes: &[u8]) -> u128 {
     let mut words = bytes.chunks_exact(8);
-    let (mut slashes, mut at) = (0, 0);
+    let mut slashes = [0_u64; 2];
+    let (mut half, mut at) = (0, 0);
     for word in words.by_ref() {
-        if let Some(word) = word.first_chunk() {
-            slashes |= u128::from(slashes_of_word(u64::from_le_bytes(*word))) << at;
-        }
+        let word = word.first_chunk().copied().unwrap_or_default();
+        slashes[half] |= slashes_of_word(u64::from_le_bytes(word)) << at;
         at += 8;
+        if at == u64::BITS {
+            (half, at) = (1, 0);
+        }
     }
     for byte in words.remainder() {
-        slashes |= u128::from(*byte == b'/') << at;
+        slashes[half] |= u64::from(*byte == b'/') << at;
         at += 1;
     }
-    slashes
+    u128::from(slashes[0]) | u128::from(slashes[1]) << u64::BITS
 }
 
 /// The same for eight bytes at once: which of them become zero.
