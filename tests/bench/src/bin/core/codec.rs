@@ -111,6 +111,7 @@ impl Case for DecodeStatus {
                 &mut statuses,
                 "kp1/demo-v1/dcx/JTjdbENzHh/json/42/status",
                 7,
+                b"",
             );
         }
         meter.measure(|| link.read(&statuses));

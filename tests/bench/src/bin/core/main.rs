@@ -13,9 +13,16 @@
 mod codec;
 mod exchange;
 mod kernel;
+mod ours;
+#[cfg(feature = "peers")]
+mod peers;
+mod scale;
 mod wire;
 
 use std::env;
+
+use exchange::Exchanges;
+use ours::Gateway;
 
 /// A piece of work.
 trait Case {
@@ -64,7 +71,14 @@ fn main() {
     let count: u64 = words.next().and_then(|n| n.parse().ok()).expect("a count");
     match &*case {
         "kernel" => run(kernel::Kernel, count),
-        "confirmed_exchange" => run(exchange::Exchanges::new(1), count),
+        "confirmed_exchange" => run(Exchanges::new(Gateway::new(1)), count),
+        "gateway" => run(Exchanges::new(Gateway::new(scale::ENDPOINTS)), count),
+        #[cfg(feature = "peers")]
+        "rumqttc" => run(Exchanges::new(peers::Rumqttc::new()), count),
+        #[cfg(feature = "peers")]
+        "mqtt_protocol_core" => run(Exchanges::new(peers::ProtocolCore::new()), count),
+        "bytes_per_idle_endpoint" => scale::print_bytes_per_idle_endpoint(),
+        "join" => run(scale::Join(count), count),
         "encode_publish" => run(codec::EncodePublish(codec::Link::new()), count),
         "decode_puback" => run(codec::DecodePubAck(codec::Link::new()), count),
         "decode_status" => run(codec::DecodeStatus(codec::Link::new()), count),

@@ -28,8 +28,8 @@ pub(crate) fn start_of_last(bytes: &[u8]) -> usize {
 }
 
 /// A PUBLISH of QoS 1.
-pub(crate) fn publish(out: &mut BytesMut, topic: &str, id: u16) {
-    let length = 2 + topic.len() + 2;
+pub(crate) fn publish(out: &mut BytesMut, topic: &str, id: u16, payload: &[u8]) {
+    let length = 2 + topic.len() + 2 + payload.len();
     out.put_u8(0x32);
     match length {
         0..128 => out.put_u8(length as u8),
@@ -38,6 +38,7 @@ pub(crate) fn publish(out: &mut BytesMut, topic: &str, id: u16) {
     out.put_u16(topic.len() as u16);
     out.put_slice(topic.as_bytes());
     out.put_u16(id);
+    out.put_slice(payload);
 }
 
 /// A PUBACK.
@@ -55,18 +56,23 @@ pub(crate) struct Platform {
 impl Platform {
     /// PUBACK and an empty `/status` of QoS 1 for each PUBLISH of QoS 1 in `sent`, in order.
     pub(crate) fn answer(&mut self, sent: &[u8]) -> Bytes {
+        self.answer_with(sent, b"")
+    }
+
+    /// The same, with something in the `/status`.
+    pub(crate) fn answer_with(&mut self, sent: &[u8], payload: &[u8]) -> Bytes {
         let mut out = BytesMut::new();
         for (first, body) in packets(sent) {
             if first >> 4 != 3 {
                 continue;
             }
             let (length, rest) = body.split_at(2);
-            let (topic, rest) =
-                rest.split_at(usize::from(u16::from_be_bytes([length[0], length[1]])));
+            let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+            let (topic, rest) = rest.split_at(length);
             puback(&mut out, u16::from_be_bytes([rest[0], rest[1]]));
             let topic = format!("{}/status", std::str::from_utf8(topic).unwrap());
             self.last = self.last % u16::MAX + 1;
-            publish(&mut out, &topic, self.last);
+            publish(&mut out, &topic, self.last, payload);
         }
         out.freeze()
     }
