@@ -76,6 +76,7 @@
 
 mod budget;
 mod cause;
+mod changes;
 mod directory;
 mod drain;
 mod endpoints;
@@ -111,9 +112,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use self::changes::Totals;
 use self::directory::Directory;
 use self::drain::Closing;
-use self::endpoints::{Slot, Totals};
+use self::endpoints::Slot;
 use self::link::{Link, Times};
 use self::output::Refill;
 use self::schedule::Schedule;
@@ -421,12 +423,16 @@ impl Connection {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
+        let has_many = self.has_many();
         while let Some(&key) = self.eventful.front() {
             if let Some(slot) = self.slots.get_mut(key) {
                 if let Some(event) = slot.endpoint.poll_event() {
                     return Some(Event::Endpoint { key, event });
                 }
                 slot.is_eventful = false;
+                if has_many {
+                    slot.rest_if_idle();
+                }
             }
             self.eventful.pop_front();
         }

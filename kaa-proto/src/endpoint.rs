@@ -33,7 +33,7 @@ pub use record::{Record, ResultRecord, Stored};
 pub use record_json::InvalidRecord;
 pub use restore::Recovered;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,6 +51,7 @@ use self::queue::Queue;
 use self::settle::Regard;
 use crate::QoS;
 use crate::commands::{Command, CommandResult};
+use crate::few::Few;
 use crate::names::{CommandType, EndpointName};
 use crate::request::{Failure, Offline, RequestId, SubmitError};
 use crate::rng::Rng;
@@ -82,9 +83,9 @@ pub struct Endpoint {
     spaces: IdSpaces,
     filters: Filters,
     /// What is observed.
-    standing: BTreeMap<Observation, Standing>,
+    standing: Few<Observation, Standing>,
     /// What was read for configurations and software, by observation.
-    readings: BTreeMap<Observation, Reading>,
+    readings: Few<Observation, Reading>,
     ledger: Ledger,
     events: VecDeque<Event>,
     journal: Journal,
@@ -171,8 +172,8 @@ impl Endpoint {
             spare: Vec::new(),
             spaces: IdSpaces::default(),
             filters: Filters::default(),
-            standing: BTreeMap::new(),
-            readings: BTreeMap::new(),
+            standing: Few::default(),
+            readings: Few::default(),
             ledger: Ledger::default(),
             events: VecDeque::new(),
             recovered: None,
@@ -345,7 +346,7 @@ impl Endpoint {
                     .need(self.options.subscriptions, &self.name, &group(entry));
             }
         }
-        for standing in self.standing.values_mut() {
+        for (_, standing) in self.standing.iter_mut() {
             standing.is_live = false;
             standing.is_asked = false;
         }
@@ -463,6 +464,19 @@ impl Endpoint {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Gives back the room that is kept for requests to come: it is idle, and one of many.
+    #[cfg(feature = "connection")]
+    pub(crate) fn rest(&mut self) {
+        if self.flights.len() == 0 {
+            self.spare = Vec::new();
+            self.queue = Queue::default();
+            self.flights = Flights::default();
+            (self.expiries, self.answers) = (Due::default(), Due::default());
+            self.events.shrink_to_fit();
+            self.spaces.shrink();
+        }
     }
 
     /// Whether there are events.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::changes::Totals;
 use super::event::Event;
 use super::slab::EndpointKey;
 use super::{Connection, Deadline, later, trace};
@@ -33,11 +34,11 @@ pub(super) struct Slot {
     /// Whether it is to be removed when it is idle.
     pub(super) is_leaving: bool,
     /// Whether it stands in `changed`.
-    is_changed: bool,
+    pub(super) is_changed: bool,
     /// Its deadline as it is set.
     pub(super) deadline: Option<Instant>,
     /// Its part of the totals.
-    counted: Totals,
+    pub(super) counted: Totals,
 }
 
 impl Slot {
@@ -45,21 +46,6 @@ impl Slot {
     pub(super) fn is_durable(&self) -> bool {
         self.options.leaves_records()
     }
-}
-
-/// Sums over endpoints.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Totals {
-    /// Those with requests that have not ended.
-    pub(super) busy: usize,
-    /// Queued requests.
-    pub(super) queued: usize,
-    /// Their bytes.
-    pub(super) queued_bytes: usize,
-    /// Durable requests that have not ended.
-    pub(super) durable: usize,
-    /// Their bytes.
-    pub(super) durable_bytes: usize,
 }
 
 /// How an endpoint leaves.
@@ -418,71 +404,6 @@ impl Connection {
         Some(answer)
     }
 
-    /// Something changed in an endpoint: it is looked at before anything depends on that, once for
-    /// many changes.
-    pub(super) fn touch(&mut self, key: EndpointKey) {
-        if let Some(slot) = self.slots.get_mut(key) {
-            if !std::mem::replace(&mut slot.is_changed, true) {
-                self.changed.push(key);
-            }
-        }
-    }
-
-    /// Takes note of what changed in endpoints.
-    pub(super) fn look_at_changed(&mut self) {
-        while !self.changed.is_empty() {
-            let mut changed = std::mem::take(&mut self.changed);
-            for key in changed.drain(..) {
-                self.look_at(key);
-            }
-            if self.changed.is_empty() {
-                self.changed = changed;
-            }
-        }
-    }
-
-    fn look_at(&mut self, key: EndpointKey) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        slot.is_changed = false;
-        let endpoint = &slot.endpoint;
-        let is_idle = endpoint.is_idle();
-        let is_leaving = slot.is_leaving;
-        let deadline = endpoint.poll_timeout();
-        let (durable, durable_bytes) = endpoint.durable_len();
-        let counted = Totals {
-            durable,
-            durable_bytes,
-            busy: usize::from(!is_idle),
-            queued: endpoint.queue_len(),
-            queued_bytes: endpoint.queue_bytes(),
-        };
-        let before = std::mem::replace(&mut slot.counted, counted);
-        self.totals.replace(before, counted);
-        if slot.is_up {
-            // Whether it may go is asked when it is its turn.
-            if counted.queued > 0 {
-                self.schedule.wake(key);
-            }
-            if endpoint.has_filters() && !std::mem::replace(&mut slot.is_filtering, true) {
-                self.filtering.push_back(key);
-            }
-        }
-        if endpoint.has_events() && !std::mem::replace(&mut slot.is_eventful, true) {
-            self.eventful.push_back(key);
-        }
-        if endpoint.may_record() && !std::mem::replace(&mut slot.is_recording, true) {
-            self.recording.push_back(key);
-        }
-        if std::mem::replace(&mut slot.deadline, deadline) != deadline {
-            self.timers.set(Deadline::Endpoint(key), deadline);
-        }
-        if is_leaving && is_idle {
-            self.discard(self.now, key);
-        }
-    }
-
     /// Removes an endpoint, with all that is left of it.
     pub(super) fn discard(&mut self, now: Instant, key: EndpointKey) {
         let Some(mut slot) = self.slots.remove(key) else {
@@ -578,14 +499,3 @@ const MAX_TOPIC_OVERHEAD: usize = 4 + 4 + 10;
 
 /// Fixed header, length of the topic, packet identifier.
 const MAX_PUBLISH_OVERHEAD: usize = 5 + 2 + 2;
-
-impl Totals {
-    /// Counts `after` in place of `before`.
-    const fn replace(&mut self, before: Self, after: Self) {
-        self.busy = self.busy - before.busy + after.busy;
-        self.queued = self.queued - before.queued + after.queued;
-        self.queued_bytes = self.queued_bytes - before.queued_bytes + after.queued_bytes;
-        self.durable = self.durable - before.durable + after.durable;
-        self.durable_bytes = self.durable_bytes - before.durable_bytes + after.durable_bytes;
-    }
-}

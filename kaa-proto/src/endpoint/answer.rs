@@ -248,7 +248,7 @@ impl Endpoint {
             Err(_) => self.malformed(topic),
             Ok(None) => {}
             Ok(Some((id, unread))) => {
-                let reading: &mut Reading = self.readings.entry(observation.clone()).or_default();
+                let reading: &mut Reading = self.readings.get_or_default(observation.clone());
                 // The same update comes with and without ID, and again after a reconnect.
                 if reading.surfaced.as_ref() == Some(&id) {
                     self.statistics.configurations_repeated += 1;

@@ -3,11 +3,10 @@
 //! Subscriptions are made in groups: all filters that a resource needs. A request waits until
 //! its group was answered; a refused filter is reported and blocks nothing (FACTS trap 17).
 
-use std::collections::BTreeMap;
-
 use super::flight::Entry;
 use super::options::Subscriptions;
 use super::trace;
+use crate::few::Few;
 use crate::names::{EndpointName, Extension};
 
 /// A subscription that the host is to make or to take back.
@@ -55,9 +54,9 @@ pub(super) type GroupKey = (Extension, Option<&'static str>);
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     /// Each filter and where it stands. A filter may belong to several groups.
-    states: BTreeMap<String, State>,
+    states: Few<String, State>,
     /// The filters of each group.
-    groups: BTreeMap<GroupKey, Vec<String>>,
+    groups: Few<GroupKey, Vec<String>>,
     /// How many are `Wanted` or `Asked`: while there are none, nothing waits.
     open: usize,
     /// How many are `Wanted` or `Unwanted`.
@@ -92,13 +91,13 @@ impl Filters {
         }
         let filters = filters_of(mode, name, key);
         for filter in &filters {
-            self.states.entry(filter.clone()).or_insert_with(|| {
+            self.states.get_or_insert_with(filter.clone(), || {
                 self.open += 1;
                 self.to_tell += 1;
                 State::Wanted
             });
         }
-        self.groups.insert(key.clone(), filters);
+        self.groups.get_or_insert_with(key.clone(), || filters);
     }
 
     /// Whether there are filters to be told to the host.
@@ -122,8 +121,8 @@ impl Filters {
     /// Takes all back.
     pub(super) fn withdraw(&mut self) {
         self.groups.clear();
-        self.states.retain(|_, state| *state != State::Wanted);
-        for state in self.states.values_mut() {
+        self.states.retain(|state| *state != State::Wanted);
+        for (_, state) in self.states.iter_mut() {
             *state = State::Unwanted;
         }
         (self.open, self.to_tell) = (0, self.states.len());

@@ -184,6 +184,15 @@ impl IdSpaces {
         &mut self.0[place].1
     }
 
+    /// Gives back the room that is not used.
+    #[cfg(feature = "connection")]
+    pub(super) fn shrink(&mut self) {
+        for (_, space) in &mut self.0 {
+            space.holders.shrink_to_fit();
+        }
+        self.0.shrink_to_fit();
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for (_, space) in &mut self.0 {
             space.handle_timeout(now);

@@ -87,8 +87,7 @@ impl Endpoint {
         if self.standing.len() >= MAX_OBSERVATIONS {
             return Err(SubmitError::QueueFull(crate::request::Class::Control));
         }
-        self.standing
-            .insert(observation.clone(), Standing::default());
+        self.standing.get_or_default(observation.clone());
         if self.link_up {
             self.issue(observation);
         }
@@ -103,14 +102,11 @@ impl Endpoint {
     pub fn observe_software(&mut self, now: Instant, current: &str) -> Result<(), SubmitError> {
         let report = Prepared::new(&software::ReportCurrent::new(current))?;
         let stood = self.standing.contains_key(&Observation::Software);
-        let reading = self.readings.entry(Observation::Software).or_default();
+        let reading = self.readings.get_or_default(Observation::Software);
         let before = reading.applied.replace(current.into());
         let is_news = before.as_deref() != Some(current);
         if let Err(error) = self.observe(now, &Observation::Software) {
-            self.readings
-                .entry(Observation::Software)
-                .or_default()
-                .applied = before;
+            self.readings.get_or_default(Observation::Software).applied = before;
             return Err(error);
         }
         if stood && is_news && self.link_up {
@@ -153,7 +149,7 @@ impl Endpoint {
     /// Whether something is observed that was not asked for on this link.
     #[cfg(feature = "connection")]
     pub(crate) fn has_to_observe(&self) -> bool {
-        self.standing.values().any(|standing| !standing.is_asked)
+        self.standing.iter().any(|(_, standing)| !standing.is_asked)
     }
 
     /// Whether something is observed.
@@ -324,7 +320,7 @@ impl Endpoint {
     /// readable.
     #[cfg(feature = "connection")]
     pub(super) fn forget_observations(&mut self, now: Instant) {
-        for (observation, standing) in std::mem::take(&mut self.standing) {
+        for (observation, standing) in std::mem::take(&mut self.standing).into_iter() {
             self.timers.clear(&Timer::Refresh(observation.clone()));
             self.forget_surfaced(&observation);
             // While there is a request, that has the ID.

@@ -172,21 +172,21 @@ impl Endpoint {
     ) {
         for (name, id) in applied {
             let observation = Observation::Configuration(name);
-            let reading = self.readings.entry(observation).or_default();
+            let reading = self.readings.get_or_default(observation);
             // It is no news, should the platform push it unasked.
             reading.surfaced = Some(Arc::clone(&id));
             reading.applied = Some(id);
         }
         for (name, configuration) in good {
             let observation = Observation::Configuration(name);
-            let reading = self.readings.entry(observation).or_default();
+            let reading = self.readings.get_or_default(observation);
             // One without the report that it is applied was not confirmed.
             let is_applied = reading.applied.as_deref() == Some(configuration.config_id());
             reading.good = is_applied.then_some(configuration);
         }
         if let Some(version) = current {
             // Another one may run by now, and this be the one to go back to.
-            let reading = self.readings.entry(Observation::Software).or_default();
+            let reading = self.readings.get_or_default(Observation::Software);
             reading.applied = Some(version);
         }
     }

@@ -19,7 +19,7 @@ impl Endpoint {
     pub fn snapshot(&mut self, now: Instant) -> Vec<Stored> {
         let now = self.advance(now);
         let mut records: Vec<Stored> = vec![Record::Reached(self.next_id).into()];
-        for (observation, reading) in &self.readings {
+        for (observation, reading) in self.readings.iter() {
             let good = reading.good.clone();
             records.extend(good.map(|good| Record::Configuration(good).into()));
             let Some(applied) = reading.applied.clone() else {
