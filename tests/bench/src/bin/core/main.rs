@@ -1,4 +1,4 @@
-//! One piece of work of the core, done so many times: `core CASE COUNT`. The script `counts` runs it
+//! One piece of work of the core, done so many times: `core CASE COUNT [LENGTH]`. The script `counts` runs it
 //! under callgrind, which counts what happens in [`measured`] only; without callgrind it prints how
 //! many times the work was done, and the allocations there.
 
@@ -69,6 +69,7 @@ fn main() {
     let mut words = env::args().skip(1);
     let case = words.next().expect("a case");
     let count: u64 = words.next().and_then(|n| n.parse().ok()).expect("a count");
+    let length = words.next().and_then(|n| n.parse().ok()).unwrap_or(1);
     match &*case {
         "kernel" => run(kernel::Kernel, count),
         "confirmed_exchange" => run(Exchanges::new(Gateway::new(1)), count),
@@ -78,7 +79,11 @@ fn main() {
         #[cfg(feature = "peers")]
         "mqtt_protocol_core" => run(Exchanges::new(peers::ProtocolCore::new()), count),
         "bytes_per_idle_endpoint" => scale::print_bytes_per_idle_endpoint(),
-        "join" => run(scale::Join(count), count),
+        "join" => run(scale::Join::new(length), count),
+        "queued" => run(scale::Queued::new(length), count),
+        "in_flight" => run(scale::in_flight(length), count),
+        "observations" => run(scale::observations(length), count),
+        "tombstones" => run(scale::tombstones(length), count),
         "encode_publish" => run(codec::EncodePublish(codec::Link::new()), count),
         "decode_puback" => run(codec::DecodePubAck(codec::Link::new()), count),
         "decode_status" => run(codec::DecodeStatus(codec::Link::new()), count),

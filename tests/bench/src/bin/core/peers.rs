@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 use mqtt_protocol_core::mqtt;
-use mqtt_protocol_core::mqtt::prelude::*;
+use mqtt_protocol_core::mqtt::connection::Event;
+use mqtt_protocol_core::mqtt::packet::GenericPacketTrait as _;
 use rumqttc::{MqttState, Packet, Publish, QoS, Request};
 
 use crate::exchange::{Client, SAMPLE};
@@ -112,18 +113,18 @@ impl ProtocolCore {
         }
     }
 
-    fn handle(&mut self, events: Vec<mqtt::connection::Event>) -> usize {
+    fn handle(&mut self, events: Vec<Event>) -> usize {
         let mut confirmed = 0;
         for event in events {
             match event {
-                mqtt::connection::Event::RequestSendPacket { packet, .. } => {
+                Event::RequestSendPacket { packet, .. } => {
                     for buffer in packet.to_buffers() {
                         self.output.extend_from_slice(&buffer);
                     }
                 }
-                mqtt::connection::Event::NotifyPacketReceived(
-                    mqtt::packet::Packet::V3_1_1Publish(publish),
-                ) => confirmed += usize::from(self.waiting.handle(publish.topic_name())),
+                Event::NotifyPacketReceived(mqtt::packet::Packet::V3_1_1Publish(publish)) => {
+                    confirmed += usize::from(self.waiting.handle(publish.topic_name()))
+                }
                 _ => {}
             }
         }

@@ -47,6 +47,18 @@ pub(crate) fn puback(out: &mut BytesMut, id: u16) {
     out.put_u16(id);
 }
 
+/// PUBACK for each PUBLISH of QoS 1, and nothing else.
+pub(crate) fn acknowledge(sent: &[u8]) -> Bytes {
+    let mut out = BytesMut::new();
+    for (first, body) in packets(sent) {
+        if first >> 4 == 3 {
+            let id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
+            puback(&mut out, u16::from_be_bytes([body[id], body[id + 1]]));
+        }
+    }
+    out.freeze()
+}
+
 /// Acknowledges and confirms what was published; the platform's own packet identifiers go on.
 #[derive(Default)]
 pub(crate) struct Platform {
