@@ -78,6 +78,7 @@ mod budget;
 mod cause;
 mod directory;
 mod drain;
+mod eager;
 mod endpoints;
 mod event;
 mod input;
@@ -113,6 +114,7 @@ use std::time::{Duration, Instant};
 
 use self::directory::Directory;
 use self::drain::Closing;
+use self::eager::Eager;
 use self::endpoints::{Slot, Totals};
 use self::link::{Link, Times};
 use self::output::Refill;
@@ -139,6 +141,7 @@ pub struct Connection {
     /// For the seeds of endpoints.
     rng: Rng,
     link: Link,
+    eager: Eager,
     /// There while there is a transport, and until it is closed.
     session: Option<Session<Ticket>>,
     slots: Slab<Slot>,
@@ -251,6 +254,7 @@ impl Connection {
             now,
             rng,
             link,
+            eager: Eager::new(options.eager_start),
             session: None,
             slots: Slab::default(),
             directory: Directory::default(),
@@ -450,6 +454,14 @@ impl Connection {
     /// Whether messages may flow.
     fn is_up(&self) -> bool {
         matches!(self.link.state(), LinkState::Up)
+    }
+
+    /// Whether something may be sent: the link is up, or is spoken on before it is.
+    fn may_speak(&self) -> bool {
+        match self.link.state() {
+            LinkState::Greeting => self.eager.is_on(),
+            state => state == LinkState::Up,
+        }
     }
 
     /// Tells something of our own.

@@ -360,7 +360,7 @@ impl Connection {
         self.suspects.add(key);
         self.schedule.handle_count(self.slots.len());
         self.begin_storing(now, key);
-        if self.is_up() {
+        if self.may_speak() {
             self.arrivals.push_back(key);
         }
         Ok(key)

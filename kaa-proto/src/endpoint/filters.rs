@@ -68,8 +68,13 @@ enum State {
     Wanted,
     /// Given to the host.
     ///
-    /// Exits: `Settled` with its answer; gone on a new link.
+    /// Exits: `Settled` with its answer; `Ahead`; gone on a new link.
     Asked,
+    /// Not answered, but nobody waits for that.
+    ///
+    /// Exits: `Settled` with its answer; gone on a new link.
+    #[cfg_attr(not(feature = "connection"), allow(dead_code, reason = "hosts wait"))]
+    Ahead,
     /// Answered.
     ///
     /// Exits: gone on a new link.
@@ -93,12 +98,13 @@ impl Filters {
         self.groups.insert(key.clone(), filters);
     }
 
-    /// Whether all filters of a group were answered.
+    /// Whether no filter of a group has to be waited for.
     pub(super) fn is_settled(&self, key: &GroupKey) -> bool {
         let filters = self.groups.get(key).map_or(&[][..], Vec::as_slice);
-        filters
-            .iter()
-            .all(|filter| self.states.get(filter) == Some(&State::Settled))
+        filters.iter().all(|filter| {
+            let state = self.states.get(filter);
+            matches!(state, Some(State::Settled | State::Ahead))
+        })
     }
 
     /// Takes all back.
@@ -113,7 +119,7 @@ impl Filters {
     /// Settles what was asked; `false` if it was not, or was settled before.
     pub(super) fn handle(&mut self, filter: &str) -> bool {
         match self.states.get_mut(filter) {
-            Some(state @ State::Asked) => {
+            Some(state @ (State::Asked | State::Ahead)) => {
                 *state = State::Settled;
                 trace::settled(filter);
                 true
@@ -122,11 +128,19 @@ impl Filters {
         }
     }
 
+    /// Nobody waits for the answer to this one, if it is not there yet.
+    #[cfg(feature = "connection")]
+    pub(super) fn handle_ahead(&mut self, filter: &str) {
+        if let Some(state @ State::Asked) = self.states.get_mut(filter) {
+            *state = State::Ahead;
+        }
+    }
+
     /// Those that were given to the host and not answered.
     pub(super) fn asked(&self) -> impl Iterator<Item = &String> {
         let asked = self.states.iter();
         asked
-            .filter(|(_, state)| **state == State::Asked)
+            .filter(|(_, state)| matches!(state, State::Asked | State::Ahead))
             .map(|(filter, _)| filter)
     }
 

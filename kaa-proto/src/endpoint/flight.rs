@@ -154,6 +154,13 @@ impl Flights {
         self.by_request.iter().map(|(&id, flight)| (id, flight))
     }
 
+    /// What is not only listened for.
+    pub(super) fn open_entries(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let flights = self.by_request.values_mut();
+        let open = flights.filter(|flight| flight.stage != Stage::Listening);
+        open.map(|flight| &mut flight.entry)
+    }
+
     pub(super) fn insert(&mut self, id: RequestId, flight: Flight) {
         self.by_request.insert(id, flight);
     }

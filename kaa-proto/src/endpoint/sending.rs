@@ -88,6 +88,8 @@ impl Endpoint {
             flight.entry.answer_within,
         );
         match confirm {
+            // A refusal would give it back.
+            Confirm::Nothing if self.is_early => {}
             Confirm::Nothing => self.confirm(now, id, Confirm::Nothing, Bytes::new()),
             Confirm::Acknowledged | Confirm::Answered => {
                 self.timers.set(Timer::Answer(id), now + within);
