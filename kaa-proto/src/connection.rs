@@ -458,10 +458,8 @@ impl Connection {
 
     /// Whether something may be sent: the link is up, or is spoken on before it is.
     fn may_speak(&self) -> bool {
-        match self.link.state() {
-            LinkState::Greeting => self.eager.is_on(),
-            state => state == LinkState::Up,
-        }
+        let is_greeting = self.link.state() == LinkState::Greeting;
+        self.is_up() || is_greeting && self.eager.is_on()
     }
 
     /// Tells something of our own.

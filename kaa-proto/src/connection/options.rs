@@ -243,6 +243,9 @@ impl Options {
     ///   all go back to the queue as never sent, those too.
     /// * A first flight to a server that refuses us, or is none, costs its bytes, and shows them to
     ///   whoever is there: without TLS to anybody on the way, as the login in CONNECT.
+    /// * Metadata and reports of what is applied wait for CONNACK all the same: a flight that the
+    ///   network holds up may arrive after the next link's, and would set an old value again.
+    ///   Anything else of it may be processed that late, also what ended or was sent again meanwhile.
     /// * A server that subscribes later than it acknowledges, as a cluster of brokers may, lets an
     ///   answer be missed. Kaa's own front end answers without subscriptions (FACTS trap 17).
     /// * Times run from when a message left: `answer_within` includes the wait for CONNACK. Keep

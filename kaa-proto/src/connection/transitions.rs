@@ -86,9 +86,9 @@ impl Connection {
                 was = LinkState::Draining;
             }
         } else if was == LinkState::Greeting && self.eager.is_on() {
-            match error {
-                LinkError::Refused(_) => self.take_down(now, false, Endpoint::handle_refused),
-                _ => self.take_down(now, false, Endpoint::handle_link_down),
+            match matches!(error, LinkError::Refused(_)) {
+                true => self.take_down(now, false, Endpoint::handle_refused),
+                false => self.take_down(now, false, Endpoint::handle_link_down),
             }
             self.eager.handle_ungreeted();
         }

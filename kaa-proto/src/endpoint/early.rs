@@ -2,6 +2,11 @@
 //!
 //! What is sent then may turn out not to have been processed at all, by a refusal; so nothing ends as
 //! sent before CONNACK, and the refusal gives everything back as it was.
+//!
+//! Nor does anybody know when it arrives: a flight that the network held up may come after the next
+//! link's, with its CONNECT ahead, so that the server takes it for the newer one. What is written in
+//! order, such as metadata and reports of what is applied, would be put back to an old value by that;
+//! so serial requests wait for CONNACK.
 
 use std::time::Instant;
 

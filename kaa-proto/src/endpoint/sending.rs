@@ -292,6 +292,7 @@ impl Endpoint {
         self.journal.is_stored(entry.guard)
             && !self.must_record_sent(entry)
             && self.serial_is_free(entry)
+            && !(self.is_early && entry.request.serial)
             && (!entry.request.with_id || is_subscribed() && (entry.wire_id.is_some() || has_id()))
     }
 

@@ -136,6 +136,23 @@ fn a_link_that_dies_before_connack_leaves_what_may_be_sent_once_with_an_unknown_
     }
 }
 
+/// Found by the simulator: a flight that was held up set the configuration of before as applied.
+#[test]
+fn what_sets_a_state_waits_for_connack_for_its_flight_may_arrive_after_the_next() {
+    let mut wire = Wire::new(eager());
+    let key = wire.add("tok");
+    let applied = crate::config::Applied::new("c1");
+    wire.connection.submit(wire.now, key, &applied).unwrap();
+    wire.submit(key, "a");
+    let first = dial(&mut wire);
+    assert!(messages(&first) == 1 && contains(&first, "kp1/v/dcx/tok/json/1"));
+    wire.receive(CONNACK);
+    assert!(contains(
+        &wire.take_written(),
+        "kp1/v/cmx/tok/applied/json/"
+    ));
+}
+
 #[test]
 fn what_was_not_written_whole_before_the_link_died_was_not_sent() {
     let mut wire = Wire::new(eager());
