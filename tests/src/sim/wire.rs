@@ -11,6 +11,9 @@ use crate::packets;
 use crate::pipe::{Arrival, Pieces, Pipe};
 use crate::sniffer::{Packet, Sniffer};
 
+/// A CONNACK that says that the server is not available: of all refusals the one that is soon retried.
+const REFUSAL: [u8; 4] = [0x20, 2, 0, 3];
+
 /// First bytes of packets.
 const CONNACK: u8 = 0x20;
 const SUBACK: u8 = 0x90;
@@ -45,6 +48,8 @@ pub(super) struct Line {
     pub(super) cut_after: Option<usize>,
     /// The platform closes it as soon as it has accepted the client.
     pub(super) is_kicked: bool,
+    /// The platform refuses the client.
+    pub(super) is_refused: bool,
     /// The client has let go of its end, and this is known.
     is_forgotten: bool,
     /// The packets that the platform sends.
@@ -79,6 +84,7 @@ impl Line {
             down_at: None,
             cut_after: None,
             is_kicked: false,
+            is_refused: false,
             is_forgotten: false,
             packets: Sniffer::default(),
             mischief: VecDeque::new(),
@@ -141,6 +147,17 @@ impl Line {
             self.down_at = Some(at);
             self.down.push(at, Arrival::Bytes(bytes));
         }
+    }
+
+    /// Says that nothing of what comes is processed, and closes the platform's end.
+    pub(super) fn refuse(&mut self, now: Instant, dice: &mut Dice) {
+        self.inject(now, REFUSAL.to_vec(), dice);
+        self.close_down(now);
+    }
+
+    /// Whether the client knows that it was refused.
+    pub(super) fn is_known_refused(&self) -> bool {
+        self.is_refused && self.ends.lock().taken() == REFUSAL.len()
     }
 
     /// The platform closes its end.

@@ -69,6 +69,8 @@ pub(super) struct Book {
     used: BTreeSet<String>,
     /// The latest of each class that this process sent for the first time.
     first_sent: BTreeMap<Class, u64>,
+    /// The same as it was when the link that is up began.
+    first_sent_before: BTreeMap<Class, u64>,
     /// Links that ended in the middle of a packet: of one request each nobody saw that it was sent.
     partial_links: u32,
     /// How many requests the platform has refused, and how many ended so.
@@ -132,6 +134,9 @@ impl Book {
 
     /// A request went to the transport of a link, whole.
     pub(super) fn handle_sent(&mut self, now: Instant, link: u64, topic: &str, n: u64) {
+        if self.link != link {
+            self.first_sent_before = self.first_sent.clone();
+        }
         self.link = link;
         let Some(item) = self.items.get_mut(&n) else {
             panic!("{n} was sent, and nobody asked for it");
@@ -197,10 +202,28 @@ impl Book {
     }
 
     pub(super) fn handle_link_gone(&mut self, link: u64, end: LinkEnd) {
+        if end == LinkEnd::Refused {
+            self.take_back(link);
+        }
         self.topics.retain(|(of, _), _| *of != link);
         self.partial_links += u32::from(end == LinkEnd::Partial);
         if self.link == link {
             self.link = 0;
+        }
+    }
+
+    /// What was sent on a link counts as never sent.
+    fn take_back(&mut self, link: u64) {
+        for ((of, topic), n) in &self.topics {
+            if *of == link && self.askers.get(topic) == Some(n) {
+                self.askers.remove(topic);
+            }
+        }
+        for item in self.items.values_mut() {
+            item.sent.retain(|(of, _)| *of != link);
+        }
+        if self.link == link {
+            self.first_sent = std::mem::take(&mut self.first_sent_before);
         }
     }
 
@@ -343,6 +366,7 @@ impl Book {
         self.link = 0;
         // What had ended and was not told comes out of a store that did not come to know of it.
         self.first_sent.clear();
+        self.first_sent_before.clear();
         let keeps = matches!(storage, Storage::Good | Storage::Unreliable);
         let is_bad = matches!(storage, Storage::Unreliable | Storage::Doubtful);
         for item in self.items.values_mut() {
