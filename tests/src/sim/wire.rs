@@ -50,6 +50,8 @@ pub(super) struct Line {
     pub(super) is_kicked: bool,
     /// The platform refuses the client.
     pub(super) is_refused: bool,
+    /// The platform has accepted the client.
+    is_accepted: bool,
     /// The client has let go of its end, and this is known.
     is_forgotten: bool,
     /// The packets that the platform sends.
@@ -85,6 +87,7 @@ impl Line {
             cut_after: None,
             is_kicked: false,
             is_refused: false,
+            is_accepted: false,
             is_forgotten: false,
             packets: Sniffer::default(),
             mischief: VecDeque::new(),
@@ -132,6 +135,7 @@ impl Line {
             is_accepted |= packet.first == CONNACK;
             self.meddle(&packet, &mut out);
         }
+        self.is_accepted |= is_accepted;
         let at = self.arrival(now, self.down_at, dice);
         self.down_at = Some(at);
         if !out.is_empty() {
@@ -143,6 +147,8 @@ impl Line {
     /// Somebody else's messages come through it.
     pub(super) fn inject(&mut self, now: Instant, bytes: Vec<u8>, dice: &mut Dice) {
         if self.server.is_some() {
+            // Before CONNACK it is no MQTT, and what comes after it is not read.
+            self.ends.lock().is_tainted |= !self.is_accepted;
             let at = self.arrival(now, self.down_at, dice);
             self.down_at = Some(at);
             self.down.push(at, Arrival::Bytes(bytes));
