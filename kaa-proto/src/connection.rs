@@ -79,6 +79,7 @@ mod cause;
 mod changes;
 mod directory;
 mod drain;
+mod eager;
 mod endpoints;
 mod event;
 mod input;
@@ -115,6 +116,7 @@ use std::time::{Duration, Instant};
 use self::changes::Totals;
 use self::directory::Directory;
 use self::drain::Closing;
+use self::eager::Eager;
 use self::endpoints::Slot;
 use self::link::{Link, Times};
 use self::output::Refill;
@@ -141,6 +143,7 @@ pub struct Connection {
     /// For the seeds of endpoints.
     rng: Rng,
     link: Link,
+    eager: Eager,
     /// There while there is a transport, and until it is closed.
     session: Option<Box<Session<Ticket>>>,
     slots: Slab<Slot>,
@@ -255,6 +258,7 @@ impl Connection {
             now,
             rng,
             link,
+            eager: Eager::new(options.eager_start),
             session: None,
             slots: Slab::default(),
             directory: Directory::default(),
@@ -468,6 +472,12 @@ impl Connection {
     /// Whether messages may flow.
     fn is_up(&self) -> bool {
         matches!(self.link.state(), LinkState::Up)
+    }
+
+    /// Whether something may be sent: the link is up, or is spoken on before it is.
+    fn may_speak(&self) -> bool {
+        let is_greeting = self.link.state() == LinkState::Greeting;
+        self.is_up() || is_greeting && self.eager.is_on()
     }
 
     /// Tells something of our own.

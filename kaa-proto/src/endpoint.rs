@@ -2,6 +2,8 @@
 
 mod answer;
 mod due;
+#[cfg(feature = "connection")]
+mod early;
 mod event;
 mod filters;
 mod flight;
@@ -69,6 +71,8 @@ pub struct Endpoint {
     next_id: RequestId,
     /// Between `handle_link_up` and `handle_link_down`.
     link_up: bool,
+    /// The link is up, but the platform has not greeted us: see `early`.
+    is_early: bool,
     /// No more requests are taken.
     closed: bool,
     /// The latest time seen: a clock that goes back is ignored.
@@ -165,6 +169,7 @@ impl Endpoint {
             rng: Rng::new(seed),
             next_id: RequestId::FIRST,
             link_up: false,
+            is_early: false,
             closed: false,
             now: None,
             queue: Queue::default(),
@@ -360,6 +365,7 @@ impl Endpoint {
         if !std::mem::replace(&mut self.link_up, false) {
             return;
         }
+        self.is_early = false;
         for filter in self.filters.asked() {
             self.timers.clear(&Timer::Filter(filter.clone()));
         }

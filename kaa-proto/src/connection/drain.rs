@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::link::Demand;
 use super::slab::EndpointKey;
 use super::{Connection, Deadline, later, trace};
-use crate::endpoint::{Statistics, Unfinished};
+use crate::endpoint::{Endpoint, Statistics, Unfinished};
 use crate::names::EndpointName;
 
 /// What became of the requests after [`Connection::close`].
@@ -125,6 +125,8 @@ impl Connection {
         }
         if self.is_up() {
             self.handle_goodbye(now);
+        } else if self.may_speak() {
+            self.take_down(now, false, Endpoint::handle_link_down);
         }
         self.link.finish(now);
     }

@@ -361,7 +361,7 @@ impl Connection {
         self.schedule.handle_count(self.slots.len());
         self.begin_storing(now, key);
         self.look_at_changed();
-        if self.is_up() {
+        if self.may_speak() {
             self.arrivals.push_back(key);
         }
         Ok(key)

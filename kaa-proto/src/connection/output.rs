@@ -73,7 +73,7 @@ impl Connection {
         let Some(mut session) = self.session.take() else {
             return 0;
         };
-        if self.is_up() {
+        if self.may_speak() {
             self.fill(now, &mut session);
         }
         let bytes = session.poll_transmit(out);
@@ -148,21 +148,25 @@ impl Connection {
     /// Tells an endpoint that the link is up, if it is, though its turn has not come: what is asked
     /// of it now is not to wait for that, nor for what was observed before.
     pub(super) fn tell_arrival_early(&mut self, now: Instant, key: EndpointKey) {
-        if self.is_up() {
+        if self.may_speak() {
             let now = self.advance(now);
             self.tell_arrival(now, key);
         }
     }
 
-    /// Tells an endpoint that the link is up, which it is.
+    /// Tells an endpoint that the link is up, which it is, or that it may speak before that.
     fn tell_arrival(&mut self, now: Instant, key: EndpointKey) {
+        let is_up = self.is_up();
         // Who is muted comes again when it is released.
         if !self.suspects.may_speak(key) {
             return;
         }
         if let Some(slot) = self.slots.get_mut(key) {
             if !std::mem::replace(&mut slot.is_up, true) {
-                slot.endpoint.handle_link_up_unobserved(now);
+                match is_up {
+                    true => slot.endpoint.handle_link_up_unobserved(now),
+                    false => slot.endpoint.handle_link_begun(now),
+                }
                 if slot.endpoint.has_to_observe() {
                     self.observing.push_back(key);
                 }

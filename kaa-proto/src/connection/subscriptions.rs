@@ -173,8 +173,11 @@ impl Connection {
             .collect();
         match session.subscribe(Ticket::Subscribe(number), &filters) {
             Ok(()) => {
-                for (key, _) in &batch {
+                for (key, filter) in &batch {
                     self.suspects.handle_spoke(*key);
+                    if self.eager.is_on() {
+                        self.with(*key, |endpoint| endpoint.handle_filter_ahead(now, filter));
+                    }
                 }
                 self.subscribing.number = number;
                 self.subscribing.unanswered.insert(number, batch);

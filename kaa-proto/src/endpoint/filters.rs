@@ -71,8 +71,13 @@ enum State {
     Wanted,
     /// Given to the host.
     ///
-    /// Exits: `Settled` with its answer; gone on a new link.
+    /// Exits: `Settled` with its answer; `Ahead`; gone on a new link.
     Asked,
+    /// Not answered, but nobody waits for that.
+    ///
+    /// Exits: `Settled` with its answer; gone on a new link.
+    #[cfg_attr(not(feature = "connection"), allow(dead_code, reason = "hosts wait"))]
+    Ahead,
     /// Answered.
     ///
     /// Exits: gone on a new link.
@@ -113,9 +118,10 @@ impl Filters {
 
     fn is_group_settled(&self, key: &GroupKey) -> bool {
         let filters = self.groups.get(key).map_or(&[][..], Vec::as_slice);
-        filters
-            .iter()
-            .all(|filter| self.states.get(filter) == Some(&State::Settled))
+        filters.iter().all(|filter| {
+            let state = self.states.get(filter);
+            matches!(state, Some(State::Settled | State::Ahead))
+        })
     }
 
     /// Takes all back.
@@ -131,7 +137,7 @@ impl Filters {
     /// Settles what was asked; `false` if it was not, or was settled before.
     pub(super) fn handle(&mut self, filter: &str) -> bool {
         match self.states.get_mut(filter) {
-            Some(state @ State::Asked) => {
+            Some(state @ (State::Asked | State::Ahead)) => {
                 *state = State::Settled;
                 self.open -= 1;
                 trace::settled(filter);
@@ -141,11 +147,19 @@ impl Filters {
         }
     }
 
+    /// Nobody waits for the answer to this one, if it is not there yet.
+    #[cfg(feature = "connection")]
+    pub(super) fn handle_ahead(&mut self, filter: &str) {
+        if let Some(state @ State::Asked) = self.states.get_mut(filter) {
+            *state = State::Ahead;
+        }
+    }
+
     /// Those that were given to the host and not answered.
     pub(super) fn asked(&self) -> impl Iterator<Item = &String> {
         let asked = self.states.iter();
         asked
-            .filter(|(_, state)| **state == State::Asked)
+            .filter(|(_, state)| matches!(state, State::Asked | State::Ahead))
             .map(|(filter, _)| filter)
     }
 

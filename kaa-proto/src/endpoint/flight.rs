@@ -178,6 +178,13 @@ impl Flights {
         self.in_order.iter().map(|flight| (flight.id, flight))
     }
 
+    /// What is not only listened for.
+    pub(super) fn open_entries(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let flights = self.in_order.iter_mut();
+        let open = flights.filter(|flight| flight.stage != Stage::Listening);
+        open.map(|flight| &mut *flight.entry)
+    }
+
     pub(super) fn insert(&mut self, flight: Flight) -> Option<&Flight> {
         let place = match self.in_order.back() {
             Some(last) if last.id > flight.id => {

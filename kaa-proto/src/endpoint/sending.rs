@@ -97,6 +97,8 @@ impl Endpoint {
             flight.entry.answer_within,
         );
         match confirm {
+            // A refusal would give it back.
+            Confirm::Nothing if self.is_early => {}
             Confirm::Nothing => self.confirm(now, id, Confirm::Nothing, Bytes::new()),
             Confirm::Acknowledged | Confirm::Answered => {
                 let answer_by = now + within;
@@ -293,6 +295,7 @@ impl Endpoint {
         self.journal.is_stored(entry.guard)
             && !self.must_record_sent(entry)
             && self.serial_is_free(entry)
+            && !(self.is_early && entry.request.serial)
             && (!entry.request.with_id || is_subscribed() && (entry.wire_id.is_some() || has_id()))
     }
 

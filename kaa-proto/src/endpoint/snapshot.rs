@@ -49,6 +49,11 @@ impl Endpoint {
         for entry in lanes.into_iter().flat_map(Lane::iter_mut) {
             entry.sent_recorded &= entry.was_sent;
         }
+        // Of what may have been sent it is.
+        for entry in self.flights.open_entries() {
+            let is_once = entry.request.policy.resend == Resend::Never;
+            entry.sent_recorded |= is_once && self.journal.is_durable(entry.id);
+        }
         records
     }
 

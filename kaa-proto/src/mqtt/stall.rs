@@ -62,6 +62,12 @@ impl Stall {
         }
     }
 
+    /// From now on acknowledgements can come: what was written has its time from here.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        let written = self.waiting.iter_mut().filter_map(|one| one.since.as_mut());
+        written.for_each(|since| *since = now.max(*since));
+    }
+
     /// Until when the oldest may wait.
     pub(super) fn deadline(&self) -> Option<Instant> {
         Some(self.waiting.front()?.since? + self.within)

@@ -310,3 +310,26 @@ fn whoever_forgives_ends_a_search_with_the_link_or_at_once_without_one() {
         assert_eq!(world.verdicts.iter().find(suspended), None);
     }
 }
+
+#[test]
+fn who_spoke_before_the_link_was_up_is_suspected_when_it_dies() {
+    let mut world = World::new(2, &[]);
+    for _ in 0..3 {
+        world.suspects.handle_spoke(0);
+        world.suspects.handle_link_up(world.now);
+        world.die();
+    }
+    assert_eq!(world.verdicts, [Verdict::SearchStarted(2)]);
+}
+
+#[test]
+fn who_spoke_on_a_link_that_never_came_up_is_not_suspected_for_the_next_one() {
+    let mut world = World::new(2, &[]);
+    for _ in 0..5 {
+        world.suspects.handle_spoke(0);
+        world.die();
+        world.suspects.handle_link_up(world.now);
+        world.die();
+    }
+    assert_eq!(world.verdicts, []);
+}
