@@ -220,6 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_fills_the_window_alone_unless_there_are_more_than_shares() {
+        for (count, sent) in [(SHARES, 8), (SHARES + 1, 2)] {
+            let mut endpoints = Endpoints::new(8, &[(1, 8)]);
+            endpoints.schedule.handle_count(count);
+            let messages = std::iter::from_fn(|| endpoints.send(|_| 1));
+            assert_eq!(messages.count(), sent, "of {count} endpoints");
+        }
+    }
+
+    #[test]
     fn one_large_message_at_a_time_does_not_get_more_than_the_others() {
         let mut endpoints = Endpoints::new(40, &[(1, 1), (2, 100_000)]);
         let size = |key| [0, 100_000, 100][key as usize];

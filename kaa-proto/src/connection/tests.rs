@@ -3,6 +3,7 @@
 mod chaos;
 mod draining;
 mod flow;
+mod fullness;
 mod links;
 mod recording;
 mod suspicion;
