@@ -64,3 +64,13 @@ fn each_byte_of_a_text_that_an_endpoint_leaves_counts_once() {
         assert_eq!(more - less, long.len() - short.len(), "{topic} {long}");
     }
 }
+
+#[test]
+fn events_that_nobody_reads_are_counted_once_they_are_dropped() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.platform.dropped_events(), 0);
+    for _ in 0..20_000 {
+        bench.publish("kp1/v/dcx/t/json", "1");
+    }
+    assert!(bench.platform.dropped_events() > 3_000);
+}
