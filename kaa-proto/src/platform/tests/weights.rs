@@ -66,6 +66,28 @@ fn each_byte_of_a_text_that_an_endpoint_leaves_counts_once() {
 }
 
 #[test]
+fn a_name_that_an_endpoint_made_up_counts_too() {
+    const ASKED: &str = r#"{"observe": true}"#;
+    for (short, long) in [
+        (
+            "kp1/v/cmx/t/config/json/net",
+            "kp1/v/cmx/t/config/json/network",
+        ),
+        ("kp1/v/cex/t/command/go", "kp1/v/cex/t/command/go-home"),
+    ] {
+        let (less, more) = (kept(&[(short, ASKED)]), kept(&[(long, ASKED)]));
+        assert_eq!(more - less, long.len() - short.len(), "{long}");
+    }
+}
+
+/// 160 bytes, `dcx` and `Ok`.
+#[test]
+fn what_is_remembered_of_a_request_counts_with_the_next() {
+    let of_request = kept(&[("kp1/v/dcx/t/json/1", "1")]) - kept(&[]);
+    assert_eq!(of_request, 160 + 3 + 2);
+}
+
+#[test]
 fn events_that_nobody_reads_are_counted_once_they_are_dropped() {
     let mut bench = Bench::new();
     assert_eq!(bench.platform.dropped_events(), 0);
