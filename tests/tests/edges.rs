@@ -207,7 +207,7 @@ fn a_full_queue_drops_its_oldest_whichever_of_its_bounds_is_reached() {
 fn events_that_nobody_polls_are_lost_and_counted() {
     let (mut endpoint, now) = online(options());
     for _ in 0..16_384 + 3 {
-        endpoint.handle_message(now, "kp1/v/cex/tok/command/reboot/status", b"no JSON");
+        let _ = endpoint.handle_message(now, "kp1/v/cex/tok/command/reboot/status", b"no JSON");
     }
     assert_eq!(endpoint.statistics().malformed, 16_384 + 3);
     assert_eq!(endpoint.statistics().events_lost, 3);
