@@ -423,7 +423,7 @@ impl Connection {
         let before = std::mem::replace(&mut slot.counted, counted);
         self.totals.replace(before, counted);
         if slot.is_up {
-            if slot.endpoint.has_message() {
+            if slot.endpoint.next_size().is_some() {
                 self.schedule.wake(key);
             }
             if !std::mem::replace(&mut slot.is_filtering, true) {

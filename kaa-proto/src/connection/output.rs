@@ -198,7 +198,8 @@ impl Connection {
                 let slot = slots.get(key).filter(|slot| slot.is_up);
                 slot.is_some_and(|slot| {
                     let may_wait = slot.endpoint.in_flight_len() > 0;
-                    slot.endpoint.has_message() && !(may_wait && suspects.is_on_probation(key))
+                    slot.endpoint.next_size().is_some()
+                        && !(may_wait && suspects.is_on_probation(key))
                 })
             };
             let Some(key) = self.schedule.next(has_message) else {

@@ -95,10 +95,14 @@ impl Endpoint {
         }
     }
 
-    /// Whether something may be sent now.
+    /// About how many bytes the next message takes on the wire; `None` if nothing may be sent
+    /// now.
     #[cfg(feature = "connection")]
-    pub(crate) fn has_message(&self) -> bool {
-        self.next_ready().is_some()
+    pub(crate) fn next_size(&self) -> Option<usize> {
+        let (_, id) = self.next_ready()?;
+        let entry = self.queue.find(id)?;
+        let name = self.name.app_version().as_str().len() + self.name.token().as_str().len();
+        Some(entry.size() + name + entry.extension.as_str().len() + 24)
     }
 
     /// Gives the next message out and writes its topic.
