@@ -76,8 +76,10 @@
 
 mod budget;
 mod cause;
+mod changes;
 mod directory;
 mod drain;
+mod eager;
 mod endpoints;
 mod event;
 mod input;
@@ -111,9 +113,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use self::changes::Totals;
 use self::directory::Directory;
 use self::drain::Closing;
-use self::endpoints::{Slot, Totals};
+use self::eager::Eager;
+use self::endpoints::Slot;
 use self::link::{Link, Times};
 use self::output::Refill;
 use self::schedule::Schedule;
@@ -139,8 +143,9 @@ pub struct Connection {
     /// For the seeds of endpoints.
     rng: Rng,
     link: Link,
+    eager: Eager,
     /// There while there is a transport, and until it is closed.
-    session: Option<Session<Ticket>>,
+    session: Option<Box<Session<Ticket>>>,
     slots: Slab<Slot>,
     /// The keys by name.
     directory: Directory,
@@ -157,6 +162,8 @@ pub struct Connection {
     /// Endpoints that may want to subscribe to something. Nobody is there twice.
     filtering: VecDeque<EndpointKey>,
     subscribing: Subscribing,
+    /// Endpoints in which something changed. Nobody is there twice.
+    changed: Vec<EndpointKey>,
     /// Endpoints that may have events. Nobody is there twice.
     eventful: VecDeque<EndpointKey>,
     /// Endpoints that may have records. Nobody is there twice.
@@ -194,7 +201,7 @@ enum Ticket {
 }
 
 /// What a deadline is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Deadline {
     /// An endpoint has something to do.
     Endpoint(EndpointKey),
@@ -251,6 +258,7 @@ impl Connection {
             now,
             rng,
             link,
+            eager: Eager::new(options.eager_start),
             session: None,
             slots: Slab::default(),
             directory: Directory::default(),
@@ -261,6 +269,7 @@ impl Connection {
             observing: VecDeque::new(),
             filtering: VecDeque::new(),
             subscribing: Subscribing::default(),
+            changed: Vec::new(),
             eventful: VecDeque::new(),
             recording: VecDeque::new(),
             events: VecDeque::new(),
@@ -289,7 +298,10 @@ impl Connection {
     #[must_use]
     pub fn wants_input(&self) -> bool {
         matches!(self.demand(), Demand::Exchange(_))
-            && self.session.as_ref().is_none_or(Session::wants_input)
+            && self
+                .session
+                .as_ref()
+                .is_none_or(|session| session.wants_input())
     }
 
     /// Where the link stands.
@@ -391,7 +403,10 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = match self.demand() {
-            Demand::Exchange(_) => self.session.as_ref().and_then(Session::poll_timeout),
+            Demand::Exchange(_) => self
+                .session
+                .as_ref()
+                .and_then(|session| session.poll_timeout()),
             Demand::Dial(_)
             | Demand::HangUp(_)
             | Demand::Abandon(_)
@@ -412,12 +427,16 @@ impl Connection {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
+        let has_many = self.has_many();
         while let Some(&key) = self.eventful.front() {
             if let Some(slot) = self.slots.get_mut(key) {
                 if let Some(event) = slot.endpoint.poll_event() {
                     return Some(Event::Endpoint { key, event });
                 }
                 slot.is_eventful = false;
+                if has_many {
+                    slot.rest_if_idle();
+                }
             }
             self.eventful.pop_front();
         }
@@ -430,6 +449,9 @@ impl Connection {
         for deadline in due {
             match deadline {
                 Deadline::Endpoint(key) => {
+                    if let Some(slot) = self.slots.get_mut(key) {
+                        slot.deadline = None;
+                    }
                     self.with(key, |endpoint| endpoint.handle_timeout(now));
                 }
                 Deadline::Removal(key) => self.discard(now, key),
@@ -450,6 +472,12 @@ impl Connection {
     /// Whether messages may flow.
     fn is_up(&self) -> bool {
         matches!(self.link.state(), LinkState::Up)
+    }
+
+    /// Whether something may be sent: the link is up, or is spoken on before it is.
+    fn may_speak(&self) -> bool {
+        let is_greeting = self.link.state() == LinkState::Greeting;
+        self.is_up() || is_greeting && self.eager.is_on()
     }
 
     /// Tells something of our own.

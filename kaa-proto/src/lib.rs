@@ -155,6 +155,7 @@ pub mod config;
 #[cfg(feature = "connection")]
 pub mod connection;
 pub mod endpoint;
+mod few;
 #[cfg(feature = "client")]
 pub mod guide;
 mod json;

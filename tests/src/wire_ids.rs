@@ -90,6 +90,11 @@ impl WireIds {
         self.asked.insert(key, asked);
     }
 
+    /// The platform refused this link: nothing that came on it was asked.
+    pub fn handle_refused(&mut self, link: usize) {
+        self.asked.retain(|_, asked| asked.link != link);
+    }
+
     /// A message reached the client.
     pub fn handle_answer(&mut self, topic: &str) {
         let request = topic

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "a helper that cannot go on fails its test"
 )]
 
@@ -151,4 +152,42 @@ fn the_broker_lets_in_who_knows_the_password_and_nobody_else() {
     client.set_login(Some(login)).unwrap();
     client.ready(PATIENCE).unwrap();
     assert_eq!(waiting.wait(PATIENCE), Some(Ok(())));
+}
+
+/// MQTT 3.1.1, section 3.1.4, and MQTT-3.1.4-5.
+#[test]
+fn what_is_behind_connect_in_its_flight_is_served_and_not_looked_at_after_a_refusal() {
+    let broker = Mosquitto::with_user("gateway@0f1f3e2c", "right").unwrap();
+    let login = Login::new("gateway@0f1f3e2c").with_password(b"right");
+    let local = LocalOptions::default();
+    let platform = LocalPlatform::attach(&broker.url(), Some(login.clone()), local).unwrap();
+    platform.ready(PATIENCE).unwrap();
+
+    let eager = options(&broker.url()).connection(|options| options.eager_start(true));
+    for n in 0..20 {
+        let client = Client::connect(eager.clone().login("gateway@0f1f3e2c", "right")).unwrap();
+        let device = client.endpoint(&name()).unwrap();
+        device.request(&sample(n)).unwrap();
+        let statistics = client.statistics();
+        assert_eq!((statistics.early_links, statistics.links_up), (1, 1));
+        assert_eq!(client.shutdown(PATIENCE).unfinished, []);
+    }
+
+    let client = Client::connect(eager.login("gateway@0f1f3e2c", "wrong")).unwrap();
+    let device = client.endpoint(&name()).unwrap();
+    let mut once = device.submit(&sample(20)).unwrap();
+    let refused = LinkError::Refused(ConnectRefusal::NotAuthorized);
+    assert_eq!(client.ready(PATIENCE), Err(NotReady::Refused(refused)));
+    assert_eq!(once.try_outcome(), None);
+    client.set_login(Some(login)).unwrap();
+    assert_eq!(once.wait(PATIENCE), Some(Ok(())));
+    device.request(&sample(21)).unwrap();
+    let samples: Vec<_> = platform
+        .events(Duration::ZERO)
+        .filter_map(|event| match event.kind {
+            EventKind::Telemetry { data, .. } => data["n"].as_u64(),
+            _ => None,
+        })
+        .collect();
+    assert!(samples.into_iter().eq(0..=21));
 }

@@ -26,7 +26,7 @@ use kaa_tests::endpoint_host::EndpointHost;
 fn accepted(world: &World, payload: &str) -> Option<RequestId> {
     #[allow(clippy::wildcard_enum_match_arm, reason = "one kind is looked for")]
     world.store.iter().find_map(|record| match record {
-        Record::Accepted(id, request) if request.payload() == payload => Some(*id),
+        Record::Accepted(id, request) if request.payload() == payload.as_bytes() => Some(*id),
         _ => None,
     })
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::changes::Totals;
 use super::event::Event;
 use super::slab::EndpointKey;
 use super::{Connection, Deadline, later, trace};
@@ -32,8 +33,12 @@ pub(super) struct Slot {
     pub(super) is_recording: bool,
     /// Whether it is to be removed when it is idle.
     pub(super) is_leaving: bool,
+    /// Whether it stands in `changed`.
+    pub(super) is_changed: bool,
+    /// Its deadline as it is set.
+    pub(super) deadline: Option<Instant>,
     /// Its part of the totals.
-    counted: Totals,
+    pub(super) counted: Totals,
 }
 
 impl Slot {
@@ -41,21 +46,6 @@ impl Slot {
     pub(super) fn is_durable(&self) -> bool {
         self.options.leaves_records()
     }
-}
-
-/// Sums over endpoints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    /// Those with requests that have not ended.
-    pub(super) busy: usize,
-    /// Queued requests.
-    pub(super) queued: usize,
-    /// Their bytes.
-    pub(super) queued_bytes: usize,
-    /// Durable requests that have not ended.
-    pub(super) durable: usize,
-    /// Their bytes.
-    pub(super) durable_bytes: usize,
 }
 
 /// How an endpoint leaves.
@@ -165,7 +155,9 @@ impl Connection {
         key: EndpointKey,
         request: &R,
     ) -> Result<RequestId, SubmitError> {
-        self.submit_prepared(now, key, Prepared::new(request)?)
+        let slot = self.slots.get_mut(key);
+        let blank = slot.map_or_else(Prepared::blank, |slot| slot.endpoint.blank());
+        self.submit_prepared(now, key, Prepared::reusing(blank, request)?)
     }
 
     /// Takes a request that was encoded before, on another thread perhaps.
@@ -283,7 +275,9 @@ impl Connection {
         key: EndpointKey,
         wanted: impl Fn(&CommandType) -> bool,
     ) -> Option<Command> {
-        self.with(key, |endpoint| endpoint.poll_command(wanted))?
+        let command = self.with(key, |endpoint| endpoint.poll_command(wanted))?;
+        self.look_at_changed();
+        command
     }
 
     /// The configuration to be read: [`Endpoint::poll_configuration`].
@@ -292,12 +286,16 @@ impl Connection {
         key: EndpointKey,
         name: Option<&ConfigName>,
     ) -> Option<config::Answer> {
-        self.with(key, |endpoint| endpoint.poll_configuration(name))?
+        let answer = self.with(key, |endpoint| endpoint.poll_configuration(name))?;
+        self.look_at_changed();
+        answer
     }
 
     /// The software update to be read: [`Endpoint::poll_software`].
     pub fn poll_software(&mut self, key: EndpointKey) -> Option<software::Answer> {
-        self.with(key, Endpoint::poll_software)?
+        let answer = self.with(key, Endpoint::poll_software)?;
+        self.look_at_changed();
+        answer
     }
 
     /// Takes back what a store kept of an endpoint that was just added: [`Endpoint::restore`].
@@ -350,6 +348,8 @@ impl Connection {
             is_eventful: false,
             is_recording: false,
             is_leaving: false,
+            is_changed: false,
+            deadline: None,
             counted: Totals::default(),
         };
         let key = self.slots.insert(slot).ok_or(AddError::TooMany)?;
@@ -360,7 +360,8 @@ impl Connection {
         self.suspects.add(key);
         self.schedule.handle_count(self.slots.len());
         self.begin_storing(now, key);
-        if self.is_up() {
+        self.look_at_changed();
+        if self.may_speak() {
             self.arrivals.push_back(key);
         }
         Ok(key)
@@ -372,7 +373,7 @@ impl Connection {
             Some(slot) if slot.is_leaving => {
                 slot.is_leaving = false;
                 trace::stays(slot.endpoint.name());
-                self.timers.clear(Deadline::Removal(key));
+                self.timers.clear(&Deadline::Removal(key));
                 Ok(key)
             }
             _ => Err(AddError::NameTaken(key)),
@@ -403,45 +404,6 @@ impl Connection {
         Some(answer)
     }
 
-    /// Takes note of what changed in an endpoint.
-    pub(super) fn touch(&mut self, key: EndpointKey) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        let endpoint = &slot.endpoint;
-        let is_idle = endpoint.is_idle();
-        let is_leaving = slot.is_leaving;
-        let deadline = endpoint.poll_timeout();
-        let (durable, durable_bytes) = endpoint.durable_len();
-        let counted = Totals {
-            durable,
-            durable_bytes,
-            busy: usize::from(!is_idle),
-            queued: endpoint.queue_len(),
-            queued_bytes: endpoint.queue_bytes(),
-        };
-        let before = std::mem::replace(&mut slot.counted, counted);
-        self.totals.replace(before, counted);
-        if slot.is_up {
-            if slot.endpoint.next_size().is_some() {
-                self.schedule.wake(key);
-            }
-            if !std::mem::replace(&mut slot.is_filtering, true) {
-                self.filtering.push_back(key);
-            }
-        }
-        if !std::mem::replace(&mut slot.is_eventful, true) {
-            self.eventful.push_back(key);
-        }
-        if !std::mem::replace(&mut slot.is_recording, true) {
-            self.recording.push_back(key);
-        }
-        self.timers.set(Deadline::Endpoint(key), deadline);
-        if is_leaving && is_idle {
-            self.discard(self.now, key);
-        }
-    }
-
     /// Removes an endpoint, with all that is left of it.
     pub(super) fn discard(&mut self, now: Instant, key: EndpointKey) {
         let Some(mut slot) = self.slots.remove(key) else {
@@ -460,8 +422,8 @@ impl Connection {
         self.directory.remove(&name);
         self.suspects.remove(key);
         self.schedule.handle_count(self.slots.len());
-        self.timers.clear(Deadline::Endpoint(key));
-        self.timers.clear(Deadline::Removal(key));
+        self.timers.clear(&Deadline::Endpoint(key));
+        self.timers.clear(&Deadline::Removal(key));
         self.totals.replace(slot.counted, Totals::default());
         self.retired.add(slot.endpoint.statistics());
         while let Some(filter) = slot.endpoint.poll_filter(now) {
@@ -537,33 +499,3 @@ const MAX_TOPIC_OVERHEAD: usize = 4 + 4 + 10;
 
 /// Fixed header, length of the topic, packet identifier.
 const MAX_PUBLISH_OVERHEAD: usize = 5 + 2 + 2;
-
-impl Totals {
-    /// Counts `after` in place of `before`.
-    const fn replace(&mut self, before: Self, after: Self) {
-        self.busy = self.busy - before.busy + after.busy;
-        self.queued = self.queued - before.queued + after.queued;
-        self.queued_bytes = self.queued_bytes - before.queued_bytes + after.queued_bytes;
-        self.durable = self.durable - before.durable + after.durable;
-        self.durable_bytes = self.durable_bytes - before.durable_bytes + after.durable_bytes;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_one_endpoint_has_is_replaced_in_the_sum_of_all() {
-        let totals = |busy, queued, queued_bytes, durable, durable_bytes| Totals {
-            busy,
-            queued,
-            queued_bytes,
-            durable,
-            durable_bytes,
-        };
-        let mut sum = totals(10, 20, 300, 40, 500);
-        sum.replace(totals(1, 2, 3, 4, 5), totals(3, 7, 11, 13, 17));
-        assert_eq!(sum, totals(12, 25, 308, 49, 512));
-    }
-}

@@ -36,6 +36,7 @@ pub struct Options {
     pub(super) kick_limit: u32,
     pub(super) observe_rate: NonZeroU32,
     pub(super) give_up_on_refusal: bool,
+    pub(super) eager_start: bool,
     pub(super) max_endpoints: usize,
     pub(super) max_queued: usize,
     pub(super) max_queued_bytes: usize,
@@ -66,6 +67,7 @@ impl Options {
             kick_limit: 3,
             observe_rate: OBSERVE_RATE,
             give_up_on_refusal: false,
+            eager_start: false,
             max_endpoints: 100_000,
             max_queued: 200_000,
             max_queued_bytes: 64 * 1_024 * 1_024,
@@ -224,6 +226,39 @@ impl Options {
     #[must_use]
     pub const fn give_up_on_refusal(mut self, give_up: bool) -> Self {
         self.give_up_on_refusal = give_up;
+        self
+    }
+
+    /// Whether a new link carries subscriptions and requests right behind CONNECT, in one flight, and
+    /// nothing on it waits for CONNACK or SUBACK: a sample that waits is confirmed one round trip
+    /// after the transport is there, instead of three. For devices that wake, send and sleep. MQTT
+    /// allows it (3.1.1, section 3.1.4, on packets right after CONNECT); a server takes packets in
+    /// their order, so it has subscribed when it gets a request. Default no, because of what it
+    /// gives up:
+    ///
+    /// * If the link dies or times out before CONNACK, requests with
+    ///   [`Resend::Never`](crate::request::Resend::Never) that had left end as
+    ///   [`OutcomeUnknown`](crate::request::Failure::OutcomeUnknown); without it they would not have
+    ///   left. Others are sent again. If CONNACK refuses us, nothing was processed (MQTT-3.1.4-5):
+    ///   all go back to the queue as never sent, those too.
+    /// * A first flight to a server that refuses us, or is none, costs its bytes, and shows them to
+    ///   whoever is there: without TLS to anybody on the way, as the login in CONNECT.
+    /// * Metadata and reports of what is applied wait for CONNACK all the same: a flight that the
+    ///   network holds up may arrive after the next link's, and would set an old value again.
+    ///   Anything else of it may be processed that late, also what ended or was sent again meanwhile.
+    /// * A server that subscribes later than it acknowledges, as a cluster of brokers may, lets an
+    ///   answer be missed. Kaa's own front end answers without subscriptions (FACTS trap 17).
+    /// * Times run from when a message left: `answer_within` includes the wait for CONNACK. Keep
+    ///   [`connack_within`](Self::connack_within) the shorter one.
+    ///
+    /// After an early link without CONNACK the next ones wait, until one is accepted: so a bad
+    /// network costs one flight, not one with each dial. A search for the endpoint that gets the
+    /// link dropped ([`kick_limit`](Self::kick_limit)) counts only links that were accepted, so it
+    /// may take twice the dials. Requests that need no confirmation end with CONNACK, not before.
+    /// What is durable still waits for its record.
+    #[must_use]
+    pub const fn eager_start(mut self, eager: bool) -> Self {
+        self.eager_start = eager;
         self
     }
 

@@ -37,6 +37,9 @@ pub struct Statistics {
     pub dials: u64,
     /// Links that came up (CONNACK).
     pub links_up: u64,
+    /// Links on which something could be sent before CONNACK
+    /// ([`Options::eager_start`](super::Options::eager_start)), whether they came up or not.
+    pub early_links: u64,
     /// Links that were up and died, those closed by us aside.
     pub links_lost: u64,
     /// Links and dials that ended, by cause; all but `closed` lead to a reconnect.

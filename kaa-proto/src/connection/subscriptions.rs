@@ -104,7 +104,7 @@ impl Connection {
 
     /// The answer to a SUBSCRIBE.
     pub(super) fn handle_suback(&mut self, now: Instant, number: u64, granted: Granted<'_>) {
-        self.timers.clear(Deadline::SubAck(number));
+        self.timers.clear(&Deadline::SubAck(number));
         let batch = self.subscribing.unanswered.remove(&number);
         for (wanted, result) in batch.into_iter().flatten().zip(granted.iter()) {
             let outcome = match result {
@@ -173,8 +173,11 @@ impl Connection {
             .collect();
         match session.subscribe(Ticket::Subscribe(number), &filters) {
             Ok(()) => {
-                for (key, _) in &batch {
+                for (key, filter) in &batch {
                     self.suspects.handle_spoke(*key);
+                    if self.eager.is_on() {
+                        self.with(*key, |endpoint| endpoint.handle_filter_ahead(now, filter));
+                    }
                 }
                 self.subscribing.number = number;
                 self.subscribing.unanswered.insert(number, batch);

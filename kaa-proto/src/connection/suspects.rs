@@ -26,6 +26,7 @@
 //! A suspended endpoint is tried again alone about every `slow_retry`, on a link that proved good.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use crate::backoff::slowly;
@@ -51,7 +52,8 @@ pub(crate) struct Suspects<K> {
     is_up: bool,
     /// When the link proves good, or the trial on it; `None` when it did, or without a link.
     proved_at: Option<Instant>,
-    /// Who spoke since the link came up or the trial began; forgotten when it proved good.
+    /// Who spoke on this link, also before it came up, or since the trial began; forgotten when it
+    /// proved good.
     spoke: BTreeSet<K>,
     /// Who waits for a trial.
     muted: BTreeSet<K>,
@@ -125,7 +127,7 @@ pub(crate) enum Verdict<K> {
     Resumed(K),
 }
 
-impl<K: Copy + Ord> Suspects<K> {
+impl<K: Copy + Ord + Hash> Suspects<K> {
     pub(crate) fn new(
         kick_limit: u32,
         stable_after: Duration,
@@ -182,7 +184,7 @@ impl<K: Copy + Ord> Suspects<K> {
     pub(crate) fn remove(&mut self, key: K) {
         self.muted.remove(&key);
         self.suspended.remove(&key);
-        self.retries.clear(key);
+        self.retries.clear(&key);
         self.spoke.remove(&key);
         match &mut self.stage {
             Stage::Search(search) => drop(search.trial.remove(&key)),
@@ -201,7 +203,7 @@ impl<K: Copy + Ord> Suspects<K> {
 
     /// Something of this endpoint was sent.
     pub(crate) fn handle_spoke(&mut self, key: K) {
-        if self.proved_at.is_some() {
+        if self.proved_at.is_some() || !self.is_up {
             self.spoke.insert(key);
         }
     }
@@ -234,10 +236,10 @@ impl<K: Copy + Ord> Suspects<K> {
     /// The link carries messages.
     pub(crate) fn handle_link_up(&mut self, now: Instant) {
         self.is_up = true;
-        self.prove(now);
+        self.proved_at = Some(now + self.stable_after);
     }
 
-    /// The link is gone. `kicked`: the peer may have dropped it over what somebody said. `all`
+    /// The link is gone, also if it never came up. `kicked`: the peer may have dropped it over what somebody said. `all`
     /// are the endpoints there are.
     pub(crate) fn handle_link_down(
         &mut self,
@@ -249,6 +251,7 @@ impl<K: Copy + Ord> Suspects<K> {
             true => self.start_over(),
             false => self.judge_death(now, kicked, all),
         }
+        self.spoke.clear();
     }
 
     fn judge_death(&mut self, now: Instant, kicked: bool, all: impl Iterator<Item = K>) {
@@ -331,7 +334,7 @@ impl<K: Copy + Ord> Suspects<K> {
             Stage::Calm { .. } | Stage::Probation(_) => self.stage = Stage::Calm { kicks: 0 },
         }
         for key in std::mem::take(&mut self.suspended) {
-            self.retries.clear(key);
+            self.retries.clear(&key);
             self.verdicts.push_back(Verdict::Resumed(key));
         }
     }

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod draining;
+mod eager;
 mod flow;
 mod fullness;
 mod links;

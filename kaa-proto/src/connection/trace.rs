@@ -53,6 +53,11 @@ pub(super) fn connected() {
     event!("link", DEBUG, "connected, waiting for CONNACK");
 }
 
+/// Messages follow CONNECT before it is answered.
+pub(super) fn early() {
+    event!("link", DEBUG, "speaking before CONNACK");
+}
+
 /// The link proved good.
 pub(super) fn stable() {
     event!("link", DEBUG, "stable");

@@ -7,7 +7,8 @@ use super::event::Event;
 use super::link::{Demand, LinkId, LinkState, Loss};
 use super::slab::EndpointKey;
 use super::suspects::Verdict;
-use super::{Connection, Deadline, trace};
+use super::{Connection, Deadline, Ticket, trace};
+use crate::endpoint::Endpoint;
 use crate::mqtt::Session;
 
 impl Connection {
@@ -21,11 +22,22 @@ impl Connection {
         }
         trace::connected();
         match Session::new(now, &self.options.session) {
-            Ok(session) => self.session = Some(session),
+            Ok(session) => self.greet(session),
             // The options were checked, so this cannot be; if it is, it is not tried for ever.
             Err(_) => self.link.finish(now),
         }
         self.follow_up(now);
+    }
+
+    /// CONNECT waits to be written, and on an early link all else behind it.
+    fn greet(&mut self, mut session: Session<Ticket>) {
+        if self.eager.begin() {
+            session.speak_early();
+            trace::early();
+            self.statistics.early_links += 1;
+            self.arrivals = self.slots.iter().map(|(key, _)| key).collect();
+        }
+        self.session = Some(Box::new(session));
     }
 
     /// The transport of `link` is gone, could not be made, or was closed as demanded. Ignored for
@@ -39,11 +51,20 @@ impl Connection {
         self.follow_up(now);
     }
 
-    /// CONNACK came: endpoints are told as fast as the output goes.
+    /// CONNACK came: endpoints are told as fast as the output goes, if they were not before.
     pub(super) fn handle_greeted(&mut self, now: Instant) {
         self.link.handle_greeted(now);
+        self.eager.handle_greeted();
         self.suspects.handle_link_up(now);
-        self.arrivals = self.slots.iter().map(|(key, _)| key).collect();
+        let keys = self.slots.iter().map(|(key, _)| key);
+        match self.eager.is_on() {
+            true => {
+                for key in keys.collect::<Vec<_>>() {
+                    self.with(key, |endpoint| endpoint.handle_greeted(now));
+                }
+            }
+            false => self.arrivals = keys.collect(),
+        }
         self.statistics.links_up += 1;
         self.notify(Event::LinkUp(self.link.id()));
     }
@@ -60,10 +81,16 @@ impl Connection {
         if was == LinkState::Up {
             let kicked = matches!(error, LinkError::Eof | LinkError::Transport(_));
             self.statistics.links_lost += 1;
-            self.take_down(now, kicked);
+            self.take_down(now, kicked, Endpoint::handle_link_down);
             if self.closing.is_some() {
                 was = LinkState::Draining;
             }
+        } else if was == LinkState::Greeting && self.eager.is_on() {
+            match matches!(error, LinkError::Refused(_)) {
+                true => self.take_down(now, false, Endpoint::handle_refused),
+                false => self.take_down(now, false, Endpoint::handle_link_down),
+            }
+            self.eager.handle_ungreeted();
         }
         self.notify(Event::LinkLost {
             link,
@@ -75,7 +102,7 @@ impl Connection {
 
     /// We end the link.
     pub(super) fn handle_goodbye(&mut self, now: Instant) {
-        self.take_down(now, false);
+        self.take_down(now, false, Endpoint::handle_link_down);
         self.statistics.losses.count(&LinkError::Closed);
         self.notify(Event::LinkLost {
             link: self.link.id(),
@@ -87,7 +114,8 @@ impl Connection {
 
     /// What follows from any change: failures of the session, verdicts, the end.
     pub(super) fn follow_up(&mut self, now: Instant) {
-        let failure = self.session.as_ref().and_then(Session::failure);
+        self.look_at_changed();
+        let failure = self.session.as_ref().and_then(|session| session.failure());
         if let Some(loss) = failure.and_then(|failure| self.link.hang_up(now, failure.into())) {
             self.handle_loss(now, loss);
         }
@@ -95,11 +123,12 @@ impl Connection {
             self.handle_verdict(verdict);
         }
         while let Some(key) = self.suspects.poll_released() {
-            if self.is_up() {
+            if self.may_speak() {
                 self.arrivals.push_back(key);
             }
         }
         self.drain(now);
+        self.look_at_changed();
         let has_transport = matches!(
             self.demand(),
             Demand::Exchange(_) | Demand::HangUp(_) | Demand::Abandon(_)
@@ -115,18 +144,23 @@ impl Connection {
         self.notify(Event::Finished);
     }
 
-    /// Endpoints learn that the link is down, and what belonged to it is forgotten.
-    fn take_down(&mut self, now: Instant, kicked: bool) {
+    /// Endpoints learn that the link is down, and how; and what belonged to it is forgotten.
+    pub(super) fn take_down(
+        &mut self,
+        now: Instant,
+        kicked: bool,
+        tell: impl Fn(&mut Endpoint, Instant),
+    ) {
         self.arrivals.clear();
         self.observing.clear();
         self.filtering.clear();
         self.schedule.clear();
         for number in self.subscribing.clear() {
-            self.timers.clear(Deadline::SubAck(number));
+            self.timers.clear(&Deadline::SubAck(number));
         }
-        self.timers.clear(Deadline::Arrivals);
-        self.timers.clear(Deadline::Observing);
-        self.timers.clear(Deadline::Refill);
+        self.timers.clear(&Deadline::Arrivals);
+        self.timers.clear(&Deadline::Observing);
+        self.timers.clear(&Deadline::Refill);
         let all = self.slots.iter().map(|(key, _)| key);
         self.suspects.handle_link_down(now, kicked, all);
         // Those that were suspended on this link are not up any more, but may wait for answers.
@@ -135,7 +169,7 @@ impl Connection {
             if let Some(slot) = self.slots.get_mut(key) {
                 slot.is_up = false;
                 slot.is_filtering = false;
-                slot.endpoint.handle_link_down(now);
+                tell(&mut slot.endpoint, now);
             }
             self.touch(key);
         }

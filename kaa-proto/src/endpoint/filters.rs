@@ -3,11 +3,10 @@
 //! Subscriptions are made in groups: all filters that a resource needs. A request waits until
 //! its group was answered; a refused filter is reported and blocks nothing (FACTS trap 17).
 
-use std::collections::BTreeMap;
-
 use super::flight::Entry;
 use super::options::Subscriptions;
 use super::trace;
+use crate::few::Few;
 use crate::names::{EndpointName, Extension};
 
 /// A subscription that the host is to make or to take back.
@@ -55,9 +54,13 @@ pub(super) type GroupKey = (Extension, Option<&'static str>);
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     /// Each filter and where it stands. A filter may belong to several groups.
-    states: BTreeMap<String, State>,
+    states: Few<String, State>,
     /// The filters of each group.
-    groups: BTreeMap<GroupKey, Vec<String>>,
+    groups: Few<GroupKey, Vec<String>>,
+    /// How many are `Wanted` or `Asked`: while there are none, nothing waits.
+    open: usize,
+    /// How many are `Wanted` or `Unwanted`.
+    to_tell: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +71,13 @@ enum State {
     Wanted,
     /// Given to the host.
     ///
-    /// Exits: `Settled` with its answer; gone on a new link.
+    /// Exits: `Settled` with its answer; `Ahead`; gone on a new link.
     Asked,
+    /// Not answered, but nobody waits for that.
+    ///
+    /// Exits: `Settled` with its answer; gone on a new link.
+    #[cfg_attr(not(feature = "connection"), allow(dead_code, reason = "hosts wait"))]
+    Ahead,
     /// Answered.
     ///
     /// Exits: gone on a new link.
@@ -88,33 +96,50 @@ impl Filters {
         }
         let filters = filters_of(mode, name, key);
         for filter in &filters {
-            self.states.entry(filter.clone()).or_insert(State::Wanted);
+            self.states.get_or_insert_with(filter.clone(), || {
+                self.open += 1;
+                self.to_tell += 1;
+                State::Wanted
+            });
         }
-        self.groups.insert(key.clone(), filters);
+        self.groups.get_or_insert_with(key.clone(), || filters);
     }
 
-    /// Whether all filters of a group were answered.
-    pub(super) fn is_settled(&self, key: &GroupKey) -> bool {
+    /// Whether there are filters to be told to the host.
+    #[cfg(feature = "connection")]
+    pub(super) const fn has_some(&self) -> bool {
+        self.to_tell > 0
+    }
+
+    /// Whether all filters that a request needs were answered.
+    pub(super) fn is_settled(&self, entry: &Entry) -> bool {
+        self.open == 0 || self.is_group_settled(&group(entry))
+    }
+
+    fn is_group_settled(&self, key: &GroupKey) -> bool {
         let filters = self.groups.get(key).map_or(&[][..], Vec::as_slice);
-        filters
-            .iter()
-            .all(|filter| self.states.get(filter) == Some(&State::Settled))
+        filters.iter().all(|filter| {
+            let state = self.states.get(filter);
+            matches!(state, Some(State::Settled | State::Ahead))
+        })
     }
 
     /// Takes all back.
     pub(super) fn withdraw(&mut self) {
         self.groups.clear();
-        self.states.retain(|_, state| *state != State::Wanted);
-        for state in self.states.values_mut() {
+        self.states.retain(|state| *state != State::Wanted);
+        for (_, state) in self.states.iter_mut() {
             *state = State::Unwanted;
         }
+        (self.open, self.to_tell) = (0, self.states.len());
     }
 
     /// Settles what was asked; `false` if it was not, or was settled before.
     pub(super) fn handle(&mut self, filter: &str) -> bool {
         match self.states.get_mut(filter) {
-            Some(state @ State::Asked) => {
+            Some(state @ (State::Asked | State::Ahead)) => {
                 *state = State::Settled;
+                self.open -= 1;
                 trace::settled(filter);
                 true
             }
@@ -122,15 +147,27 @@ impl Filters {
         }
     }
 
+    /// Nobody waits for the answer to this one, if it is not there yet.
+    #[cfg(feature = "connection")]
+    pub(super) fn handle_ahead(&mut self, filter: &str) {
+        if let Some(state @ State::Asked) = self.states.get_mut(filter) {
+            *state = State::Ahead;
+        }
+    }
+
     /// Those that were given to the host and not answered.
     pub(super) fn asked(&self) -> impl Iterator<Item = &String> {
         let asked = self.states.iter();
         asked
-            .filter(|(_, state)| **state == State::Asked)
+            .filter(|(_, state)| matches!(state, State::Asked | State::Ahead))
             .map(|(filter, _)| filter)
     }
 
     pub(super) fn poll(&mut self) -> Option<Filter> {
+        if self.to_tell == 0 {
+            return None;
+        }
+        self.to_tell -= 1;
         let waiting = |state: &State| matches!(state, State::Wanted | State::Unwanted);
         let (filter, state) = self.states.iter_mut().find(|(_, state)| waiting(state))?;
         let filter = filter.clone();
@@ -254,10 +291,10 @@ mod tests {
     fn a_group_is_settled_when_each_filter_was_answered() {
         let (mut filters, key) = (Filters::default(), key("dcx", Some("json")));
         filters.need(Subscriptions::PerResource, &name(), &key);
-        assert!(!filters.is_settled(&key));
+        assert!(!filters.is_group_settled(&key));
         let asked = polled(&mut filters);
-        assert!(filters.handle(&asked[0]) && !filters.is_settled(&key));
-        assert!(filters.handle(&asked[1]) && filters.is_settled(&key));
+        assert!(filters.handle(&asked[0]) && !filters.is_group_settled(&key));
+        assert!(filters.handle(&asked[1]) && filters.is_group_settled(&key));
         assert!(!filters.handle(&asked[1]), "answered twice");
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::flight::{Entry, Owner};
+use super::flight::Owner;
 use super::trace;
 use super::{Endpoint, Event, Rest, Timer, rest_time};
 use crate::config::Configuration;
@@ -16,7 +16,7 @@ use crate::request::{Effect, Failure, Prepared, RequestId, SubmitError};
 use crate::{commands, config, software};
 
 /// Something that the platform pushes when it changes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Observation {
     /// Commands of a type.
@@ -87,8 +87,7 @@ impl Endpoint {
         if self.standing.len() >= MAX_OBSERVATIONS {
             return Err(SubmitError::QueueFull(crate::request::Class::Control));
         }
-        self.standing
-            .insert(observation.clone(), Standing::default());
+        self.standing.get_or_default(observation.clone());
         if self.link_up {
             self.issue(observation);
         }
@@ -103,14 +102,11 @@ impl Endpoint {
     pub fn observe_software(&mut self, now: Instant, current: &str) -> Result<(), SubmitError> {
         let report = Prepared::new(&software::ReportCurrent::new(current))?;
         let stood = self.standing.contains_key(&Observation::Software);
-        let reading = self.readings.entry(Observation::Software).or_default();
+        let reading = self.readings.get_or_default(Observation::Software);
         let before = reading.applied.replace(current.into());
         let is_news = before.as_deref() != Some(current);
         if let Err(error) = self.observe(now, &Observation::Software) {
-            self.readings
-                .entry(Observation::Software)
-                .or_default()
-                .applied = before;
+            self.readings.get_or_default(Observation::Software).applied = before;
             return Err(error);
         }
         if stood && is_news && self.link_up {
@@ -127,7 +123,7 @@ impl Endpoint {
         let Some(standing) = self.standing.remove(observation) else {
             return false;
         };
-        self.timers.clear(Timer::Refresh(observation.clone()));
+        self.timers.clear(&Timer::Refresh(observation.clone()));
         if let Observation::Commands(command_type) = observation {
             for (key, times) in self.ledger.release_unread(command_type) {
                 self.record_release(&key, times);
@@ -139,7 +135,7 @@ impl Endpoint {
         let mut was_asked = standing.wire_id.is_some();
         if let Some(entry) = standing.request.and_then(|id| self.take_out(id, |_| true)) {
             was_asked |= entry.was_sent;
-            self.timers.clear(Timer::Answer(entry.id));
+            self.tidy_deadlines();
             self.free_id(now, &entry, Rest::ForLateAnswer);
         } else if let Some(wire_id) = standing.wire_id {
             self.rest_id(now, request.clone(), wire_id);
@@ -153,7 +149,7 @@ impl Endpoint {
     /// Whether something is observed that was not asked for on this link.
     #[cfg(feature = "connection")]
     pub(crate) fn has_to_observe(&self) -> bool {
-        self.standing.values().any(|standing| !standing.is_asked)
+        self.standing.iter().any(|(_, standing)| !standing.is_asked)
     }
 
     /// Whether something is observed.
@@ -216,7 +212,7 @@ impl Endpoint {
         if busy {
             return;
         }
-        self.timers.clear(Timer::Refresh(observation.clone()));
+        self.timers.clear(&Timer::Refresh(observation.clone()));
         if *observation == Observation::Software && !self.is_version_under_way() {
             let applied = self
                 .readings
@@ -238,7 +234,7 @@ impl Endpoint {
     /// Whether the application's own report of the version has not ended: another would come after
     /// it, and say what was before.
     fn is_version_under_way(&self) -> bool {
-        let flights = self.flights.iter().map(|(_, flight)| &flight.entry);
+        let flights = self.flights.iter().map(|(_, flight)| &*flight.entry);
         let mut entries = self.queue.iter().chain(flights);
         entries.any(|entry| {
             entry.owner == Owner::Caller && matches!(entry.request.effect, Effect::Current(_))
@@ -310,11 +306,9 @@ impl Endpoint {
             Owner::Ledger => self.journal.mark(),
             Owner::Caller | Owner::Observation(_) | Owner::Nobody => 0,
         };
-        let mut entry = Entry {
-            wire_id,
-            guard,
-            ..self.entry(request, owner)
-        };
+        let mut entry = self.entry(request, owner);
+        entry.wire_id = wire_id;
+        entry.guard = guard;
         let id = entry.id;
         trace::submitted(self.now, &self.name, &mut entry);
         self.next_id = id.next();
@@ -326,8 +320,8 @@ impl Endpoint {
     /// readable.
     #[cfg(feature = "connection")]
     pub(super) fn forget_observations(&mut self, now: Instant) {
-        for (observation, standing) in std::mem::take(&mut self.standing) {
-            self.timers.clear(Timer::Refresh(observation.clone()));
+        for (observation, standing) in std::mem::take(&mut self.standing).into_iter() {
+            self.timers.clear(&Timer::Refresh(observation.clone()));
             self.forget_surfaced(&observation);
             // While there is a request, that has the ID.
             if let (None, Some(wire_id)) = (standing.request, standing.wire_id) {
@@ -350,7 +344,7 @@ impl Endpoint {
     /// The ID of what was observed by such a request is free when no answer can come any more.
     fn rest_id(&mut self, now: Instant, request: Prepared, wire_id: u32) {
         let entry = self.entry(request, Owner::Nobody);
-        if let Some(space) = self.spaces.get_mut(&entry.extension) {
+        if let Some(space) = self.spaces.get_mut(entry.extension.as_str()) {
             let until = Some(now + rest_time(&entry));
             space.release(wire_id, &entry.request.resource, until);
         }

@@ -19,7 +19,7 @@ impl Endpoint {
     pub fn snapshot(&mut self, now: Instant) -> Vec<Stored> {
         let now = self.advance(now);
         let mut records: Vec<Stored> = vec![Record::Reached(self.next_id).into()];
-        for (observation, reading) in &self.readings {
+        for (observation, reading) in self.readings.iter() {
             let good = reading.good.clone();
             records.extend(good.map(|good| Record::Configuration(good).into()));
             let Some(applied) = reading.applied.clone() else {
@@ -49,6 +49,11 @@ impl Endpoint {
         for entry in lanes.into_iter().flat_map(Lane::iter_mut) {
             entry.sent_recorded &= entry.was_sent;
         }
+        // Of what may have been sent it is.
+        for entry in self.flights.open_entries() {
+            let is_once = entry.request.policy.resend == Resend::Never;
+            entry.sent_recorded |= is_once && self.journal.is_durable(entry.id);
+        }
         records
     }
 
@@ -58,7 +63,7 @@ impl Endpoint {
         let flights = self.flights.iter().map(|(_, flight)| flight);
         let flights = flights.filter(|flight| flight.stage != Stage::Listening);
         let mut open: Vec<(&Entry, bool)> = queued.map(|entry| (entry, false)).collect();
-        open.extend(flights.map(|flight| (&flight.entry, true)));
+        open.extend(flights.map(|flight| (&*flight.entry, true)));
         open.retain(|(entry, _)| self.journal.is_durable(entry.id));
         open.sort_by_key(|(entry, _)| entry.id);
         let unknown = self.recovered.iter().flat_map(|found| &found.unknown);

@@ -10,6 +10,9 @@
 //! while the window is full). In
 //! `Closing` and `Failed` input is swallowed unread.
 //!
+//! Packets may follow CONNECT before CONNACK came ([`Session::speak_early`]); what comes in has to
+//! begin with CONNACK all the same (MQTT-3.2.0-1).
+//!
 //! Not here: the bytes of packets (`publish`, `codec`), finding them (`reader`), the clock of the
 //! link (`keep_alive`), dialing, and what becomes of messages when the link dies (`connection`).
 
@@ -29,6 +32,7 @@ use super::publish::{publish_size, read_publish};
 use super::reader::{Frame, Reader};
 use super::trace;
 use crate::QoS;
+use crate::topic::MAX_TOPIC_LEN;
 
 mod state;
 
@@ -60,6 +64,15 @@ impl<K: Copy> Session<K> {
             reader: Reader::new(Accepts::CONNACK, options.max_packet_in),
             state,
         })
+    }
+
+    /// From now on takes messages and subscriptions although CONNACK has not come: "Clients are
+    /// allowed to send Control Packets immediately after sending a CONNECT Packet" (MQTT 3.1.1,
+    /// section 3.1.4). They are written behind CONNECT, in their order. A server that refuses CONNECT
+    /// does not process them (MQTT-3.1.4-5); that the session is lost in any other way says nothing
+    /// of what became of them.
+    pub const fn speak_early(&mut self) {
+        self.state.is_early = true;
     }
 
     /// Takes packets off the front of `input` until one has something to say to the caller. Call
@@ -188,11 +201,28 @@ impl<K: Copy> Session<K> {
         payload: &[u8],
         qos: QoS,
     ) -> Result<(), PublishError> {
-        let state = &mut self.state;
-        if state.phase != Phase::Connected {
+        if !self.state.may_speak() {
             return Err(PublishError::NotConnected);
         }
         check_topic(topic).map_err(PublishError::BadTopic)?;
+        self.publish_to_valid(key, topic, payload, qos)
+    }
+
+    /// As [`publish`](Self::publish), to a topic that is made of checked names.
+    pub(crate) fn publish_to_valid(
+        &mut self,
+        key: K,
+        topic: &str,
+        payload: &[u8],
+        qos: QoS,
+    ) -> Result<(), PublishError> {
+        let state = &mut self.state;
+        if !state.may_speak() {
+            return Err(PublishError::NotConnected);
+        }
+        if topic.len() > MAX_TOPIC_LEN {
+            return Err(PublishError::BadTopic(InvalidTopic::TooLong));
+        }
         let (size, limit) = (publish_size(topic, payload, qos), state.max_packet_out);
         if size.is_none_or(|size| size > limit) {
             let size = size.unwrap_or(usize::MAX);
@@ -277,7 +307,7 @@ impl<K: Copy> Session<K> {
     /// How many messages of QoS 1 or 2 may still be begun.
     #[must_use]
     pub fn window(&self) -> usize {
-        match self.is_connected() {
+        match self.state.may_speak() {
             true => self.state.max_in_flight - self.in_flight(),
             false => 0,
         }

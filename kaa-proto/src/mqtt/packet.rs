@@ -186,6 +186,26 @@ impl Accepts {
         Self(bits)
     }
 
+    /// What a packet is by its first byte alone, if that is good and wanted now.
+    #[inline]
+    pub(super) fn find(self, first: u8) -> Option<PacketType> {
+        const GOOD: [Option<PacketType>; 256] = {
+            let mut good = [None; 256];
+            let mut first = 0;
+            while first < good.len() {
+                if let Some(packet) = PacketType::of(first as u8) {
+                    if packet.allows_flags(first as u8 & 0b1111) {
+                        good[first] = Some(packet);
+                    }
+                }
+                first += 1;
+            }
+            good
+        };
+        let packet = GOOD.get(usize::from(first)).copied().flatten()?;
+        (self.0 & 1 << packet as u8 != 0).then_some(packet)
+    }
+
     /// Judges a packet by its first byte alone.
     pub(super) const fn judge(self, first: u8) -> Result<PacketType, Violation> {
         let Some(packet) = PacketType::of(first) else {

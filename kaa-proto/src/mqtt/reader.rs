@@ -119,10 +119,52 @@ impl Reader {
         &mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Frame<'i>>, Violation> {
+        match self.next_short(input) {
+            Some(frame) => Ok(Some(frame)),
+            None => self.next_of_any_kind(input),
+        }
+    }
+
+    /// The next packet if it is a good and a short one and lies whole in the input, as most do.
+    #[inline]
+    fn next_short<'i>(&mut self, input: &mut &'i [u8]) -> Option<Frame<'i>> {
+        let (Stage::Type, &[first, length @ 0..0x80, ref rest @ ..]) = (self.stage, *input) else {
+            return None;
+        };
+        let length = usize::from(length);
+        let (body, rest) = rest.split_at_checked(length)?;
+        let packet = self.accepts.find(first)?;
+        if length + 2 > self.limit || !packet.allows_length(first, length) {
+            return None;
+        }
+        self.forget();
+        *input = rest;
+        let head = Head {
+            packet,
+            first,
+            length,
+            size: 2 + length,
+        };
+        let place = Place::Input(body);
+        Some(Frame { head, place })
+    }
+
+    /// Gives the buffer of the packet before back.
+    #[inline]
+    fn forget(&mut self) {
+        if self.partial.capacity() > 0 {
+            self.partial = Vec::new();
+        }
+    }
+
+    fn next_of_any_kind<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Frame<'i>>, Violation> {
         loop {
             match self.stage {
                 Stage::Type => {
-                    self.partial = Vec::new();
+                    self.forget();
                     let Some(first) = take_byte(input) else {
                         return Ok(None);
                     };

@@ -49,16 +49,23 @@ impl Stall {
 
     /// The message that ends at `end` is acknowledged.
     pub(super) fn end(&mut self, now: Instant, end: u64) {
-        let Ok(place) = self.waiting.binary_search_by_key(&end, |one| one.end) else {
-            return;
-        };
-        self.waiting.remove(place);
-        if place > 0 {
+        // Acknowledgements come in order.
+        if self.waiting.front().is_none_or(|first| first.end != end) {
+            if let Ok(place) = self.waiting.binary_search_by_key(&end, |one| one.end) {
+                self.waiting.remove(place);
+            }
             return;
         }
+        self.waiting.pop_front();
         if let Some(since) = self.waiting.front_mut().and_then(|one| one.since.as_mut()) {
             *since = now.max(*since);
         }
+    }
+
+    /// From now on acknowledgements can come: what was written has its time from here.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        let written = self.waiting.iter_mut().filter_map(|one| one.since.as_mut());
+        written.for_each(|since| *since = now.max(*since));
     }
 
     /// Until when the oldest may wait.

@@ -49,6 +49,8 @@ pub struct Setup {
     pub ends_badly: bool,
     /// Whether each endpoint subscribes to all of its own.
     pub subscribes_to_all: bool,
+    /// Whether links are spoken on before CONNACK.
+    pub is_eager: bool,
     /// What the platform does otherwise than by default.
     pub switches: Vec<(&'static str, &'static str)>,
 }
@@ -72,6 +74,7 @@ impl Setup {
             is_forgetful: shape & 8 != 0,
             subscribes_to_all: shape & 16 != 0,
             ends_badly: shape & 32 != 0,
+            is_eager: shape & 64 != 0,
             switches: chosen
                 .map(|(_, (name, values))| (*name, values[second]))
                 .collect(),
@@ -99,6 +102,7 @@ impl Setup {
         let mut options = Options::new("device")
             .slow_retry(minutes(2))
             .backoff(Duration::from_secs(1), minutes(1))
+            .eager_start(self.is_eager)
             .endpoint(self.endpoint());
         if self.is_tight {
             options = options.window(4).high_water(300);

@@ -100,7 +100,10 @@ impl Life {
     /// sent was not.
     pub(super) fn check_ended(&self) {
         for (asked, outcome) in &self.ended {
-            let once = !asked.treatment.again || asked.treatment.confirm == Confirm::Nothing;
+            // On an early link even this ends with CONNACK, or goes again.
+            let ends_when_sent =
+                asked.treatment.confirm == Confirm::Nothing && !self.setup.is_eager;
+            let once = !asked.treatment.again || ends_when_sent;
             let most = match outcome {
                 Err(Failure::Expired | Failure::Dropped) => 0,
                 _ if once => 1,

@@ -106,10 +106,12 @@ fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
         .answer_within(ANSWER_WITHIN)
         .unwrap_or_else(|error| panic!("{error}"));
     let keep_alive = Duration::from_secs(10 + dice.below(80));
+    let is_eager = dice.below(2) == 0;
     let set = |options: connection::Options| {
         options
             .endpoint(endpoint)
             .keep_alive(keep_alive)
+            .eager_start(is_eager)
             .max_packet_in(16_384)
     };
     let options = Options::new("mqtt://127.0.0.1").unwrap_or_else(|error| panic!("{error}"));

@@ -71,6 +71,7 @@ impl Simulation {
             Happening::Reopen => machine.reopen(),
             Happening::Away => machine.away_until = Some(soon),
             Happening::Refuse => machine.refused_until = Some(soon),
+            Happening::RefuseLinks => machine.refusals = dice.length(4) as u32,
             Happening::AcceptThenKick => machine.kicks = dice.length(20) as u32,
             Happening::Kick => self.kick(dice),
             Happening::Restart => {

@@ -127,7 +127,10 @@ impl Machine {
     pub(super) fn let_go(&mut self, is_silent: bool) {
         for (number, line) in &mut self.lines {
             if line.forget() {
-                let end = if line.is_partial() {
+                let end = if line.is_known_refused() {
+                    self.ids.handle_refused(*number as usize);
+                    LinkEnd::Refused
+                } else if line.is_partial() {
                     LinkEnd::Partial
                 } else {
                     LinkEnd::Whole

@@ -65,6 +65,8 @@ pub(super) struct Machine {
     pub(super) asleep_until: Option<Instant>,
     /// So many links to come are closed by the platform as soon as it has accepted them.
     pub(super) kicks: u32,
+    /// So many links to come are refused by the platform.
+    pub(super) refusals: u32,
     /// What it has to remember things.
     pub(super) storage: Storage,
     pub(super) carriage: Carriage,
@@ -119,6 +121,7 @@ impl Machine {
             stuck_until: None,
             asleep_until: None,
             kicks: 0,
+            refusals: 0,
             storage: match parts.disk {
                 Some(_) => Storage::Good,
                 None => Storage::None,

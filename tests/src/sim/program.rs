@@ -100,6 +100,8 @@ pub enum LinkEnd {
     Whole,
     /// A packet was begun.
     Partial,
+    /// The platform refused it, so it has processed nothing of that.
+    Refused,
 }
 
 /// What was before a program is started.

@@ -46,6 +46,8 @@ pub(super) struct Ends {
     room: usize,
     pieces: Pieces,
     dice: Dice,
+    /// How many bytes the client has read.
+    taken: usize,
     /// The client has closed its direction.
     is_closed: bool,
     /// The network knows.
@@ -70,6 +72,7 @@ impl Shared {
             room,
             pieces,
             dice,
+            taken: 0,
             is_closed: false,
             is_close_told: false,
             wants_read: false,
@@ -124,6 +127,11 @@ impl Ends {
         self.written.is_partial()
     }
 
+    /// How many bytes the client has read.
+    pub(super) const fn taken(&self) -> usize {
+        self.taken
+    }
+
     pub(super) fn take_sight(&mut self) -> Sight {
         std::mem::take(&mut self.sight)
     }
@@ -153,6 +161,7 @@ impl Transport for Wire {
         let most = ends.to_client.len().min(block.len());
         let count = ends.pieces.take(&mut ends.dice, most);
         let count = io::Read::read(&mut ends.to_client, &mut block[..count])?;
+        ends.taken += count;
         let messages = ends.read.messages(&block[..count]);
         let sight = &mut ends.sight;
         match ends.is_tainted {

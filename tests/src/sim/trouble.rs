@@ -137,6 +137,7 @@ impl Machine {
         self.stuck_until = None;
         self.asleep_until = None;
         self.kicks = 0;
+        self.refusals = 0;
         if let Some(disk) = &self.disk {
             disk.set_room(u64::MAX);
         }

@@ -57,6 +57,8 @@ happenings! {
     Away "dials hang",
     /// Dials are refused for a while.
     Refuse "dials refused",
+    /// The platform refuses the next links, by its CONNACK.
+    RefuseLinks "refused by CONNACK",
     /// The platform closes the next links as soon as it has accepted them.
     AcceptThenKick "accepted, then kicked",
     /// The platform closes a link.

@@ -11,6 +11,9 @@ use crate::packets;
 use crate::pipe::{Arrival, Pieces, Pipe};
 use crate::sniffer::{Packet, Sniffer};
 
+/// A CONNACK that says that the server is not available: of all refusals the one that is soon retried.
+const REFUSAL: [u8; 4] = [0x20, 2, 0, 3];
+
 /// First bytes of packets.
 const CONNACK: u8 = 0x20;
 const SUBACK: u8 = 0x90;
@@ -45,6 +48,10 @@ pub(super) struct Line {
     pub(super) cut_after: Option<usize>,
     /// The platform closes it as soon as it has accepted the client.
     pub(super) is_kicked: bool,
+    /// The platform refuses the client.
+    pub(super) is_refused: bool,
+    /// The platform has accepted the client.
+    is_accepted: bool,
     /// The client has let go of its end, and this is known.
     is_forgotten: bool,
     /// The packets that the platform sends.
@@ -79,6 +86,8 @@ impl Line {
             down_at: None,
             cut_after: None,
             is_kicked: false,
+            is_refused: false,
+            is_accepted: false,
             is_forgotten: false,
             packets: Sniffer::default(),
             mischief: VecDeque::new(),
@@ -126,6 +135,7 @@ impl Line {
             is_accepted |= packet.first == CONNACK;
             self.meddle(&packet, &mut out);
         }
+        self.is_accepted |= is_accepted;
         let at = self.arrival(now, self.down_at, dice);
         self.down_at = Some(at);
         if !out.is_empty() {
@@ -137,10 +147,23 @@ impl Line {
     /// Somebody else's messages come through it.
     pub(super) fn inject(&mut self, now: Instant, bytes: Vec<u8>, dice: &mut Dice) {
         if self.server.is_some() {
+            // Before CONNACK it is no MQTT, and what comes after it is not read.
+            self.ends.lock().is_tainted |= !self.is_accepted;
             let at = self.arrival(now, self.down_at, dice);
             self.down_at = Some(at);
             self.down.push(at, Arrival::Bytes(bytes));
         }
+    }
+
+    /// Says that nothing of what comes is processed, and closes the platform's end.
+    pub(super) fn refuse(&mut self, now: Instant, dice: &mut Dice) {
+        self.inject(now, REFUSAL.to_vec(), dice);
+        self.close_down(now);
+    }
+
+    /// Whether the client knows that it was refused.
+    pub(super) fn is_known_refused(&self) -> bool {
+        self.is_refused && self.ends.lock().taken() == REFUSAL.len()
     }
 
     /// The platform closes its end.

@@ -106,6 +106,10 @@ impl Machine {
         }
         let seed = Dice::new(dice.below(u64::MAX));
         let (mut line, wire) = Line::new(server.handle_accepted(now), self.carriage, seed);
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            line.is_refused = true;
+        }
         if self.kicks > 0 {
             self.kicks -= 1;
             line.is_kicked = true;
@@ -125,6 +129,10 @@ impl Machine {
             };
             match line.arrived_up(now, dice) {
                 None => {}
+                Some(Arrival::Bytes(_)) if line.is_refused => {
+                    line.refuse(now, dice);
+                    server.handle_closed(now, link);
+                }
                 Some(Arrival::Bytes(bytes)) => server.handle_input(now, link, &bytes),
                 Some(Arrival::End) => {
                     line.close_down(now);

@@ -329,3 +329,26 @@ fn who_is_served_on_probation_may_speak_at_once() {
     world.collect();
     assert_eq!(world.verdicts, [Verdict::Resumed(1)]);
 }
+
+#[test]
+fn who_spoke_before_the_link_was_up_is_suspected_when_it_dies() {
+    let mut world = World::new(2, &[]);
+    for _ in 0..3 {
+        world.suspects.handle_spoke(0);
+        world.suspects.handle_link_up(world.now);
+        world.die();
+    }
+    assert_eq!(world.verdicts, [Verdict::SearchStarted(2)]);
+}
+
+#[test]
+fn who_spoke_on_a_link_that_never_came_up_is_not_suspected_for_the_next_one() {
+    let mut world = World::new(2, &[]);
+    for _ in 0..5 {
+        world.suspects.handle_spoke(0);
+        world.die();
+        world.suspects.handle_link_up(world.now);
+        world.die();
+    }
+    assert_eq!(world.verdicts, []);
+}

@@ -21,6 +21,8 @@ use crate::mqtt::violation::Violation;
 pub(super) struct State<K> {
     /// Where the link stands.
     pub(super) phase: Phase,
+    /// Whether something may be sent before CONNACK came.
+    pub(super) is_early: bool,
     /// Bytes on their way out.
     pub(super) output: Output,
     /// What waits for an acknowledgement.
@@ -83,6 +85,7 @@ impl<K: Copy> State<K> {
             phase: Phase::Greeting {
                 deadline: now + options.connack_within,
             },
+            is_early: false,
             output: Output::default(),
             in_flight: InFlight::new(),
             unwritten: VecDeque::new(),
@@ -97,6 +100,15 @@ impl<K: Copy> State<K> {
                 packets_out: 1,
                 ..Traffic::default()
             },
+        }
+    }
+
+    /// Whether something new may be begun at all.
+    pub(super) fn may_speak(&self) -> bool {
+        match self.phase {
+            Phase::Greeting { .. } => self.is_early,
+            Phase::Connected => true,
+            Phase::Closing | Phase::Failed(_) => false,
         }
     }
 
@@ -239,6 +251,8 @@ impl<K: Copy> State<K> {
     fn receive_connack(&mut self, content: &[u8]) -> Result<Incoming<'static, K>, Violation> {
         let Err(refusal) = codec::read_connack(content)? else {
             self.phase = Phase::Connected;
+            // What was sent early could not be acknowledged before.
+            self.stall.begin_anew(self.keep_alive.heard());
             return Ok(Incoming::Connected);
         };
         self.fail(LinkFailure::Refused(refusal));
@@ -254,7 +268,7 @@ impl<K: Copy> State<K> {
         awaits: Awaits,
         write: impl FnOnce(&mut Vec<u8>, PacketId) -> Result<(), codec::Unwritable>,
     ) -> Result<(), SubscribeError> {
-        if self.phase != Phase::Connected {
+        if !self.may_speak() {
             return Err(SubscribeError::NotConnected);
         }
         checked?;

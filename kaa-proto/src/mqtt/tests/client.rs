@@ -52,6 +52,30 @@ fn no_connack_in_time_is_a_failure() {
 }
 
 #[test]
+fn who_speaks_early_is_heard_in_order_and_waits_for_acknowledgements_from_connack_on() {
+    let mut link = Link::new(&SessionOptions {
+        max_in_flight: 1,
+        connack_within: secs(60),
+        ..options()
+    });
+    link.session.speak_early();
+    assert!(!link.session.is_connected() && link.session.window() == 1);
+    let subscribed = link.session.subscribe(1, &[("a", QoS::AtMostOnce)]);
+    assert_eq!(subscribed, Ok(()));
+    let published = link.session.publish(2, "b", b"", QoS::AtLeastOnce);
+    assert_eq!(published, Ok(()));
+    let sent = link.sent();
+    assert!(sent.ends_with(b"\x82\x06\x00\x01\x00\x01a\x00\x32\x05\x00\x01b\x00\x02"));
+    // `acknowledge_within` is over, but nothing could be acknowledged.
+    link.advance(secs(40));
+    assert_eq!(link.feed(CONNACK), ["connected"]);
+    link.advance(secs(29));
+    assert_eq!(link.session.failure(), None);
+    link.advance(secs(1));
+    assert_eq!(link.session.failure(), Some(LinkFailure::Unacknowledged));
+}
+
+#[test]
 fn nothing_is_published_before_connack() {
     let mut link = Link::new(&options());
     link.sent();

@@ -34,6 +34,9 @@ pub(super) struct Item {
     is_in_doubt: bool,
     /// A disk that failed may have forgotten it, or its end.
     is_excused: bool,
+    /// Another one was answered on its topic and link before: a copy of that answer confirms it, and no
+    /// client can tell (FACTS trap 13). Where IDs are few they come round that fast.
+    is_mistakable: bool,
     end: Option<End>,
 }
 
@@ -60,6 +63,8 @@ pub(super) struct Book {
     items: BTreeMap<u64, Item>,
     /// The topics of the latest messages, by link.
     topics: BTreeMap<(u64, String), u64>,
+    /// Topics on which an answer came, by link.
+    answered: BTreeSet<(u64, String)>,
     /// Topics of requests of an earlier process, and until when an answer to one of them may come: it
     /// is taken for one of this process, for no client can tell (FACTS trap 13).
     ghosts: BTreeMap<String, Instant>,
@@ -69,6 +74,8 @@ pub(super) struct Book {
     used: BTreeSet<String>,
     /// The latest of each class that this process sent for the first time.
     first_sent: BTreeMap<Class, u64>,
+    /// The same as it was when the link that is up began.
+    first_sent_before: BTreeMap<Class, u64>,
     /// Links that ended in the middle of a packet: of one request each nobody saw that it was sent.
     partial_links: u32,
     /// How many requests the platform has refused, and how many ended so.
@@ -108,6 +115,7 @@ impl Item {
             is_cancelled: false,
             is_in_doubt: false,
             is_excused: false,
+            is_mistakable: false,
             end: None,
         }
     }
@@ -132,6 +140,9 @@ impl Book {
 
     /// A request went to the transport of a link, whole.
     pub(super) fn handle_sent(&mut self, now: Instant, link: u64, topic: &str, n: u64) {
+        if self.link != link {
+            self.first_sent_before = self.first_sent.clone();
+        }
         self.link = link;
         let Some(item) = self.items.get_mut(&n) else {
             panic!("{n} was sent, and nobody asked for it");
@@ -157,6 +168,7 @@ impl Book {
         }
         item.sent.push((link, now));
         item.answered = None;
+        item.is_mistakable = self.answered.contains(&(link, topic.to_owned()));
         let before = self.askers.insert(topic.to_owned(), n);
         if before.is_some_and(|before| before != n) {
             // One that was given up long ago may yet be answered, and is taken for this one.
@@ -167,6 +179,7 @@ impl Book {
 
     /// A whole answer came from a link; whether it may be one to a request of an earlier process.
     pub(super) fn handle_answer(&mut self, now: Instant, link: u64, topic: &str) -> bool {
+        self.answered.insert((link, topic.to_owned()));
         let is_ghost = self.ghosts.get(topic).is_some_and(|until| *until > now);
         self.settle_answer(now, link, topic, is_ghost);
         self.askers.remove(topic);
@@ -197,10 +210,29 @@ impl Book {
     }
 
     pub(super) fn handle_link_gone(&mut self, link: u64, end: LinkEnd) {
+        if end == LinkEnd::Refused {
+            self.take_back(link);
+        }
         self.topics.retain(|(of, _), _| *of != link);
+        self.answered.retain(|(of, _)| *of != link);
         self.partial_links += u32::from(end == LinkEnd::Partial);
         if self.link == link {
             self.link = 0;
+        }
+    }
+
+    /// What was sent on a link counts as never sent.
+    fn take_back(&mut self, link: u64) {
+        for ((of, topic), n) in &self.topics {
+            if *of == link && self.askers.get(topic) == Some(n) {
+                self.askers.remove(topic);
+            }
+        }
+        for item in self.items.values_mut() {
+            item.sent.retain(|(of, _)| *of != link);
+        }
+        if self.link == link {
+            self.first_sent = std::mem::take(&mut self.first_sent_before);
         }
     }
 
@@ -240,7 +272,10 @@ impl Book {
         let end = match outcome {
             Ok(()) => {
                 let is_done = item.processed > 0 || !item.is_answered;
-                assert!(is_done, "{n} was confirmed, and not processed");
+                assert!(
+                    is_done || item.is_mistakable,
+                    "{n} was confirmed, and not processed"
+                );
                 assert!(is_sent, "{n} was confirmed, and not sent");
                 End::Confirmed
             }
@@ -343,6 +378,7 @@ impl Book {
         self.link = 0;
         // What had ended and was not told comes out of a store that did not come to know of it.
         self.first_sent.clear();
+        self.first_sent_before.clear();
         let keeps = matches!(storage, Storage::Good | Storage::Unreliable);
         let is_bad = matches!(storage, Storage::Unreliable | Storage::Doubtful);
         for item in self.items.values_mut() {
