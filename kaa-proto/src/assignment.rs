@@ -200,6 +200,14 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_taken_up_to_a_length_that_no_platform_gives() {
+        let with_id = |len| format!(r#"{{"configId":"{}","config":1}}"#, "x".repeat(len));
+        assert_eq!(parsed(&with_id(1_024)), assigned(&"x".repeat(1_024), "1"));
+        assert_eq!(parsed(&with_id(1_025)), None);
+        assert_eq!(parsed(&with_id(5_000)), None);
+    }
+
+    #[test]
     fn each_form_of_not_modified_is_known() {
         let forms = [
             "",

@@ -156,6 +156,32 @@ fn repeated_results_of_a_type_go_in_one_report_within_the_largest_message() {
     assert_eq!(payloads, expected);
 }
 
+/// Three results of 25 bytes each take 79.
+#[test]
+fn a_report_of_repeated_results_may_be_as_large_as_the_largest_message() {
+    const LIST: &str = r#"[{"id":1},{"id":2},{"id":3}]"#;
+    for (max, reports) in [(79, 1), (78, 2), (53, 2), (52, 3)] {
+        let mut host = observing(options().max_message(count(max)));
+        host.receive(PUSH, LIST);
+        for id in 1..=3 {
+            finish(&mut host, id, CommandResult::ok());
+        }
+        host.receive(PUSH, LIST);
+        assert_eq!(host.take_sent().len(), reports, "{max} bytes");
+    }
+}
+
+#[test]
+fn a_full_inbox_does_not_hold_back_what_is_known() {
+    let mut host = observing(options().max_unread_commands(count(1)));
+    for _ in 0..2 {
+        host.receive(PUSH, r#"[{"id":1}]"#);
+    }
+    let statistics = host.statistics();
+    assert_eq!(statistics.commands_held, 0);
+    assert_eq!(statistics.commands_repeated, 1);
+}
+
 #[test]
 fn several_results_go_in_one_report() {
     let mut host = observing(options());
@@ -249,6 +275,20 @@ fn a_full_inbox_leaves_commands_with_the_platform_until_there_is_room() {
         r#"[{"id":1},{"id":2},{"id":3},{"id":4}]"#,
     );
     assert_eq!(read(&mut host), [Some(4)]);
+}
+
+/// `reboot`, an ID of one digit and `"abcdef"`: 15 bytes each.
+#[test]
+fn an_inbox_is_filled_to_the_last_byte_and_a_lone_command_may_be_larger() {
+    const LIST: &str =
+        r#"[{"id":1,"payload":"abcdef"},{"id":2,"payload":"abcdef"},{"id":3,"payload":"abcdef"}]"#;
+    for (bytes, read_at_once) in [(45, 3), (44, 2), (30, 2), (29, 1), (15, 1), (1, 1)] {
+        let mut host = observing(options().max_unread_bytes(count(bytes)));
+        host.receive(PUSH, LIST);
+        let held = 3 - read_at_once as u64;
+        assert_eq!(host.statistics().commands_held, held, "{bytes} bytes");
+        assert_eq!(read(&mut host).len(), read_at_once, "{bytes} bytes");
+    }
 }
 
 #[test]
@@ -460,6 +500,7 @@ fn results_that_nobody_asks_for_again_are_sent_again_where_they_fill_the_ledger(
     assert_eq!(read(&mut host), []);
     let again = host.take_sent();
     assert_eq!(again[0].payload, r#"[{"id":7,"statusCode":200}]"#);
+    assert_eq!(host.statistics().results_resent, 1);
     host.acknowledge(again[0].key);
     let path = host.take_paths().remove(0);
     host.receive(&format!("{path}/status"), r#"[{"id":1}]"#);

@@ -443,3 +443,22 @@ fn texts_of_earlier_versions_are_read() {
     host.submit(&kept(1)).unwrap();
     assert_eq!(host.records[0].to_json(), accepted);
 }
+
+/// `json`, and 38 letters in quotes; of one that was sent, too, until its unknown outcome is told.
+#[test]
+fn what_durable_requests_take_is_counted_again_after_a_restart() {
+    for is_sent in [false, true] {
+        let mut first = offline();
+        let sample = Sample::new("x".repeat(38)).resend(Resend::Never);
+        first.submit(&sample.durable()).unwrap();
+        assert_eq!(first.endpoint.durable_len(), (1, 44));
+        if is_sent {
+            first.link_up();
+        }
+        let mut second = offline();
+        second.restore(first.records);
+        assert_eq!(second.endpoint.durable_len(), (1, 44), "{is_sent}");
+        let unknown = usize::from(is_sent);
+        assert_eq!(second.take_recovered().unknown.len(), unknown);
+    }
+}

@@ -201,3 +201,15 @@ fn a_full_queue_drops_its_oldest_whichever_of_its_bounds_is_reached() {
         assert_eq!(endpoint.poll_event(), None);
     }
 }
+
+/// At the door an endpoint that nobody polls may be given anything.
+#[test]
+fn events_that_nobody_polls_are_lost_and_counted() {
+    let (mut endpoint, now) = online(options());
+    for _ in 0..16_384 + 3 {
+        let _ = endpoint.handle_message(now, "kp1/v/cex/tok/command/reboot/status", b"no JSON");
+    }
+    assert_eq!(endpoint.statistics().malformed, 16_384 + 3);
+    assert_eq!(endpoint.statistics().events_lost, 3);
+    assert_eq!(std::iter::from_fn(|| endpoint.poll_event()).count(), 16_384);
+}

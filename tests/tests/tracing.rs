@@ -18,11 +18,14 @@ use kaa_proto::endpoint::{CommandKey, EndpointOptions, Observation, Subscription
 use kaa_proto::mqtt::Login;
 use kaa_proto::platform::{Fixture, PlatformOptions, Secret, User, UserState};
 use kaa_proto::raw::Call;
-use kaa_proto::request::{RequestExt, Resend, Service};
+use kaa_proto::request::{Confirm, RequestExt, Resend, Service};
+use kaa_proto::store::{Log, LogOptions};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::device::{Device, name};
+use kaa_tests::disk::SimulatedDisk;
 use kaa_tests::operations::{FIXTURE, platform, reboot, run};
 use kaa_tests::pair::{Dials, Pair};
+use kaa_tests::rig::Rig;
 use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -274,6 +277,8 @@ fn a_link_is_told_from_dial_to_loss_with_cause_attempt_and_next_dial() {
     );
     let lost = "WARN link{link=1}: lost link=1 cause=the transport failed: reset was=up next_dial";
     assert!(lines[5].starts_with(lost), "{}", lines[5]);
+    let wait = lines[5].rsplit('=').next().unwrap().parse::<u32>();
+    assert!(wait.is_ok_and(|wait| wait > 0), "{}", lines[5]);
     assert_eq!(
         with(&lines, &["dialing attempt="]),
         [
@@ -341,6 +346,60 @@ fn what_goes_wrong_with_a_request_is_a_warning() {
     for (line, end) in ended.iter().zip(expected) {
         assert!(line.ends_with(end), "{line}");
     }
+}
+
+/// Nobody waits for the end of what the endpoint asks for itself.
+#[test]
+fn what_goes_wrong_with_an_observation_is_no_warning_about_a_request() {
+    let lines = told(|| {
+        let mut pair = quiet();
+        pair.fault("error 403 cex times 1");
+        pair.observe(&Observation::Commands(reboot())).unwrap();
+        pair.pass(SECOND);
+    });
+    let ended = with(&lines, &[" kaa_proto::request ", " ended "]);
+    assert_eq!(ended.len(), 1, "{lines:#?}");
+    assert!(ended[0].starts_with("DEBUG "), "{}", ended[0]);
+    assert!(ended[0].contains("outcome=rejected status=403"));
+}
+
+#[test]
+fn what_is_done_with_its_acknowledgement_is_told_by_its_identifier() {
+    let lines = told(|| {
+        let mut pair = quiet();
+        for number in 1..=2 {
+            let sample = Sample::new(number).confirm(Confirm::Acknowledged);
+            pair.submit(&sample).unwrap();
+        }
+        pair.pass(SECOND);
+    });
+    let ended = with(&lines, &["DEBUG kaa_proto::request ", " ended "]);
+    assert_eq!(ended.len(), 2, "{lines:#?}");
+    for line in ended {
+        assert!(line.contains("outcome=acknowledged elapsed_ms="), "{line}");
+    }
+    for identifier in ["1", "2"] {
+        let packet = format!("in packet=PUBACK bytes=4 id={identifier}");
+        assert_eq!(with(&lines, &[&packet]).len(), 1, "{lines:#?}");
+    }
+}
+
+#[test]
+fn what_is_found_in_a_store_is_told() {
+    let lines = told(|| {
+        let disk = SimulatedDisk::new(1);
+        let open = move || Ok(Log::new(disk.clone(), LogOptions::default()));
+        let options = kaa_proto::client::Options::new("mqtt://here").unwrap();
+        let (_client, mut rig) = Rig::new(options.store(open));
+        rig.run();
+    });
+    let opened = with(&lines, &["INFO kaa_proto::store ", "opened"]);
+    assert_eq!(opened.len(), 1, "{lines:#?}");
+    assert!(
+        opened[0].contains("endpoints=0 torn_bytes=0"),
+        "{}",
+        opened[0]
+    );
 }
 
 #[test]

@@ -303,3 +303,22 @@ impl Options {
         (self.connection, self.linger)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link_over(url: &str) -> usize {
+        let options = Options::new(url).unwrap();
+        let link = options.connection.memory_budget().link;
+        options.memory_budget().link - link
+    }
+
+    #[test]
+    fn a_link_holds_what_is_read_at_once_and_its_tls_too() {
+        assert_eq!(link_over("mqtt://here"), 20_480);
+        // Its own mebibyte, and once more what waits to be written: 4 (16 + 256 + 20) KiB.
+        #[cfg(feature = "tls")]
+        assert_eq!(link_over("mqtts://here"), 20_480 + 1_048_576 + 1_196_032);
+    }
+}

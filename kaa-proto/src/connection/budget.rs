@@ -117,3 +117,53 @@ fn of_observed(options: &EndpointOptions, incoming: usize) -> usize {
     let kept = if options.keeps_configurations() { 2 } else { 1 };
     kept * (incoming + 2 * MAX_ID_LEN)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+
+    /// With numbers of which no two are alike.
+    fn options(keep: bool, unread: usize) -> Options {
+        let endpoint = EndpointOptions::default()
+            .max_commands(NonZeroUsize::new(7).unwrap())
+            .max_unread_bytes(NonZeroUsize::new(unread).unwrap())
+            .keep_configurations(keep);
+        Options::new("sensor")
+            .max_packet_in(10_000)
+            .max_packet_out(3_000)
+            .high_water(500)
+            .window(5)
+            .endpoint(endpoint)
+    }
+
+    #[test]
+    fn a_budget_is_what_its_parts_take() {
+        let expected = MemoryBudget {
+            // A message of 10,000 bytes 26 times, four buffers of 500 + 3,000 + 20,480, a window of 5
+            // in a table of 16, 1,024 events, the longest topic, and the identifiers of QoS 2.
+            link: 260_000 + 95_920 + 4_096 + 393_216 + 131_072 + 196_608,
+            // 7 commands of 512, and 40,000 bytes unread.
+            endpoint: 32_768 + 3_584 + 40_000,
+            request: 1_024,
+            // A message, and the longest ID twice.
+            observed: 12_048,
+            answer: 11_024,
+            listener: 196_608,
+        };
+        assert_eq!(options(false, 40_000).memory_budget(), expected);
+    }
+
+    #[test]
+    fn a_lone_command_may_be_as_large_as_a_message() {
+        let budget = options(false, 9_999).memory_budget();
+        assert_eq!(budget.endpoint, 32_768 + 3_584 + 10_000);
+    }
+
+    #[test]
+    fn who_keeps_configurations_holds_two_of_each() {
+        let budget = options(true, 40_000).memory_budget();
+        assert_eq!(budget.observed, 2 * 12_048);
+    }
+}

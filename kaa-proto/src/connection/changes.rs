@@ -5,7 +5,7 @@ use super::slab::EndpointKey;
 use super::{Connection, Deadline};
 
 /// Sums over endpoints.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     /// Those with requests that have not ended.
     pub(super) busy: usize,
@@ -115,5 +115,24 @@ impl Totals {
         self.queued_bytes = self.queued_bytes - before.queued_bytes + after.queued_bytes;
         self.durable = self.durable - before.durable + after.durable;
         self.durable_bytes = self.durable_bytes - before.durable_bytes + after.durable_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_endpoint_has_is_replaced_in_the_sum_of_all() {
+        let totals = |busy, queued, queued_bytes, durable, durable_bytes| Totals {
+            busy,
+            queued,
+            queued_bytes,
+            durable,
+            durable_bytes,
+        };
+        let mut sum = totals(10, 20, 300, 40, 500);
+        sum.replace(totals(1, 2, 3, 4, 5), totals(3, 7, 11, 13, 17));
+        assert_eq!(sum, totals(12, 25, 308, 49, 512));
     }
 }

@@ -192,3 +192,33 @@ impl Outcomes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_counts_from_the_beginning_of_the_end() {
+        let outcomes = |from: u64| Outcomes {
+            confirmed: from + 1,
+            rejected: from + 2,
+            unanswered: from + 3,
+            outcome_unknown: from + 4,
+            expired: from + 5,
+            dropped: from + 6,
+            cancelled: from + 7,
+            closed: from + 8,
+        };
+        let account = Outcomes {
+            confirmed: 100,
+            rejected: 100,
+            unanswered: 100,
+            outcome_unknown: 100,
+            expired: 100,
+            dropped: 100,
+            cancelled: 100,
+            closed: 100,
+        };
+        assert_eq!(outcomes(110).since(&outcomes(10)), account);
+    }
+}

@@ -227,6 +227,28 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_fills_the_window_alone_unless_there_are_more_than_shares() {
+        for (count, sent) in [(SHARES, 8), (SHARES + 1, 2)] {
+            let mut endpoints = Endpoints::new(8, &[(1, 8)]);
+            endpoints.schedule.handle_count(count);
+            let messages = std::iter::from_fn(|| endpoints.send(|_| 1));
+            assert_eq!(messages.count(), sent, "of {count} endpoints");
+        }
+    }
+
+    #[test]
+    fn who_comes_back_to_the_ring_still_holds_its_part_of_the_window() {
+        let mut endpoints = Endpoints::new(8, &[(1, 2)]);
+        endpoints.schedule.handle_count(SHARES + 1);
+        let send_all =
+            |endpoints: &mut Endpoints| std::iter::from_fn(|| endpoints.send(|_| 1)).count();
+        assert_eq!(send_all(&mut endpoints), 2);
+        endpoints.acknowledge();
+        endpoints.queue(1, 2);
+        assert_eq!(send_all(&mut endpoints), 1);
+    }
+
+    #[test]
     fn one_large_message_at_a_time_does_not_get_more_than_the_others() {
         let mut endpoints = Endpoints::new(40, &[(1, 1), (2, 100_000)]);
         let size = |key| [0, 100_000, 100][key as usize];

@@ -201,3 +201,50 @@ const fn sum(a: Traffic, b: Traffic) -> Traffic {
         bytes_out: a.bytes_out + b.bytes_out,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_through_two_links_is_added_up() {
+        let one = Traffic {
+            packets_in: 3,
+            packets_out: 5,
+            bytes_in: 7,
+            bytes_out: 11,
+        };
+        let other = Traffic {
+            packets_in: 20,
+            packets_out: 30,
+            bytes_in: 40,
+            bytes_out: 50,
+        };
+        let both = Traffic {
+            packets_in: 23,
+            packets_out: 35,
+            bytes_in: 47,
+            bytes_out: 61,
+        };
+        assert_eq!(sum(one, other), both);
+    }
+
+    #[test]
+    fn a_lost_link_counts_whatever_ended_it() {
+        let losses = Losses {
+            dial: 1,
+            dial_timeout: 1 << 1,
+            tls: 1 << 2,
+            unwelcome: 1 << 3,
+            transport: 1 << 4,
+            eof: 1 << 5,
+            refused: 1 << 6,
+            no_connack: 1 << 7,
+            keep_alive_timeout: 1 << 8,
+            unacknowledged: 1 << 9,
+            violation: 1 << 10,
+            closed: 1 << 11,
+        };
+        assert_eq!(losses.total(), 0xfff);
+    }
+}

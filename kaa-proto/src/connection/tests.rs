@@ -4,6 +4,7 @@ mod chaos;
 mod draining;
 mod eager;
 mod flow;
+mod fullness;
 mod links;
 mod recording;
 mod suspicion;

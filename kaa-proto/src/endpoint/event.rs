@@ -261,3 +261,94 @@ impl fmt::Debug for Unfinished {
             .finish()
     }
 }
+
+#[cfg(all(test, feature = "connection"))]
+mod tests {
+    use std::array::from_fn;
+
+    use super::*;
+
+    #[test]
+    fn the_counters_of_two_endpoints_are_added_each_to_its_own() {
+        let (ours, theirs) = (from_fn(|n| 3 + n as u64), from_fn(|n| 100 + n as u64));
+        let mut sum = counted(ours);
+        sum.add(&counted(theirs));
+        assert_eq!(sum, counted(from_fn(|n| ours[n] + theirs[n])));
+    }
+
+    #[test]
+    fn a_request_that_ended_counts_however_it_ended() {
+        let statistics = Statistics {
+            submitted: 1 << 20,
+            confirmed: 1,
+            rejected: 1 << 1,
+            unanswered: 1 << 2,
+            outcome_unknown: 1 << 3,
+            expired: 1 << 4,
+            dropped: 1 << 5,
+            cancelled: 1 << 6,
+            closed: 1 << 7,
+            messages: 1 << 21,
+            ..Statistics::default()
+        };
+        assert_eq!(statistics.ended(), 0xff);
+    }
+
+    /// Without `..`, so that no counter is forgotten.
+    const fn counted(counters: [u64; 25]) -> Statistics {
+        let [
+            submitted,
+            confirmed,
+            rejected,
+            unanswered,
+            outcome_unknown,
+            expired,
+            dropped,
+            cancelled,
+            closed,
+            messages,
+            resent,
+            late_answers,
+            foreign_answers,
+            echoes,
+            unsolicited,
+            malformed,
+            commands_surfaced,
+            commands_repeated,
+            results_resent,
+            commands_unobserved,
+            commands_held,
+            configurations_surfaced,
+            configurations_repeated,
+            not_stored,
+            events_lost,
+        ] = counters;
+        Statistics {
+            submitted,
+            confirmed,
+            rejected,
+            unanswered,
+            outcome_unknown,
+            expired,
+            dropped,
+            cancelled,
+            closed,
+            messages,
+            resent,
+            late_answers,
+            foreign_answers,
+            echoes,
+            unsolicited,
+            malformed,
+            commands_surfaced,
+            commands_repeated,
+            results_resent,
+            commands_unobserved,
+            commands_held,
+            configurations_surfaced,
+            configurations_repeated,
+            not_stored,
+            events_lost,
+        }
+    }
+}

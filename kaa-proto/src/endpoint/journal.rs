@@ -252,4 +252,17 @@ mod tests {
         let open = RequestId::from_number(3);
         assert_eq!(journal.handle_stored(1), [Event::Stored(open)]);
     }
+
+    #[test]
+    fn the_bytes_of_durable_requests_are_free_when_they_end() {
+        let mut journal = Journal::new(true);
+        for (number, size) in [(1, 10), (2, 25)] {
+            let id = RequestId::from_number(number);
+            let told = journal.accept(id, size, || Record::Ended(id));
+            assert_eq!(told, None);
+        }
+        assert_eq!(journal.requests(), (2, 35));
+        journal.end(RequestId::from_number(1));
+        assert_eq!(journal.requests(), (1, 25));
+    }
 }

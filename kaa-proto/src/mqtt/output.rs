@@ -69,3 +69,18 @@ impl Output {
         self.buffer.shrink_to(KEPT);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_of_a_large_message_is_given_back() {
+        let mut output = Output::default();
+        output.buffer().extend([0; 100 * KEPT]);
+        output.take(&mut vec![0]);
+        assert!(output.buffer.capacity() >= 100 * KEPT);
+        output.shrink();
+        assert!(output.buffer.capacity() <= KEPT);
+    }
+}

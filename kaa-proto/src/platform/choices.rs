@@ -311,5 +311,13 @@ mod tests {
         }
         assert_eq!(Option::<Duration>::read("never"), Some(None));
         assert_eq!(usize::read("0"), None);
+        assert_eq!(usize::read("10"), Some(10));
+    }
+
+    #[test]
+    fn who_chose_wrong_is_told_what_there_is_to_choose() {
+        assert_eq!(usize::words(), "a number of bytes above 0");
+        let times = Duration::words();
+        assert_eq!(Option::<Duration>::words(), format!("never | {times}"));
     }
 }

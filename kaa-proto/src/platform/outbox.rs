@@ -186,6 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn a_parcel_takes_what_its_texts_take_beside_itself() {
+        let own = size_of::<Parcel>();
+        let mut parcel = parcel("topic");
+        assert_eq!(parcel.size(), own + 5);
+        parcel.payload = b"payload".to_vec();
+        assert_eq!(parcel.size(), own + 12);
+    }
+
+    #[test]
     fn late_and_held_parcels_leave_when_the_clock_says_so() {
         #[allow(clippy::disallowed_methods, reason = "any instant will do")]
         let start = Instant::now();

@@ -172,6 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_takes_room_as_often_as_it_stands_somewhere() {
+        let (mut all, link) = (Subscriptions::default(), LinkId::new(1));
+        assert_eq!(all.bytes(link), 0);
+        for (filter, bytes) in [("#", 515), ("kp1/#", 515 + 527), ("#", 515 + 527)] {
+            all.subscribe(link, filter, QoS::AtMostOnce, usize::MAX);
+            assert_eq!(all.bytes(link), bytes, "{filter}");
+        }
+        all.unsubscribe(link, "#");
+        assert_eq!(all.bytes(link), 527);
+    }
+
+    #[test]
     fn a_link_that_is_gone_leaves_nothing_behind() {
         let mut all = Subscriptions::default();
         for filter in ["#", "kp1/v/dcx/t/#", "kp1/v/dcx/u/#"] {

@@ -130,6 +130,18 @@ mod tests {
             "kp1/demo-v1/dcx/JTjdbENzHh/json/42/status"
         );
         assert!(bench.saw("samples=3"));
+        let state = bench.snapshot("demo-v1", "JTjdbENzHh");
+        assert_eq!((state.samples, state.last_sample), (4, Some(Value::Null)));
+    }
+
+    #[test]
+    fn the_operator_sees_the_latest_sample() {
+        let mut bench = Bench::new();
+        bench.publish("kp1/demo-v1/epmx/t/get/1", "");
+        assert_eq!(bench.snapshot("demo-v1", "t").last_sample, None);
+        bench.publish("kp1/demo-v1/dcx/t/json/1", "[1, 2]");
+        let latest = bench.snapshot("demo-v1", "t").last_sample;
+        assert_eq!(latest, Some(json!(2)));
     }
 
     #[test]
@@ -164,6 +176,12 @@ mod tests {
             Ok(r#"{"m-unit":"eggs","m-value":5}"#.into())
         );
         assert_eq!(sample("20°C"), Ok(r#"{"m-unit":"°C","m-value":20}"#.into()));
+        assert_eq!(sample("5m2"), Ok(r#"{"m-unit":"m2","m-value":5}"#.into()));
+        assert_eq!(sample("5.m"), Ok(r#"{"m-unit":".m","m-value":5}"#.into()));
+        assert_eq!(
+            sample("12.25E+1em"),
+            Ok(r#"{"m-unit":"em","m-value":122.5}"#.into())
+        );
         for wrong in ["", "warm", "200 C", ".5", "-", "1e999", " 1"] {
             assert_eq!(sample(wrong).map_err(|r| r.status), Err(400), "{wrong}");
         }

@@ -281,3 +281,27 @@ impl<R: Request> Request for Adjusted<R> {
         R::decode(reply)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_may_be_as_long_as_their_bounds() {
+        const DAY: Duration = Duration::from_secs(24 * 3_600);
+        let instant = Duration::from_nanos(1);
+        let is_kept = |expires_after, answer_within| {
+            let policy = Policy {
+                expires_after: Some(expires_after),
+                answer_within: Some(answer_within),
+                ..Policy::DEFAULT
+            };
+            policy.check().is_ok()
+        };
+        assert!(is_kept(366 * DAY, DAY));
+        assert!(is_kept(Duration::ZERO, instant));
+        assert!(!is_kept(366 * DAY + instant, DAY));
+        assert!(!is_kept(366 * DAY, DAY + instant));
+        assert!(!is_kept(366 * DAY, Duration::ZERO));
+    }
+}

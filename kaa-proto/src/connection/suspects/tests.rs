@@ -312,6 +312,25 @@ fn whoever_forgives_ends_a_search_with_the_link_or_at_once_without_one() {
 }
 
 #[test]
+fn who_is_served_on_probation_may_speak_at_once() {
+    let mut world = World::new(2, &[1]);
+    world.run_until_found();
+    world.bad.clear();
+    if !world.suspects.is_up {
+        world.suspects.handle_link_up(world.now);
+    }
+    while world.suspects.poll_released().is_none() {
+        world.now = world.suspects.poll_timeout().unwrap();
+        world.suspects.handle_timeout(world.now);
+    }
+    world.collect();
+    world.verdicts.clear();
+    world.suspects.handle_served(1);
+    world.collect();
+    assert_eq!(world.verdicts, [Verdict::Resumed(1)]);
+}
+
+#[test]
 fn who_spoke_before_the_link_was_up_is_suspected_when_it_dies() {
     let mut world = World::new(2, &[]);
     for _ in 0..3 {

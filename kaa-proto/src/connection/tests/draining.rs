@@ -164,6 +164,27 @@ fn the_subscriptions_of_an_endpoint_that_left_are_taken_back() {
 }
 
 #[test]
+fn what_one_packet_cannot_hold_is_taken_back_in_two() {
+    let mut wire = Wire::new(Options::new("a").max_packet_out(90));
+    let key = wire.add("token-of-twenty-two-by");
+    wire.submit(key, "x");
+    wire.connect();
+    wire.receive(b"\x90\x03\x00\x01\x01");
+    wire.receive(b"\x90\x03\x00\x02\x01");
+    wire.take_written();
+    wire.connection
+        .remove_endpoint(wire.now, key, Removal::Discard);
+    wire.turn();
+    let mut written = wire.take_written();
+    wire.receive(b"\xb0\x02\x00\x03");
+    written.extend(wire.take_written());
+    for end in ["error", "status"] {
+        let filter = format!("kp1/v/dcx/token-of-twenty-two-by/json/+/{end}");
+        assert!(contains(&written, &filter), "{end}");
+    }
+}
+
+#[test]
 fn an_endpoint_that_comes_back_at_once_keeps_its_subscriptions() {
     let mut wire = Wire::new(Options::new("a"));
     let key = wire.add("tok");

@@ -44,6 +44,8 @@ fn trap_34_the_endpoint_that_gets_the_link_dropped_is_suspended_and_the_others_a
     let suspended: Vec<_> = suspended.collect();
     assert_eq!(suspended[0], (keys[13], "v/t…".to_owned()));
     assert!(suspended.iter().all(|(key, _)| *key == keys[13]));
+    let counted = wire.connection.statistics().suspensions;
+    assert_eq!(counted, suspended.len() as u64);
     assert!(wire.events.contains(&Event::SearchEnded));
     let sent = |key: &EndpointKey| {
         wire.connection.endpoint(*key).unwrap().in_flight_len() == 1

@@ -278,6 +278,21 @@ fn the_window_and_the_output_have_their_bounds() {
     assert_eq!(link.written(), [1, 2, 3, 4]);
 }
 
+/// PUBLISH with the topic `a` takes five bytes beside its payload.
+#[test]
+fn output_at_its_mark_is_full() {
+    for (payload, wants_input) in [(94, true), (95, false)] {
+        let mut options = options();
+        options.high_water = 100;
+        let mut link = Link::connected(&options);
+        let payload = vec![0; payload];
+        link.session
+            .publish(1, "a", &payload, QoS::AtMostOnce)
+            .unwrap();
+        assert_eq!(link.session.wants_input(), wants_input);
+    }
+}
+
 #[test]
 fn keys_that_nobody_asks_for_do_not_pile_up() {
     let mut options = options();

@@ -7,6 +7,7 @@ mod delivery;
 mod faults;
 mod links;
 mod login;
+mod weights;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,62 @@
+//! What has room, to the last byte, and what takes none.
+
+use super::*;
+use crate::request::{Class, SubmitError};
+
+/// A sample whose payload has so many bytes: a JSON string with its quotes.
+fn sample(len: usize) -> Sample<String> {
+    Sample::new("x".repeat(len - 2))
+}
+
+/// Nine bytes of MQTT, 44 of `kp1/demo-v1/dcx/device-token/json/4294967295`, and 75 of payload.
+#[test]
+fn a_request_may_fill_a_packet_to_the_last_byte() {
+    let mut wire = Wire::new(options().max_packet_out(128));
+    let name = EndpointName::parse("demo-v1", "device-token").unwrap();
+    let key = wire.connection.add_endpoint(wire.now, name).unwrap();
+    let mut submit = |len| wire.connection.submit(wire.now, key, &sample(len));
+    assert!(submit(75).is_ok());
+    let (size, limit) = (129, 128);
+    assert_eq!(submit(76), Err(SubmitError::TooLarge { size, limit }));
+}
+
+/// Of the bytes of all endpoints an eighth is kept for control: 700 of 800 are left for two samples
+/// to `json` of 346.
+#[test]
+fn samples_may_fill_their_part_of_the_queue_to_the_last_byte() {
+    let mut wire = Wire::new(options().max_queued(8, 800));
+    let keys = [wire.add("tok1"), wire.add("tok2")];
+    let mut submit = |key, len| wire.connection.submit(wire.now, key, &sample(len));
+    assert!(submit(keys[0], 346).is_ok());
+    let full = Err(SubmitError::QueueFull(Class::Bulk));
+    assert_eq!(submit(keys[1], 347), full);
+    assert!(submit(keys[1], 346).is_ok());
+}
+
+#[test]
+fn nobody_waits_behind_endpoints_that_have_nothing_to_say() {
+    let mut wire = Wire::new(options());
+    let keys: Vec<_> = (0..900).map(|n| wire.add(&format!("tok{n}"))).collect();
+    wire.submit(keys[899], "x");
+    wire.connect();
+    assert!(contains(&wire.take_written(), "kp1/v/dcx/tok899/json/1"));
+}
+
+/// With five endpoints a window of four has one message for each.
+#[test]
+fn what_is_not_acknowledged_takes_no_room_in_the_window() {
+    let endpoint = silent().qos(crate::QoS::AtMostOnce).unwrap();
+    let mut wire = Wire::new(options().window(4).endpoint(endpoint));
+    let keys: Vec<_> = (0..5).map(|n| wire.add(&format!("tok{n}"))).collect();
+    for _ in 0..3 {
+        wire.submit(keys[0], "x");
+    }
+    wire.connect();
+    let written = wire.take_written();
+    for topic in ["json/1", "json/2", "json/3"] {
+        assert!(
+            contains(&written, &format!("kp1/v/dcx/tok0/{topic}")),
+            "{topic}"
+        );
+    }
+}
