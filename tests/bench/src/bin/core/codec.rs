@@ -33,11 +33,7 @@ impl Link {
         session.handle_written(now, out.len());
         let connected = session.handle_input(now, &mut &b"\x20\x02\x00\x00"[..]);
         assert_eq!(connected, Some(Incoming::Connected));
-        Self {
-            now,
-            session,
-            out,
-        }
+        Self { now, session, out }
     }
 
     fn publish(&mut self) {
@@ -111,7 +107,11 @@ impl Case for DecodeStatus {
         let link = &mut self.0;
         let mut statuses = BytesMut::new();
         for _ in 0..PACKETS {
-            wire::publish(&mut statuses, "kp1/demo-v1/dcx/JTjdbENzHh/json/42/status", 7);
+            wire::publish(
+                &mut statuses,
+                "kp1/demo-v1/dcx/JTjdbENzHh/json/42/status",
+                7,
+            );
         }
         meter.measure(|| link.read(&statuses));
         link.write();

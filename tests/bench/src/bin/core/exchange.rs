@@ -33,7 +33,9 @@ impl Exchanges {
         #[allow(clippy::disallowed_methods, reason = "a beginning")]
         let now = Instant::now();
         let endpoint = EndpointOptions::default().subscriptions(Subscriptions::None);
-        let options = Options::new("bench").max_endpoints(endpoints).endpoint(endpoint);
+        let options = Options::new("bench")
+            .max_endpoints(endpoints)
+            .endpoint(endpoint);
         let mut connection = Connection::new(options, now, 1).unwrap();
         let name = |n| EndpointName::parse("demo-v1", &format!("{n:010}")).unwrap();
         let endpoints = (0..endpoints)

@@ -55,7 +55,8 @@ impl Platform {
                 continue;
             }
             let (length, rest) = body.split_at(2);
-            let (topic, rest) = rest.split_at(usize::from(u16::from_be_bytes([length[0], length[1]])));
+            let (topic, rest) =
+                rest.split_at(usize::from(u16::from_be_bytes([length[0], length[1]])));
             puback(&mut out, u16::from_be_bytes([rest[0], rest[1]]));
             let topic = format!("{}/status", std::str::from_utf8(topic).unwrap());
             self.last = self.last % u16::MAX + 1;
