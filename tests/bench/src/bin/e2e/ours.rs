@@ -1,6 +1,6 @@
 //! The clients of this project: all is the same but how they are started, and how one waits.
 
-use std::time::Instant;
+use std::num::NonZeroU16;
 
 use kaa_bench::Outcome;
 use kaa_proto::client::{Client, Endpoint};
@@ -9,7 +9,6 @@ use kaa_proto::names::EndpointName;
 use kaa_proto::telemetry::Sample;
 use kaa_smol::Options;
 use serde_json::value::RawValue;
-use std::num::NonZeroU16;
 
 use crate::work::{APP_VERSION, Meter, PATIENCE, SAMPLE, TOKEN, Window, Work};
 
@@ -49,7 +48,7 @@ pub(crate) fn blocking(work: &Work) -> Outcome<()> {
             ticket.outcome()?;
             meter.confirmed(since);
         }
-        window.push(Instant::now(), device.submit(&Sample::new(&*sample))?);
+        window.push(meter.sent(), device.submit(&Sample::new(&*sample))?);
     }
     while let Some((since, ticket)) = window.pop() {
         ticket.outcome()?;
@@ -71,7 +70,7 @@ async fn confirm(client: &Client, work: &Work) -> Outcome<()> {
             ticket.await?;
             meter.confirmed(since);
         }
-        window.push(Instant::now(), device.submit(&Sample::new(&*sample))?);
+        window.push(meter.sent(), device.submit(&Sample::new(&*sample))?);
     }
     while let Some((since, ticket)) = window.pop() {
         ticket.await?;

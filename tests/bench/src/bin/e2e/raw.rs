@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::Ipv4Addr;
-use std::time::Instant;
 
 use kaa_bench::Outcome;
 use kaa_bench::packets::{self, Packet};
@@ -38,7 +37,7 @@ fn confirm(raw: &mut Raw, work: &Work) -> Outcome<()> {
             while sent.len() < window && left > 0 {
                 last_id = last_id % MAX_ID + 1;
                 publish(&mut raw.output, last_id, work.qos);
-                sent.push_back(Instant::now());
+                sent.push_back(meter.sent());
                 left -= 1;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kaa_bench::Outcome;
 use kaa_proto::QoS;
@@ -56,7 +56,7 @@ async fn confirm(device: &mut Device, work: &Work) -> Outcome<()> {
             ended(answer.await?)?;
             meter.confirmed(since);
         }
-        window.push(Instant::now(), device.send().await?);
+        window.push(meter.sent(), device.send().await?);
     }
     while let Some((since, answer)) = window.pop() {
         ended(answer.await?)?;
