@@ -12,7 +12,7 @@
 //!
 //! let request = Prepared::new(&Pending::new(CommandType::new("reboot")?))?;
 //! assert_eq!(request.resource(), "command/reboot");
-//! assert_eq!(request.payload(), "{}");
+//! assert_eq!(request.payload(), b"{}");
 //! # Ok::<(), kaa_proto::request::InvalidRequest>(())
 //! ```
 
@@ -404,7 +404,7 @@ mod tests {
         assert_eq!(request.service(), &Service::Commands);
         assert_eq!(request.resource(), "command/reboot");
         assert_eq!(request.pattern, Some("command/+"));
-        assert_eq!(request.payload(), "{}");
+        assert_eq!(request.payload(), b"{}");
         assert_eq!(request.effect, Effect::Pending(reboot()));
         assert_eq!(request.policy().confirm, Confirm::Answered);
         assert_eq!(request.policy().resend, Resend::AfterLinkLoss);
@@ -418,11 +418,11 @@ mod tests {
         assert_eq!(start.service(), &Service::Commands);
         assert_eq!(start.resource(), "command/reboot");
         assert_eq!(start.pattern, Some("command/+"));
-        assert_eq!(start.payload(), r#"{"observe":true}"#);
+        assert_eq!(start.payload(), br#"{"observe":true}"#);
         assert_eq!(start.effect, Effect::Pending(reboot()));
         assert!(start.with_id);
         let stop = observe(&reboot(), false);
-        assert_eq!(stop.payload(), r#"{"observe":false}"#);
+        assert_eq!(stop.payload(), br#"{"observe":false}"#);
         assert_eq!(stop.effect, Effect::None);
     }
 

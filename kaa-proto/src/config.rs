@@ -9,7 +9,7 @@
 //!
 //! let get = Prepared::new(&Get::new().unless("97016dbe8bb4adff8f754ecbf24612f2"))?;
 //! assert_eq!(get.resource(), "config/json");
-//! assert_eq!(get.payload(), r#"{"configId":"97016dbe8bb4adff8f754ecbf24612f2"}"#);
+//! assert_eq!(get.payload(), br#"{"configId":"97016dbe8bb4adff8f754ecbf24612f2"}"#);
 //!
 //! let applied = Prepared::new(&Applied::new("97016dbe8bb4adff8f754ecbf24612f2"))?;
 //! assert_eq!(applied.resource(), "applied/json");
@@ -223,7 +223,7 @@ impl Request for Applied {
 /// let rejected = Prepared::new(&Rejected::new("97016dbe", 400, "WPA2 is not supported"))?;
 /// assert_eq!(
 ///     rejected.payload(),
-///     r#"{"configId":"97016dbe","statusCode":400,"reasonPhrase":"WPA2 is not supported"}"#
+///     br#"{"configId":"97016dbe","statusCode":400,"reasonPhrase":"WPA2 is not supported"}"#
 /// );
 /// # Ok::<(), kaa_proto::request::InvalidRequest>(())
 /// ```

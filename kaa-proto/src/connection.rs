@@ -140,7 +140,7 @@ pub struct Connection {
     rng: Rng,
     link: Link,
     /// There while there is a transport, and until it is closed.
-    session: Option<Session<Ticket>>,
+    session: Option<Box<Session<Ticket>>>,
     slots: Slab<Slot>,
     /// The keys by name.
     directory: Directory,
@@ -157,6 +157,8 @@ pub struct Connection {
     /// Endpoints that may want to subscribe to something. Nobody is there twice.
     filtering: VecDeque<EndpointKey>,
     subscribing: Subscribing,
+    /// Endpoints in which something changed. Nobody is there twice.
+    changed: Vec<EndpointKey>,
     /// Endpoints that may have events. Nobody is there twice.
     eventful: VecDeque<EndpointKey>,
     /// Endpoints that may have records. Nobody is there twice.
@@ -194,7 +196,7 @@ enum Ticket {
 }
 
 /// What a deadline is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Deadline {
     /// An endpoint has something to do.
     Endpoint(EndpointKey),
@@ -261,6 +263,7 @@ impl Connection {
             observing: VecDeque::new(),
             filtering: VecDeque::new(),
             subscribing: Subscribing::default(),
+            changed: Vec::new(),
             eventful: VecDeque::new(),
             recording: VecDeque::new(),
             events: VecDeque::new(),
@@ -289,7 +292,10 @@ impl Connection {
     #[must_use]
     pub fn wants_input(&self) -> bool {
         matches!(self.demand(), Demand::Exchange(_))
-            && self.session.as_ref().is_none_or(Session::wants_input)
+            && self
+                .session
+                .as_ref()
+                .is_none_or(|session| session.wants_input())
     }
 
     /// Where the link stands.
@@ -391,7 +397,10 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = match self.demand() {
-            Demand::Exchange(_) => self.session.as_ref().and_then(Session::poll_timeout),
+            Demand::Exchange(_) => self
+                .session
+                .as_ref()
+                .and_then(|session| session.poll_timeout()),
             Demand::Dial(_)
             | Demand::HangUp(_)
             | Demand::Abandon(_)
@@ -430,6 +439,9 @@ impl Connection {
         for deadline in due {
             match deadline {
                 Deadline::Endpoint(key) => {
+                    if let Some(slot) = self.slots.get_mut(key) {
+                        slot.deadline = None;
+                    }
                     self.with(key, |endpoint| endpoint.handle_timeout(now));
                 }
                 Deadline::Removal(key) => self.discard(now, key),

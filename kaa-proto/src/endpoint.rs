@@ -1,6 +1,7 @@
 #![doc = include_str!("endpoint/hosts.md")]
 
 mod answer;
+mod due;
 mod event;
 mod filters;
 mod flight;
@@ -39,9 +40,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::due::Due;
 use self::filters::{Filters, group};
 use self::flight::{Entry, Flight, Flights, Owner, Stage};
-use self::ids::IdSpace;
+use self::ids::IdSpaces;
 use self::journal::{Journal, Mark};
 use self::ledger::Ledger;
 use self::observe::{Reading, Standing};
@@ -49,7 +51,7 @@ use self::queue::Queue;
 use self::settle::Regard;
 use crate::QoS;
 use crate::commands::{Command, CommandResult};
-use crate::names::{CommandType, EndpointName, Extension};
+use crate::names::{CommandType, EndpointName};
 use crate::request::{Failure, Offline, RequestId, SubmitError};
 use crate::rng::Rng;
 use crate::timers::Timers;
@@ -73,8 +75,11 @@ pub struct Endpoint {
     queue: Queue,
     /// What was given out and has not ended, by request.
     flights: Flights,
+    /// Boxes of requests that ended, for those to come.
+    #[allow(clippy::vec_box, reason = "what is kept is the boxes")]
+    spare: Vec<Box<Entry>>,
     /// The request IDs in use, for each extension instance.
-    spaces: BTreeMap<Extension, IdSpace>,
+    spaces: IdSpaces,
     filters: Filters,
     /// What is observed.
     standing: BTreeMap<Observation, Standing>,
@@ -85,6 +90,11 @@ pub struct Endpoint {
     journal: Journal,
     /// What an earlier run left, until the application has taken it.
     recovered: Option<restore::Found>,
+    /// Until when requests may wait in the queue.
+    expiries: Due,
+    /// Until when flights may wait for their answers.
+    answers: Due,
+    /// All other deadlines.
     timers: Timers<Timer>,
     /// Whether the drain rate holds the bulk queue back; `Timer::Drain` ends it.
     bulk_held: bool,
@@ -94,12 +104,8 @@ pub struct Endpoint {
 }
 
 /// What a deadline is for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Timer {
-    /// A queued request expires.
-    Expiry(RequestId),
-    /// A sent request is not answered.
-    Answer(RequestId),
     /// The host did not tell what became of this subscription.
     Filter(String),
     /// An observation is to be sent again.
@@ -162,13 +168,16 @@ impl Endpoint {
             now: None,
             queue: Queue::default(),
             flights: Flights::default(),
-            spaces: BTreeMap::new(),
+            spare: Vec::new(),
+            spaces: IdSpaces::default(),
             filters: Filters::default(),
             standing: BTreeMap::new(),
             readings: BTreeMap::new(),
             ledger: Ledger::default(),
             events: VecDeque::new(),
             recovered: None,
+            expiries: Due::default(),
+            answers: Due::default(),
             timers: Timers::default(),
             bulk_held: false,
             statistics: Statistics::default(),
@@ -226,12 +235,12 @@ impl Endpoint {
         self.forget_observations(now);
         let ours = |entry: &Entry| matches!(entry.owner, Owner::Observation(_) | Owner::Nobody);
         let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
-        let flights = self.flights.iter().map(|(_, flight)| &flight.entry);
+        let flights = self.flights.iter().map(|(_, flight)| &*flight.entry);
         let own: Vec<_> = queued.chain(flights).filter(|entry| ours(entry)).collect();
         let own: Vec<_> = own.iter().map(|entry| entry.id).collect();
         for id in own {
             if let Some(entry) = self.take_out(id, ours) {
-                self.end(now, &entry, Err(Failure::Closed), Rest::ForLateAnswer);
+                self.end(now, entry, Err(Failure::Closed), Rest::ForLateAnswer);
             }
         }
     }
@@ -244,7 +253,7 @@ impl Endpoint {
             return false;
         };
         let rest = Rest::after(&entry);
-        self.end(now, &entry, Err(Failure::Cancelled), rest);
+        self.end(now, entry, Err(Failure::Cancelled), rest);
         true
     }
 
@@ -299,12 +308,14 @@ impl Endpoint {
         let open = flights.filter(|flight| flight.stage != Stage::Listening);
         let mut entries: Vec<_> = open.map(Flight::into_entry).chain(queued).collect();
         entries.sort_by_key(|entry| entry.id);
-        let callers = entries.iter().filter(|entry| entry.owner == Owner::Caller);
+        let callers = entries.iter().map(|entry| &**entry);
+        let callers = callers.filter(|entry| entry.owner == Owner::Caller);
         let unfinished = callers.map(|entry| unfinished(entry, &self.journal));
         let unfinished = unfinished.collect();
-        for entry in &entries {
+        for entry in entries {
             self.end(now, entry, Err(Failure::Closed), Rest::None);
         }
+        (self.expiries, self.answers) = (Due::default(), Due::default());
         self.timers = Timers::default();
         unfinished
     }
@@ -327,7 +338,7 @@ impl Endpoint {
         // Only what is needed now is subscribed to, not what was needed once.
         self.filters = Filters::default();
         let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
-        let listening = self.flights.iter().map(|(_, flight)| &flight.entry);
+        let listening = self.flights.iter().map(|(_, flight)| &*flight.entry);
         for entry in queued.chain(listening) {
             if entry.request.with_id {
                 self.filters
@@ -349,7 +360,7 @@ impl Endpoint {
             return;
         }
         for filter in self.filters.asked() {
-            self.timers.clear(Timer::Filter(filter.clone()));
+            self.timers.clear(&Timer::Filter(filter.clone()));
         }
         self.record_unsent();
         let flights = self.flights.iter();
@@ -377,7 +388,7 @@ impl Endpoint {
     /// requests and second deliveries too. The host leaves out retained ones.
     pub fn handle_message(&mut self, now: Instant, topic: &str, payload: &[u8]) -> Disposition {
         match Topic::parse(topic) {
-            Ok(topic) => self.handle_topic(now, &topic, payload),
+            Ok(topic) => self.handle_any_topic(now, &topic, payload),
             Err(_) => Disposition::NotOurs,
         }
     }
@@ -390,7 +401,7 @@ impl Endpoint {
         if !self.filters.handle(filter) {
             return;
         }
-        self.timers.clear(Timer::Filter(filter.to_owned()));
+        self.timers.clear(&Timer::Filter(filter.to_owned()));
         if outcome == FilterOutcome::Refused {
             self.notify(refused(filter));
         }
@@ -400,15 +411,15 @@ impl Endpoint {
     /// time: what is not due stays.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        for space in self.spaces.values_mut() {
-            space.handle_timeout(now);
+        self.spaces.handle_timeout(now);
+        while let Some(id) = self.expiries.pop_due(now) {
+            self.end_unsent(now, id, Failure::Expired);
+        }
+        while let Some(id) = self.answers.pop_due(now) {
+            self.handle_no_answer(now, id);
         }
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
-                Timer::Expiry(id) => {
-                    self.end_unsent(now, id, Failure::Expired);
-                }
-                Timer::Answer(id) => self.handle_no_answer(now, id),
                 Timer::Filter(filter) => self.handle_filter(now, &filter, FilterOutcome::Refused),
                 Timer::Refresh(observation) => {
                     if self.link_up {
@@ -424,8 +435,14 @@ impl Endpoint {
     /// call may change it. `None`: there is nothing to wait for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let rests = self.spaces.values().filter_map(IdSpace::poll_timeout);
-        rests.chain(self.timers.next()).min()
+        let of = |due: &Due| due.first().map(|(at, _)| at);
+        let deadlines = [
+            of(&self.answers),
+            of(&self.expiries),
+            self.timers.next(),
+            self.spaces.poll_timeout(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The next subscription to make or to take back. `None` while the link is down. What is taken
@@ -446,6 +463,18 @@ impl Endpoint {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Whether there are events.
+    #[cfg(feature = "connection")]
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Whether there are subscriptions to make or to take back.
+    #[cfg(feature = "connection")]
+    pub(crate) const fn has_filters(&self) -> bool {
+        self.filters.has_some()
     }
 
     /// The time it is: never earlier than it was.
@@ -518,7 +547,7 @@ fn unfinished(entry: &Entry, journal: &Journal) -> Unfinished {
         stored: journal.has_stored(entry.id),
         service: entry.request.service.clone(),
         resource: entry.request.resource().to_owned(),
-        payload: entry.request.payload.clone(),
+        payload: Bytes::copy_from_slice(&entry.request.payload),
         sent: entry.may_have_been_sent(),
     }
 }

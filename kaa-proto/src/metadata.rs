@@ -12,7 +12,7 @@
 //! assert_eq!(merge.resource(), "update/keys");
 //!
 //! let get = Prepared::new(&Get::only([MetadataKey::new("name")?]))?;
-//! assert_eq!(get.payload(), r#"{"keys":["name"]}"#);
+//! assert_eq!(get.payload(), br#"{"keys":["name"]}"#);
 //! # Ok::<(), kaa_proto::request::InvalidRequest>(())
 //! ```
 

@@ -145,7 +145,7 @@ mod tests {
         let time = Prepared::new(&time.unwrap()).unwrap();
         assert_eq!(time.service(), &other("tsx"));
         assert_eq!(time.resource(), "");
-        assert_eq!(time.payload(), r#"{"timezone":"Pacific/Easter"}"#);
+        assert_eq!(time.payload(), br#"{"timezone":"Pacific/Easter"}"#);
         let deep = Call::new(Service::Configurations, "applied/json/net").payload("{}");
         let deep = Prepared::new(&deep).unwrap();
         assert_eq!(deep.resource(), "applied/json/net");

@@ -10,10 +10,10 @@
 //!
 //! let report = Prepared::new(&ReportCurrent::new("0.0.2"))?;
 //! assert_eq!(report.resource(), "applied/json");
-//! assert_eq!(report.payload(), r#"{"configId":"0.0.2"}"#);
+//! assert_eq!(report.payload(), br#"{"configId":"0.0.2"}"#);
 //! let get = Prepared::new(&Get::new())?;
 //! assert_eq!(get.resource(), "config/json");
-//! assert_eq!(get.payload(), "{}");
+//! assert_eq!(get.payload(), b"{}");
 //! # Ok::<(), kaa_proto::request::InvalidRequest>(())
 //! ```
 
@@ -177,7 +177,7 @@ impl Request for ReportCurrent {
 /// let rejected = Prepared::new(&Rejected::new("0.0.3", 400, "Not enough free memory"))?;
 /// assert_eq!(
 ///     rejected.payload(),
-///     r#"{"configId":"0.0.3","statusCode":400,"reasonPhrase":"Not enough free memory"}"#
+///     br#"{"configId":"0.0.3","statusCode":400,"reasonPhrase":"Not enough free memory"}"#
 /// );
 /// # Ok::<(), kaa_proto::request::InvalidRequest>(())
 /// ```

@@ -15,7 +15,7 @@
 //!
 //! let batch = Batch::new([json!({"temperature": 21}), json!({"temperature": 22})]);
 //! let request = Prepared::new(&batch)?;
-//! assert_eq!(request.payload(), r#"[{"temperature":21},{"temperature":22}]"#);
+//! assert_eq!(request.payload(), br#"[{"temperature":21},{"temperature":22}]"#);
 //! # Ok::<(), kaa_proto::request::InvalidRequest>(())
 //! ```
 //!
@@ -112,7 +112,7 @@ impl<T: Serialize> Request for Batch<T> {
 /// let plain = Plain::with_unit(Metric::new("temperature")?, 21.5, "C");
 /// let request = Prepared::new(&plain)?;
 /// assert_eq!(request.resource(), "plain/temperature");
-/// assert_eq!(request.payload(), "21.5C");
+/// assert_eq!(request.payload(), b"21.5C");
 /// # Ok::<(), kaa_proto::request::InvalidRequest>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -20,7 +20,11 @@
 //! # Ok::<(), kaa_proto::topic::TopicError>(())
 //! ```
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+
+mod levels;
+
+use levels::{Levels, MAX_DIGITS, parse_id, split_last, write_id};
 
 use crate::names::{EndpointName, Extension, NameProblem, check_level, shorten, unambiguous};
 
@@ -99,45 +103,43 @@ impl<'a> Topic<'a> {
     /// # Errors
     /// [`TopicError`] if it is not a 1/KP topic; it says which level is wrong and why.
     pub fn parse(topic: &'a str) -> Result<Self, TopicError> {
-        let mut rest = Some(topic);
-        if next_level(&mut rest) != Some("kp1") {
+        let mut levels = Levels::of(topic);
+        if levels.next() != Some("kp1") {
             return Err(TopicError {
                 level: 0,
                 problem: TopicProblem::NotKaa,
             });
         }
-        let mut level = |index| {
-            let level = next_level(&mut rest).ok_or(TopicError {
-                level: index,
+        let mut level = |level| match levels.next() {
+            None => Err(TopicError {
+                level,
                 problem: TopicProblem::Missing,
-            })?;
-            match level.is_empty() {
-                true => Err(TopicError::name(index, NameProblem::Empty)),
-                false => Ok(level),
-            }
+            }),
+            Some("") => Err(TopicError::name(level, NameProblem::Empty)),
+            Some(found) => Ok(found),
         };
         let (app_version, extension, token) = (level(1)?, level(2)?, level(3)?);
-        let empty = |rest: &str| rest.split('/').position(str::is_empty);
-        if let Some(index) = rest.and_then(empty) {
+        let Some(rest) = levels.rest() else {
+            return Ok(Self {
+                app_version,
+                extension,
+                token,
+                resource: "",
+                id: None,
+                suffix: None,
+            });
+        };
+        if let Some(index) = levels.first_empty() {
             return Err(TopicError::name(4 + index, NameProblem::Empty));
         }
-        let mut resource = rest.unwrap_or_default();
-        let suffix = match split_last(resource) {
-            (before, "status") => {
-                resource = before;
-                Some(Suffix::Status)
-            }
-            (before, "error") => {
-                resource = before;
-                Some(Suffix::Error)
-            }
-            _ => None,
+        let (suffix, rest) = match split_last(rest) {
+            (before, "status") => (Some(Suffix::Status), before),
+            (before, "error") => (Some(Suffix::Error), before),
+            _ => (None, rest),
         };
-        let (before, last) = split_last(resource);
+        let (before, last) = split_last(rest);
         let id = parse_id(last);
-        if id.is_some() {
-            resource = before;
-        }
+        let resource = if id.is_some() { before } else { rest };
         Ok(Self {
             app_version,
             extension,
@@ -207,17 +209,25 @@ impl<'a> Topic<'a> {
 
     /// Appends the topic as it goes on the wire, with the whole token.
     pub fn write_to(&self, out: &mut String) {
-        for level in ["kp1", self.app_version, self.extension, self.token] {
+        let names = self.app_version.len() + self.extension.len() + self.token.len();
+        out.reserve(names + self.resource.len() + MAX_REST);
+        for level in [
+            "kp1/",
+            self.app_version,
+            "/",
+            self.extension,
+            "/",
+            self.token,
+        ] {
             out.push_str(level);
-            out.push('/');
         }
-        out.push_str(self.resource);
-        if self.resource.is_empty() {
-            out.pop();
+        if !self.resource.is_empty() {
+            out.push('/');
+            out.push_str(self.resource);
         }
         if let Some(id) = self.id {
-            // Writing to a `String` cannot fail.
-            let _ = write!(out, "/{id}");
+            let mut digits = [b'/'; MAX_DIGITS + 1];
+            out.push_str(write_id(id, &mut digits));
         }
         if let Some(suffix) = self.suffix {
             out.push('/');
@@ -254,13 +264,13 @@ impl fmt::Debug for Topic<'_> {
 /// first four levels only.
 #[must_use]
 pub fn address(topic: &str) -> Option<(&str, &str)> {
-    let mut rest = Some(topic);
-    if next_level(&mut rest)? != "kp1" {
+    let mut levels = Levels::of(topic);
+    if levels.next()? != "kp1" {
         return None;
     }
-    let app_version = next_level(&mut rest)?;
-    next_level(&mut rest)?;
-    let token = next_level(&mut rest)?;
+    let app_version = levels.next()?;
+    levels.next()?;
+    let token = levels.next()?;
     (!app_version.is_empty() && !token.is_empty()).then_some((app_version, token))
 }
 
@@ -299,6 +309,9 @@ pub(crate) fn cut(text: &str) -> String {
         .into()
 }
 
+/// What a topic has beside its names and its resource, at most.
+const MAX_REST: usize = "kp1/////".len() + MAX_DIGITS + "/status".len();
+
 /// Checks a resource path: no leading slash; empty is no level at all.
 pub(crate) fn check_resource(resource: &str) -> Result<(), TopicError> {
     if resource.is_empty() {
@@ -315,30 +328,6 @@ pub(crate) fn check_resource(resource: &str) -> Result<(), TopicError> {
         Some(problem) => Err(TopicError::name(last, problem)),
         None => Ok(()),
     }
-}
-
-/// Takes the first level off `rest`; `None` when there is none left.
-fn next_level<'a>(rest: &mut Option<&'a str>) -> Option<&'a str> {
-    let all = (*rest)?;
-    let (level, after) = all
-        .split_once('/')
-        .map_or((all, None), |(l, after)| (l, Some(after)));
-    *rest = after;
-    Some(level)
-}
-
-/// What stands before the last level, and the last level.
-fn split_last(resource: &str) -> (&str, &str) {
-    resource.rsplit_once('/').unwrap_or(("", resource))
-}
-
-/// Decimal digits without sign or leading zero, up to [`MAX_PARSED_ID`].
-fn parse_id(level: &str) -> Option<u32> {
-    let canonical = level == "0" || (!level.starts_with('0') && !level.starts_with('+'));
-    level
-        .parse()
-        .ok()
-        .filter(|&id| canonical && id <= MAX_PARSED_ID)
 }
 
 /// A topic or a resource path that is not one. The level's text is not repeated: it may be a

@@ -234,7 +234,7 @@ mod tests {
         let request = Prepared::new(&GetToken).unwrap();
         assert_eq!(request.service(), &Service::Uploads);
         assert_eq!(request.resource(), "token");
-        assert_eq!(request.payload(), "");
+        assert_eq!(request.payload(), b"");
         assert!(request.with_id);
         assert!(Prepared::new(&GetToken.confirm(Confirm::Nothing)).is_err());
     }

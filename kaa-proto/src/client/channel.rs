@@ -63,13 +63,15 @@ pub(super) struct Channel {
     goodbye: Goodbye,
     /// Where the next read goes: as large as the latest ones asked for, nothing while they are small.
     input: Vec<u8>,
+    /// Whether those who are woken have their turn before the link speaks.
+    yields: bool,
     /// Whether those who were woken had their turn before this one: what they say goes out in one
     /// write with what the link itself has to say.
     has_yielded: bool,
 }
 
 impl Channel {
-    pub(super) fn new(link: LinkId, layer: Layer) -> Self {
+    pub(super) const fn new(link: LinkId, layer: Layer, yields: bool) -> Self {
         Self {
             link,
             layer,
@@ -79,6 +81,7 @@ impl Channel {
             goodbye_until: None,
             goodbye: Goodbye::Untold,
             input: Vec::new(),
+            yields,
             has_yielded: false,
         }
     }
@@ -105,15 +108,15 @@ impl Channel {
         }
     }
 
-    /// Reads one block, then writes what there is to write. If what was read woke somebody, they have
-    /// their turn in between.
+    /// Reads one block, then writes what there is to write. If what was read woke somebody on this
+    /// thread, they have their turn in between.
     pub(super) fn exchange(
         &mut self,
         shared: &Shared,
         transport: &mut impl Transport,
     ) -> Result<Exchanged, LinkError> {
         let (read, has_woken) = self.read(shared, transport)?;
-        self.has_yielded = has_woken && !self.has_yielded;
+        self.has_yielded = self.yields && has_woken && !self.has_yielded;
         if self.has_yielded {
             return Ok(Exchanged::Some);
         }

@@ -158,6 +158,10 @@ impl Shared {
     pub(super) fn attend<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = f(&mut state);
+        if state.slots.is_empty() {
+            // An empty map keeps room for eleven.
+            state.slots = BTreeMap::new();
+        }
         let replaced = std::mem::take(&mut state.replaced);
         drop(state);
         drop_apart(replaced);

@@ -65,7 +65,7 @@ impl Waits {
 
     /// `id` waits for the link no more; whom it would have woken.
     fn forget_ready(&mut self, id: u64) -> Option<Waker> {
-        self.deadlines.clear(id);
+        self.deadlines.clear(&id);
         self.ready.remove(&id)
     }
 

@@ -123,7 +123,7 @@ impl fmt::Debug for CommandResult {
 /// assert_eq!(request.resource(), "result/reboot");
 /// assert_eq!(
 ///     request.payload(),
-///     r#"[{"id":1,"statusCode":200},{"id":2,"statusCode":409,"reasonPhrase":"already rebooting"}]"#
+///     br#"[{"id":1,"statusCode":200},{"id":2,"statusCode":409,"reasonPhrase":"already rebooting"}]"#
 /// );
 /// # Ok::<(), kaa_proto::request::InvalidRequest>(())
 /// ```
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(request.pattern, Some("result/+"));
         assert_eq!(
             request.payload(),
-            r#"[{"id":1,"statusCode":200,"reasonPhrase":"Ok","payload":{"engine_on":true}}]"#
+            br#"[{"id":1,"statusCode":200,"reasonPhrase":"Ok","payload":{"engine_on":true}}]"#
         );
     }
 

@@ -1,7 +1,7 @@
 //! Which endpoint a topic is for.
 
+use rustc_hash::FxHashMap;
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
 
 use super::slab::EndpointKey;
 use crate::names::{AppVersion, EndpointName, EndpointToken};
@@ -9,16 +9,16 @@ use crate::names::{AppVersion, EndpointName, EndpointToken};
 /// Keys by application version and token, found without a copy of either.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    versions: BTreeMap<Version, BTreeMap<Token, EndpointKey>>,
+    versions: FxHashMap<Version, FxHashMap<Token, EndpointKey>>,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Version(AppVersion);
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Token(EndpointToken);
 
-// Names are ordered as their texts are, which `Borrow` demands.
+// Names are equal and hashed as their texts are, which `Borrow` demands.
 impl Borrow<str> for Version {
     fn borrow(&self) -> &str {
         self.0.as_str()

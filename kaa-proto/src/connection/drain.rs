@@ -6,7 +6,6 @@ use super::link::Demand;
 use super::slab::EndpointKey;
 use super::{Connection, Deadline, later, trace};
 use crate::endpoint::{Statistics, Unfinished};
-use crate::mqtt::Session;
 use crate::names::EndpointName;
 
 /// What became of the requests after [`Connection::close`].
@@ -99,11 +98,11 @@ impl Connection {
 
     /// Goes on with the end, where there is one.
     pub(super) fn drain(&mut self, now: Instant) {
-        let is_written = |session: &Session<_>| session.unwritten() == 0;
+        let unwritten = self.session.as_ref().map(|session| session.unwritten());
         if self.closing.is_some()
             && self.account.is_none()
             && self.totals.busy == 0
-            && self.session.as_ref().is_none_or(is_written)
+            && unwritten.unwrap_or(0) == 0
         {
             self.wind_up(now);
         }
@@ -135,7 +134,7 @@ impl Connection {
         if self.account.is_some() {
             return;
         }
-        self.timers.clear(Deadline::Close);
+        self.timers.clear(&Deadline::Close);
         let before = match &self.closing {
             Some(closing) => closing.before,
             None => self.outcomes(),

@@ -32,6 +32,10 @@ pub(super) struct Slot {
     pub(super) is_recording: bool,
     /// Whether it is to be removed when it is idle.
     pub(super) is_leaving: bool,
+    /// Whether it stands in `changed`.
+    is_changed: bool,
+    /// Its deadline as it is set.
+    pub(super) deadline: Option<Instant>,
     /// Its part of the totals.
     counted: Totals,
 }
@@ -165,7 +169,9 @@ impl Connection {
         key: EndpointKey,
         request: &R,
     ) -> Result<RequestId, SubmitError> {
-        self.submit_prepared(now, key, Prepared::new(request)?)
+        let slot = self.slots.get_mut(key);
+        let blank = slot.map_or_else(Prepared::blank, |slot| slot.endpoint.blank());
+        self.submit_prepared(now, key, Prepared::reusing(blank, request)?)
     }
 
     /// Takes a request that was encoded before, on another thread perhaps.
@@ -283,7 +289,9 @@ impl Connection {
         key: EndpointKey,
         wanted: impl Fn(&CommandType) -> bool,
     ) -> Option<Command> {
-        self.with(key, |endpoint| endpoint.poll_command(wanted))?
+        let command = self.with(key, |endpoint| endpoint.poll_command(wanted))?;
+        self.look_at_changed();
+        command
     }
 
     /// The configuration to be read: [`Endpoint::poll_configuration`].
@@ -292,12 +300,16 @@ impl Connection {
         key: EndpointKey,
         name: Option<&ConfigName>,
     ) -> Option<config::Answer> {
-        self.with(key, |endpoint| endpoint.poll_configuration(name))?
+        let answer = self.with(key, |endpoint| endpoint.poll_configuration(name))?;
+        self.look_at_changed();
+        answer
     }
 
     /// The software update to be read: [`Endpoint::poll_software`].
     pub fn poll_software(&mut self, key: EndpointKey) -> Option<software::Answer> {
-        self.with(key, Endpoint::poll_software)?
+        let answer = self.with(key, Endpoint::poll_software)?;
+        self.look_at_changed();
+        answer
     }
 
     /// Takes back what a store kept of an endpoint that was just added: [`Endpoint::restore`].
@@ -350,6 +362,8 @@ impl Connection {
             is_eventful: false,
             is_recording: false,
             is_leaving: false,
+            is_changed: false,
+            deadline: None,
             counted: Totals::default(),
         };
         let key = self.slots.insert(slot).ok_or(AddError::TooMany)?;
@@ -360,6 +374,7 @@ impl Connection {
         self.suspects.add(key);
         self.schedule.handle_count(self.slots.len());
         self.begin_storing(now, key);
+        self.look_at_changed();
         if self.is_up() {
             self.arrivals.push_back(key);
         }
@@ -372,7 +387,7 @@ impl Connection {
             Some(slot) if slot.is_leaving => {
                 slot.is_leaving = false;
                 trace::stays(slot.endpoint.name());
-                self.timers.clear(Deadline::Removal(key));
+                self.timers.clear(&Deadline::Removal(key));
                 Ok(key)
             }
             _ => Err(AddError::NameTaken(key)),
@@ -403,11 +418,34 @@ impl Connection {
         Some(answer)
     }
 
-    /// Takes note of what changed in an endpoint.
+    /// Something changed in an endpoint: it is looked at before anything depends on that, once for
+    /// many changes.
     pub(super) fn touch(&mut self, key: EndpointKey) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            if !std::mem::replace(&mut slot.is_changed, true) {
+                self.changed.push(key);
+            }
+        }
+    }
+
+    /// Takes note of what changed in endpoints.
+    pub(super) fn look_at_changed(&mut self) {
+        while !self.changed.is_empty() {
+            let mut changed = std::mem::take(&mut self.changed);
+            for key in changed.drain(..) {
+                self.look_at(key);
+            }
+            if self.changed.is_empty() {
+                self.changed = changed;
+            }
+        }
+    }
+
+    fn look_at(&mut self, key: EndpointKey) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
+        slot.is_changed = false;
         let endpoint = &slot.endpoint;
         let is_idle = endpoint.is_idle();
         let is_leaving = slot.is_leaving;
@@ -423,20 +461,23 @@ impl Connection {
         let before = std::mem::replace(&mut slot.counted, counted);
         self.totals.replace(before, counted);
         if slot.is_up {
-            if slot.endpoint.next_size().is_some() {
+            // Whether it may go is asked when it is its turn.
+            if counted.queued > 0 {
                 self.schedule.wake(key);
             }
-            if !std::mem::replace(&mut slot.is_filtering, true) {
+            if endpoint.has_filters() && !std::mem::replace(&mut slot.is_filtering, true) {
                 self.filtering.push_back(key);
             }
         }
-        if !std::mem::replace(&mut slot.is_eventful, true) {
+        if endpoint.has_events() && !std::mem::replace(&mut slot.is_eventful, true) {
             self.eventful.push_back(key);
         }
-        if !std::mem::replace(&mut slot.is_recording, true) {
+        if endpoint.may_record() && !std::mem::replace(&mut slot.is_recording, true) {
             self.recording.push_back(key);
         }
-        self.timers.set(Deadline::Endpoint(key), deadline);
+        if std::mem::replace(&mut slot.deadline, deadline) != deadline {
+            self.timers.set(Deadline::Endpoint(key), deadline);
+        }
         if is_leaving && is_idle {
             self.discard(self.now, key);
         }
@@ -460,8 +501,8 @@ impl Connection {
         self.directory.remove(&name);
         self.suspects.remove(key);
         self.schedule.handle_count(self.slots.len());
-        self.timers.clear(Deadline::Endpoint(key));
-        self.timers.clear(Deadline::Removal(key));
+        self.timers.clear(&Deadline::Endpoint(key));
+        self.timers.clear(&Deadline::Removal(key));
         self.totals.replace(slot.counted, Totals::default());
         self.retired.add(slot.endpoint.statistics());
         while let Some(filter) = slot.endpoint.poll_filter(now) {

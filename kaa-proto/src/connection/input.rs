@@ -57,8 +57,7 @@ impl Connection {
         match self.directory.find(topic.app_version(), topic.token()) {
             Some(key) => {
                 self.hear(now, key, |endpoint| {
-                    // It has this name, so it takes the message.
-                    let _ = endpoint.handle_topic(now, &topic, message.payload);
+                    endpoint.handle_topic(now, &topic, message.payload);
                 });
             }
             None if topic.suffix().is_none() => self.statistics.echoes += 1,

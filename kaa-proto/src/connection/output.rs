@@ -78,6 +78,7 @@ impl Connection {
         }
         let bytes = session.poll_transmit(out);
         self.session = Some(session);
+        self.look_at_changed();
         bytes
     }
 
@@ -116,6 +117,7 @@ impl Connection {
             let arrived = self.tell_arrivals(now, left.min(ARRIVALS_AT_ONCE));
             left -= arrived;
             self.observe_again(now);
+            self.look_at_changed();
             let subscribed = self.subscribe(now, session);
             let published = self.publish(now, session);
             if arrived == 0 && !subscribed && !published {
@@ -191,38 +193,41 @@ impl Connection {
 
     /// Encodes messages, whoever's turn it is; whether there were any.
     fn publish(&mut self, now: Instant, session: &mut Session<Ticket>) -> bool {
+        self.look_at_changed();
         let mut any = false;
         while self.has_room(session) && self.refill.allows(session.in_flight()) {
             let (slots, suspects) = (&self.slots, &self.suspects);
+            let mut ready = None;
             let has_message = |key| {
                 let slot = slots.get(key).filter(|slot| slot.is_up);
-                slot.is_some_and(|slot| {
+                ready = slot.and_then(|slot| {
                     let may_wait = slot.endpoint.in_flight_len() > 0;
-                    slot.endpoint.next_size().is_some()
-                        && !(may_wait && suspects.is_on_probation(key))
-                })
+                    let next = slot.endpoint.next_ready();
+                    next.filter(|_| !(may_wait && suspects.is_on_probation(key)))
+                });
+                ready.is_some()
             };
             let Some(key) = self.schedule.next(has_message) else {
                 break;
             };
-            let Some(slot) = self.slots.get_mut(key) else {
+            let (Some(slot), Some(ready)) = (self.slots.get_mut(key), ready) else {
                 break;
             };
             any = true;
-            let Some(outgoing) = slot.endpoint.next_message(now, &mut self.topic) else {
+            let outgoing = slot.endpoint.next_message(now, ready, &mut self.topic);
+            let Some(outgoing) = outgoing else {
                 // It had one just now, so this cannot be; if it is, others have their turn.
                 self.touch(key);
                 continue;
             };
             let ticket = Ticket::Message(key, outgoing.key);
-            let published = session.publish(ticket, &self.topic, &outgoing.payload, outgoing.qos);
+            let message = outgoing.key;
+            let published = session.publish(ticket, &self.topic, outgoing.payload, outgoing.qos);
             match published {
                 Ok(()) => {
                     let bytes = self.topic.len() + outgoing.payload.len();
-                    self.schedule.sent(key, bytes);
-                    if outgoing.qos != QoS::AtMostOnce {
-                        self.schedule.entered_window(key);
-                    }
+                    let enters_window = outgoing.qos != QoS::AtMostOnce;
+                    self.schedule.sent(key, bytes, enters_window);
                     self.suspects.handle_spoke(key);
                     self.statistics.messages_out += 1;
                 }
@@ -231,9 +236,7 @@ impl Connection {
                     | PublishError::OutputFull
                     | PublishError::NotConnected,
                 ) => {
-                    self.with(key, |endpoint| {
-                        endpoint.handle_not_sent(now, outgoing.key);
-                    });
+                    self.with(key, |endpoint| endpoint.handle_not_sent(now, message));
                     break;
                 }
                 // Requests are measured at submit, so this one was restored, or is the
@@ -242,8 +245,8 @@ impl Connection {
                 Err(PublishError::TooLarge { .. } | PublishError::BadTopic(_)) => {
                     self.statistics.unsendable += 1;
                     self.with(key, |endpoint| {
-                        if !endpoint.cancel(now, outgoing.key.request()) {
-                            endpoint.handle_sent(now, outgoing.key);
+                        if !endpoint.cancel(now, message.request()) {
+                            endpoint.handle_sent(now, message);
                         }
                     });
                 }
@@ -251,7 +254,7 @@ impl Connection {
             self.touch(key);
         }
         if !self.refill.is_held {
-            self.timers.clear(Deadline::Refill);
+            self.timers.clear(&Deadline::Refill);
         }
         any
     }

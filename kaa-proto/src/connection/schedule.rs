@@ -8,7 +8,10 @@
 //! The in-flight window is a second thing to share: no endpoint is given more than a quarter of
 //! it while another one could send, or where there are so many that somebody soon will.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::Hash;
+
+use rustc_hash::FxHashMap;
 
 /// What one turn is worth in bytes: a few ordinary messages, so that nobody waits for long.
 const QUANTUM: i64 = 1_024;
@@ -26,7 +29,7 @@ pub(crate) struct Schedule<K> {
     /// Who may have something to send, the next one first. Nobody is there twice.
     ring: VecDeque<K>,
     /// Those in the ring, and those with messages in flight.
-    accounts: BTreeMap<K, Account>,
+    accounts: FxHashMap<K, Account>,
     /// How much of the window an endpoint may hold while others wait; at least 1.
     share: usize,
     /// Whether there are enough endpoints to use the window up with their shares: then nobody
@@ -44,12 +47,12 @@ struct Account {
     waiting: bool,
 }
 
-impl<K: Copy + Ord> Schedule<K> {
+impl<K: Copy + Eq + Hash> Schedule<K> {
     /// For a window of this many messages.
     pub(crate) fn new(window: usize) -> Self {
         Self {
             ring: VecDeque::new(),
-            accounts: BTreeMap::new(),
+            accounts: FxHashMap::default(),
             share: (window / SHARES).max(1),
             is_crowded: false,
         }
@@ -72,36 +75,38 @@ impl<K: Copy + Ord> Schedule<K> {
 
     /// Who sends next. `has_message` is asked about those whose turn it is; who has none leaves
     /// the ring until it is woken again.
-    pub(crate) fn next(&mut self, has_message: impl Fn(K) -> bool) -> Option<K> {
+    pub(crate) fn next(&mut self, mut has_message: impl FnMut(K) -> bool) -> Option<K> {
         while let Some(&key) = self.ring.front() {
             if !has_message(key) {
                 self.leave();
-            } else if self.holds_its_share(key) && self.others_wait() {
-                self.ring.rotate_left(1);
-            } else if self.holds_its_share(key) && self.is_crowded {
-                return None;
-            } else {
-                let account = self.accounts.entry(key).or_default();
-                if account.balance > 0 {
-                    return Some(key);
-                }
-                account.balance += QUANTUM;
-                self.ring.rotate_left(1);
+                continue;
             }
+            let share = self.share;
+            let account = self.accounts.entry(key).or_default();
+            let may_send = account.balance > 0;
+            if account.in_flight >= share {
+                if self.others_wait() {
+                    self.ring.rotate_left(1);
+                    continue;
+                }
+                if self.is_crowded {
+                    return None;
+                }
+            }
+            if may_send {
+                return Some(key);
+            }
+            self.accounts.entry(key).or_default().balance += QUANTUM;
+            self.ring.rotate_left(1);
         }
         None
     }
 
-    /// `key` sent a message of this many bytes.
-    pub(crate) fn sent(&mut self, key: K, bytes: usize) {
-        if let Some(account) = self.accounts.get_mut(&key) {
-            account.balance -= i64::try_from(bytes).unwrap_or(i64::MAX / 2) + MESSAGE_COST;
-        }
-    }
-
-    /// A message of `key` entered the in-flight window.
-    pub(crate) fn entered_window(&mut self, key: K) {
-        self.accounts.entry(key).or_default().in_flight += 1;
+    /// `key` sent a message of this many bytes; one of QoS 1 enters the in-flight window.
+    pub(crate) fn sent(&mut self, key: K, bytes: usize, enters_window: bool) {
+        let account = self.accounts.entry(key).or_default();
+        account.balance -= i64::try_from(bytes).unwrap_or(i64::MAX / 2) + MESSAGE_COST;
+        account.in_flight += usize::from(enters_window);
     }
 
     /// A message of `key` left the in-flight window.
@@ -128,7 +133,7 @@ impl<K: Copy + Ord> Schedule<K> {
     /// Whether somebody in the ring holds less than its share. Few hold theirs, so the search is
     /// short.
     fn others_wait(&self) -> bool {
-        self.ring.iter().any(|&key| !self.holds_its_share(key))
+        self.ring.len() > 1 && self.ring.iter().any(|&key| !self.holds_its_share(key))
     }
 
     /// Takes the head out of the ring. Its debt stays while others wait: nobody gets ahead by
@@ -144,16 +149,19 @@ impl<K: Copy + Ord> Schedule<K> {
             }
         }
         if self.ring.is_empty() {
-            self.accounts.retain(|_, account| account.in_flight > 0);
-            for account in self.accounts.values_mut() {
+            #[allow(clippy::disallowed_methods, reason = "the order makes no difference")]
+            self.accounts.retain(|_, account| {
                 account.balance = 0;
-            }
+                account.in_flight > 0
+            });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     /// Endpoints with queued messages of one size each, and a window.
@@ -190,8 +198,7 @@ mod tests {
             let has_message = |key| queued.get(&key).is_some_and(|messages| *messages > 0);
             let key = self.schedule.next(has_message)?;
             *self.queued.get_mut(&key).unwrap() -= 1;
-            self.schedule.sent(key, size(key));
-            self.schedule.entered_window(key);
+            self.schedule.sent(key, size(key), true);
             self.in_flight.push_back(key);
             Some(key)
         }

@@ -161,6 +161,7 @@ impl Connection {
         for key in recorded {
             self.touch(key);
         }
+        self.look_at_changed();
         Snapshot { records, covers }
     }
 

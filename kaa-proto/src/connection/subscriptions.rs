@@ -104,7 +104,7 @@ impl Connection {
 
     /// The answer to a SUBSCRIBE.
     pub(super) fn handle_suback(&mut self, now: Instant, number: u64, granted: Granted<'_>) {
-        self.timers.clear(Deadline::SubAck(number));
+        self.timers.clear(&Deadline::SubAck(number));
         let batch = self.subscribing.unanswered.remove(&number);
         for (wanted, result) in batch.into_iter().flatten().zip(granted.iter()) {
             let outcome = match result {

@@ -26,6 +26,7 @@
 //! A suspended endpoint is tried again alone about every `slow_retry`, on a link that proved good.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use crate::backoff::slowly;
@@ -125,7 +126,7 @@ pub(crate) enum Verdict<K> {
     Resumed(K),
 }
 
-impl<K: Copy + Ord> Suspects<K> {
+impl<K: Copy + Ord + Hash> Suspects<K> {
     pub(crate) fn new(
         kick_limit: u32,
         stable_after: Duration,
@@ -182,7 +183,7 @@ impl<K: Copy + Ord> Suspects<K> {
     pub(crate) fn remove(&mut self, key: K) {
         self.muted.remove(&key);
         self.suspended.remove(&key);
-        self.retries.clear(key);
+        self.retries.clear(&key);
         self.spoke.remove(&key);
         match &mut self.stage {
             Stage::Search(search) => drop(search.trial.remove(&key)),
@@ -331,7 +332,7 @@ impl<K: Copy + Ord> Suspects<K> {
             Stage::Calm { .. } | Stage::Probation(_) => self.stage = Stage::Calm { kicks: 0 },
         }
         for key in std::mem::take(&mut self.suspended) {
-            self.retries.clear(key);
+            self.retries.clear(&key);
             self.verdicts.push_back(Verdict::Resumed(key));
         }
     }

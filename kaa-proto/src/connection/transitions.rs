@@ -21,7 +21,7 @@ impl Connection {
         }
         trace::connected();
         match Session::new(now, &self.options.session) {
-            Ok(session) => self.session = Some(session),
+            Ok(session) => self.session = Some(Box::new(session)),
             // The options were checked, so this cannot be; if it is, it is not tried for ever.
             Err(_) => self.link.finish(now),
         }
@@ -87,7 +87,8 @@ impl Connection {
 
     /// What follows from any change: failures of the session, verdicts, the end.
     pub(super) fn follow_up(&mut self, now: Instant) {
-        let failure = self.session.as_ref().and_then(Session::failure);
+        self.look_at_changed();
+        let failure = self.session.as_ref().and_then(|session| session.failure());
         if let Some(loss) = failure.and_then(|failure| self.link.hang_up(now, failure.into())) {
             self.handle_loss(now, loss);
         }
@@ -100,6 +101,7 @@ impl Connection {
             }
         }
         self.drain(now);
+        self.look_at_changed();
         let has_transport = matches!(
             self.demand(),
             Demand::Exchange(_) | Demand::HangUp(_) | Demand::Abandon(_)
@@ -122,11 +124,11 @@ impl Connection {
         self.filtering.clear();
         self.schedule.clear();
         for number in self.subscribing.clear() {
-            self.timers.clear(Deadline::SubAck(number));
+            self.timers.clear(&Deadline::SubAck(number));
         }
-        self.timers.clear(Deadline::Arrivals);
-        self.timers.clear(Deadline::Observing);
-        self.timers.clear(Deadline::Refill);
+        self.timers.clear(&Deadline::Arrivals);
+        self.timers.clear(&Deadline::Observing);
+        self.timers.clear(&Deadline::Refill);
         let all = self.slots.iter().map(|(key, _)| key);
         self.suspects.handle_link_down(now, kicked, all);
         // Those that were suspended on this link are not up any more, but may wait for answers.

@@ -16,9 +16,7 @@ use super::journal::Mark;
 use super::ledger::Offer;
 use super::observe::{Reading, Unread};
 use super::trace;
-use super::{
-    CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, ResultRecord, Timer,
-};
+use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, ResultRecord};
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Confirm, Effect, Failure, Prepared, Reply, RequestId, Service, StoredResult};
@@ -27,18 +25,25 @@ use crate::{config, software};
 
 impl Endpoint {
     /// As [`handle_message`](Self::handle_message), for a topic that was parsed already.
-    pub(crate) fn handle_topic(
+    pub(super) fn handle_any_topic(
         &mut self,
         now: Instant,
         topic: &Topic<'_>,
         payload: &[u8],
     ) -> Disposition {
-        let now = self.advance(now);
         if topic.app_version() != self.name.app_version().as_str()
             || topic.token() != self.name.token().as_str()
         {
+            self.advance(now);
             return Disposition::NotOurs;
         }
+        self.handle_topic(now, topic, payload);
+        Disposition::Taken
+    }
+
+    /// As [`handle_message`](Self::handle_message), for a topic that has the endpoint's name.
+    pub(crate) fn handle_topic(&mut self, now: Instant, topic: &Topic<'_>, payload: &[u8]) {
+        let now = self.advance(now);
         match (topic.suffix(), topic.id()) {
             // A request, ours or another client's, that a broker echoed (FACTS trap 16).
             (None, _) => {
@@ -52,7 +57,6 @@ impl Endpoint {
                 self.notify(Event::UnassignedError { resource, failure });
             }
         }
-        Disposition::Taken
     }
 
     /// An answer, or a push on the ID of an observation (FACTS traps 9 and 10).
@@ -64,23 +68,20 @@ impl Endpoint {
         wire_id: u32,
         payload: &[u8],
     ) {
-        let space = self
-            .spaces
-            .iter()
-            .find(|(name, _)| name.as_str() == topic.extension());
-        let Some((_, space)) = space else {
+        let Some(space) = self.spaces.get(topic.extension()) else {
             trace::ignored(topic, "nobody waits for it");
             self.statistics.foreign_answers += 1;
             return;
         };
-        match space.holder(wire_id).cloned() {
-            Some(Holder::Request(id)) if self.resource_of(id) == Some(topic.resource()) => {
+        match space.holder(wire_id) {
+            Some(&Holder::Request(id)) if self.resource_of(id) == Some(topic.resource()) => {
                 self.handle_answer(now, id, suffix, payload);
             }
             Some(Holder::Observation(observation))
                 if subject(self.service_of(topic), topic.resource())
                     == Some(Subject::One(observation.clone())) =>
             {
+                let observation = observation.clone();
                 self.handle_observation(now, topic, &observation, suffix, payload);
             }
             _ if space.is_tombstone(wire_id, topic.resource()) => {
@@ -95,19 +96,16 @@ impl Endpoint {
     }
 
     fn handle_answer(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
-        if let Some(flight) = self.flights.get(id) {
-            if flight.stage == Stage::Listening {
-                self.handle_late_verdict(now, id, suffix, payload);
-                return;
-            }
-        }
         // It may wait in the queue to be sent again after a link loss: any answer is right. If it
         // was sent again, that will be answered too.
-        let flight = self.flights.get(id);
-        let rest = flight.map_or(Rest::None, Flight::rest_after_answer);
-        let Some(entry) = self.take_out(id, |_| true) else {
-            return;
+        let (rest, entry) = match self.flights.remove(id) {
+            Some(flight) if flight.stage == Stage::Listening => {
+                return self.handle_late_verdict(now, &flight, suffix, payload);
+            }
+            Some(flight) => (flight.rest_after_answer(), Some(flight.into_entry())),
+            None => (Rest::None, self.queue.remove(id)),
         };
+        let Some(entry) = entry else { return };
         let outcome = match verdict(suffix, payload, entry.request.status_in_body) {
             Err(failure) => Err(failure),
             Ok(_) if entry.request.drops_answer => {
@@ -128,15 +126,18 @@ impl Endpoint {
                 })
             }
         };
-        self.end(now, &entry, outcome, rest);
+        self.end(now, entry, outcome, rest);
     }
 
     /// The platform's word on something that was acknowledged before.
-    fn handle_late_verdict(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
-        let Some(flight) = self.flights.remove(id) else {
-            return;
-        };
-        self.timers.clear(Timer::Answer(id));
+    fn handle_late_verdict(
+        &mut self,
+        now: Instant,
+        flight: &Flight,
+        suffix: Suffix,
+        payload: &[u8],
+    ) {
+        self.tidy_deadlines();
         self.free_id(now, &flight.entry, flight.rest_after_answer());
         if let (Suffix::Error, Effect::Results(command_type, results)) =
             (suffix, &flight.entry.request.effect)
@@ -175,7 +176,7 @@ impl Endpoint {
         let is_answer = flight.is_some() && !was_live;
         if let Some(Flight { entry, .. }) = flight {
             trace::observed(now, &self.name, &entry, verdict.as_ref().err());
-            self.timers.clear(Timer::Answer(entry.id));
+            self.tidy_deadlines();
             self.free_id(now, &entry, Rest::None);
             self.handle_observed(now, observation, verdict.as_ref().err().cloned());
         } else if let (Err(failure), None) = (&verdict, asked) {
@@ -429,7 +430,7 @@ impl Endpoint {
     /// The resource of a request that may be answered: one in flight, or one that waits to be
     /// sent again. One with a fixed ID holds that even before it is sent.
     fn resource_of(&self, id: RequestId) -> Option<&str> {
-        let flight = self.flights.get(id).map(|flight| &flight.entry);
+        let flight = self.flights.get(id).map(|flight| &*flight.entry);
         let entry = flight.or_else(|| self.queue.find(id).filter(|entry| entry.was_sent))?;
         Some(entry.request.resource())
     }

@@ -58,6 +58,10 @@ pub(super) struct Filters {
     states: BTreeMap<String, State>,
     /// The filters of each group.
     groups: BTreeMap<GroupKey, Vec<String>>,
+    /// How many are `Wanted` or `Asked`: while there are none, nothing waits.
+    open: usize,
+    /// How many are `Wanted` or `Unwanted`.
+    to_tell: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +92,27 @@ impl Filters {
         }
         let filters = filters_of(mode, name, key);
         for filter in &filters {
-            self.states.entry(filter.clone()).or_insert(State::Wanted);
+            self.states.entry(filter.clone()).or_insert_with(|| {
+                self.open += 1;
+                self.to_tell += 1;
+                State::Wanted
+            });
         }
         self.groups.insert(key.clone(), filters);
     }
 
-    /// Whether all filters of a group were answered.
-    pub(super) fn is_settled(&self, key: &GroupKey) -> bool {
+    /// Whether there are filters to be told to the host.
+    #[cfg(feature = "connection")]
+    pub(super) const fn has_some(&self) -> bool {
+        self.to_tell > 0
+    }
+
+    /// Whether all filters that a request needs were answered.
+    pub(super) fn is_settled(&self, entry: &Entry) -> bool {
+        self.open == 0 || self.is_group_settled(&group(entry))
+    }
+
+    fn is_group_settled(&self, key: &GroupKey) -> bool {
         let filters = self.groups.get(key).map_or(&[][..], Vec::as_slice);
         filters
             .iter()
@@ -108,6 +126,7 @@ impl Filters {
         for state in self.states.values_mut() {
             *state = State::Unwanted;
         }
+        (self.open, self.to_tell) = (0, self.states.len());
     }
 
     /// Settles what was asked; `false` if it was not, or was settled before.
@@ -115,6 +134,7 @@ impl Filters {
         match self.states.get_mut(filter) {
             Some(state @ State::Asked) => {
                 *state = State::Settled;
+                self.open -= 1;
                 trace::settled(filter);
                 true
             }
@@ -131,6 +151,10 @@ impl Filters {
     }
 
     pub(super) fn poll(&mut self) -> Option<Filter> {
+        if self.to_tell == 0 {
+            return None;
+        }
+        self.to_tell -= 1;
         let waiting = |state: &State| matches!(state, State::Wanted | State::Unwanted);
         let (filter, state) = self.states.iter_mut().find(|(_, state)| waiting(state))?;
         let filter = filter.clone();
@@ -254,10 +278,10 @@ mod tests {
     fn a_group_is_settled_when_each_filter_was_answered() {
         let (mut filters, key) = (Filters::default(), key("dcx", Some("json")));
         filters.need(Subscriptions::PerResource, &name(), &key);
-        assert!(!filters.is_settled(&key));
+        assert!(!filters.is_group_settled(&key));
         let asked = polled(&mut filters);
-        assert!(filters.handle(&asked[0]) && !filters.is_settled(&key));
-        assert!(filters.handle(&asked[1]) && filters.is_settled(&key));
+        assert!(filters.handle(&asked[0]) && !filters.is_group_settled(&key));
+        assert!(filters.handle(&asked[1]) && filters.is_group_settled(&key));
         assert!(!filters.handle(&asked[1]), "answered twice");
     }
 

@@ -1,6 +1,6 @@
 //! A request on its way: an entry in the queue, then in flight, until it ends.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -83,13 +83,28 @@ pub(super) enum Owner {
 /// An entry that was given out.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) entry: Entry,
+    /// That of the entry, where it is found without looking there.
+    id: RequestId,
+    pub(super) entry: Box<Entry>,
     pub(super) stage: Stage,
     /// Whether it had been sent on an earlier link.
     pub(super) sent_before: bool,
+    /// When its time for an answer is over, once it was sent.
+    pub(super) answer_by: Option<Instant>,
 }
 
 impl Flight {
+    /// One that was just given out.
+    pub(super) const fn new(entry: Box<Entry>) -> Self {
+        Self {
+            id: entry.id,
+            sent_before: entry.was_sent,
+            stage: Stage::Emitted,
+            answer_by: None,
+            entry,
+        }
+    }
+
     /// When its ID may be used again after an answer: what was sent twice is answered twice.
     pub(super) const fn rest_after_answer(&self) -> Rest {
         match self.sent_before {
@@ -100,11 +115,9 @@ impl Flight {
 
     /// The entry of a message whose fate is not awaited any more. Its bytes may be on their way,
     /// even if the last one is not known to be handed over.
-    pub(super) fn into_entry(self) -> Entry {
-        Entry {
-            was_sent: true,
-            ..self.entry
-        }
+    pub(super) fn into_entry(mut self) -> Box<Entry> {
+        self.entry.was_sent = true;
+        self.entry
     }
 }
 
@@ -124,43 +137,65 @@ pub(super) enum Stage {
     Listening,
 }
 
-/// All that was given out, by request. Counts what is not only listened for, because that is asked
-/// for at every turn.
+/// All that was given out, in the order of the requests. Counts what is not only listened for,
+/// because that is asked for at every turn.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    by_request: BTreeMap<RequestId, Flight>,
+    in_order: VecDeque<Flight>,
     /// How many of them are `Listening`.
     listening: usize,
+    /// The place behind the one that was looked for last: they are handed over in order.
+    next: usize,
 }
 
 impl Flights {
     /// How many have not ended.
     pub(super) fn open_len(&self) -> usize {
-        self.by_request.len() - self.listening
+        self.in_order.len() - self.listening
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.in_order.len()
     }
 
     pub(super) fn get(&self, id: RequestId) -> Option<&Flight> {
-        self.by_request.get(&id)
+        self.in_order.get(self.place(id)?)
     }
 
-    /// What is not only listened for.
+    /// One that has not ended.
     pub(super) fn get_open(&mut self, id: RequestId) -> Option<&mut Flight> {
-        let flight = self.by_request.get_mut(&id)?;
+        let is_next = self
+            .in_order
+            .get(self.next)
+            .is_some_and(|next| next.id == id);
+        let place = if is_next { self.next } else { self.place(id)? };
+        self.next = place + 1;
+        let flight = self.in_order.get_mut(place)?;
         (flight.stage != Stage::Listening).then_some(flight)
     }
 
-    /// In order of request.
     pub(super) fn iter(&self) -> impl Iterator<Item = (RequestId, &Flight)> {
-        self.by_request.iter().map(|(&id, flight)| (id, flight))
+        self.in_order.iter().map(|flight| (flight.id, flight))
     }
 
-    pub(super) fn insert(&mut self, id: RequestId, flight: Flight) {
-        self.by_request.insert(id, flight);
+    pub(super) fn insert(&mut self, flight: Flight) -> Option<&Flight> {
+        let place = match self.in_order.back() {
+            Some(last) if last.id > flight.id => {
+                self.in_order.partition_point(|other| other.id < flight.id)
+            }
+            Some(_) | None => self.in_order.len(),
+        };
+        match place == self.in_order.len() {
+            true => self.in_order.push_back(flight),
+            false => self.in_order.insert(place, flight),
+        }
+        self.in_order.get(place)
     }
 
-    /// It has ended, and a late `/error` is still of interest.
+    /// Goes on with one as `Listening`.
     pub(super) fn listen(&mut self, id: RequestId) -> Option<&mut Flight> {
-        let flight = self.by_request.get_mut(&id)?;
+        let place = self.place(id)?;
+        let flight = self.in_order.get_mut(place)?;
         if std::mem::replace(&mut flight.stage, Stage::Listening) != Stage::Listening {
             self.listening += 1;
         }
@@ -168,14 +203,29 @@ impl Flights {
     }
 
     pub(super) fn remove(&mut self, id: RequestId) -> Option<Flight> {
-        let flight = self.by_request.remove(&id)?;
+        let place = self.place(id)?;
+        let flight = match place {
+            0 => self.in_order.pop_front()?,
+            _ => self.in_order.remove(place)?,
+        };
+        self.next -= usize::from(place < self.next);
         self.listening -= usize::from(flight.stage == Stage::Listening);
         Some(flight)
     }
 
-    /// Takes out all, in order of request.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Flight> + use<> {
-        std::mem::take(self).by_request.into_values()
+        std::mem::take(self).in_order.into_iter()
+    }
+
+    /// Answers come in order, mostly.
+    #[inline]
+    fn place(&self, id: RequestId) -> Option<usize> {
+        if self.in_order.front()?.id == id {
+            return Some(0);
+        }
+        self.in_order
+            .binary_search_by_key(&id, |flight| flight.id)
+            .ok()
     }
 }
 

@@ -5,11 +5,12 @@
 //! observation; after a time-out or an unknown outcome the pair of resource and ID rests as a
 //! tombstone, so that a late answer finds no new waiter (FACTS traps 9, 11, 12, 13).
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::Observation;
+use crate::names::Extension;
 use crate::request::RequestId;
 use crate::rng::Rng;
 use crate::timers::Timers;
@@ -26,8 +27,9 @@ pub(super) enum Holder {
 
 #[derive(Debug, Default)]
 pub(super) struct IdSpace {
-    /// Who holds which ID.
-    holders: BTreeMap<u32, Holder>,
+    /// Who holds which ID, in the order of the IDs: they are taken at the end and given back at
+    /// the front, mostly.
+    holders: VecDeque<(u32, Holder)>,
     /// Pairs that rest, and until when.
     tombstones: Timers<(u32, Arc<str>)>,
     /// The advised ID that was given out last; the next search begins behind it.
@@ -58,31 +60,37 @@ impl IdSpace {
             true => self.turn = id,
             false => self.high_turn = id - ADVISED,
         }
-        self.holders.insert(id, holder);
+        self.hold(id, holder);
         Some(id)
     }
 
     /// Whether [`allocate`](Self::allocate) would find one.
     pub(super) fn has_free(&self, resource: &Arc<str>, max: u32) -> bool {
-        self.next(resource, max).is_some()
+        // While there are more IDs than are taken, one of them is free.
+        self.taken() < max as usize || self.next(resource, max).is_some()
     }
 
     /// Takes this ID, if nobody holds it.
     pub(super) fn take(&mut self, id: u32, holder: Holder) -> bool {
-        let free = !self.holders.contains_key(&id);
+        let free = self.place(id).is_err();
         if free {
-            self.holders.insert(id, holder);
+            self.hold(id, holder);
         }
         free
     }
 
     pub(super) fn holder(&self, id: u32) -> Option<&Holder> {
-        self.holders.get(&id)
+        let place = self.place(id).ok()?;
+        self.holders.get(place).map(|(_, holder)| holder)
     }
 
     /// Frees an ID; with `rest_until` the pair rests first.
     pub(super) fn release(&mut self, id: u32, resource: &Arc<str>, rest_until: Option<Instant>) {
-        self.holders.remove(&id);
+        match self.place(id) {
+            Ok(0) => drop(self.holders.pop_front()),
+            Ok(place) => drop(self.holders.remove(place)),
+            Err(_) => {}
+        }
         if let Some(until) = rest_until {
             self.tombstones.set((id, Arc::clone(resource)), until);
         }
@@ -110,15 +118,81 @@ impl IdSpace {
     /// is held or rests, so the search is no longer than those are many.
     fn search(&self, low: u32, high: u32, turn: u32, resource: &Arc<str>) -> Option<u32> {
         let span = high.checked_sub(low)?.saturating_add(1);
-        let mut candidate = (0, Arc::clone(resource));
-        let taken = self.holders.len() + self.tombstones.len();
-        let steps = span.min(u32::try_from(taken).unwrap_or(u32::MAX).saturating_add(1));
+        let taken = u32::try_from(self.taken()).unwrap_or(u32::MAX);
+        let steps = span.min(taken.saturating_add(1));
         (0..steps)
             .map(|step| low + (turn + step) % span)
-            .find(|&id| {
-                candidate.0 = id;
-                !self.holders.contains_key(&id) && !self.tombstones.is_set(&candidate)
-            })
+            .find(|&id| self.place(id).is_err() && !self.rests(id, resource))
+    }
+
+    fn rests(&self, id: u32, resource: &Arc<str>) -> bool {
+        self.tombstones.len() > 0 && self.tombstones.is_set(&(id, Arc::clone(resource)))
+    }
+
+    fn taken(&self) -> usize {
+        self.holders.len() + self.tombstones.len()
+    }
+
+    fn hold(&mut self, id: u32, holder: Holder) {
+        let place = self.place(id).unwrap_or_else(|place| place);
+        match place == self.holders.len() {
+            true => self.holders.push_back((id, holder)),
+            false => self.holders.insert(place, (id, holder)),
+        }
+    }
+
+    /// Where an ID is, or would be.
+    #[inline]
+    fn place(&self, id: u32) -> Result<usize, usize> {
+        match (self.holders.front(), self.holders.back()) {
+            (Some((first, _)), _) if *first == id => Ok(0),
+            (_, Some((last, _))) if *last < id => Err(self.holders.len()),
+            (None, _) | (_, None) => Err(0),
+            _ => self.holders.binary_search_by_key(&id, |(id, _)| *id),
+        }
+    }
+}
+
+/// The request IDs of an endpoint, for each extension instance: there are few.
+#[derive(Debug, Default)]
+pub(super) struct IdSpaces(Vec<(Extension, IdSpace)>);
+
+impl IdSpaces {
+    pub(super) fn get(&self, extension: &str) -> Option<&IdSpace> {
+        let mut spaces = self.0.iter();
+        let (_, space) = spaces.find(|(name, _)| name.as_str() == extension)?;
+        Some(space)
+    }
+
+    pub(super) fn get_mut(&mut self, extension: &str) -> Option<&mut IdSpace> {
+        let mut spaces = self.0.iter_mut();
+        let (_, space) = spaces.find(|(name, _)| name.as_str() == extension)?;
+        Some(space)
+    }
+
+    /// That of an extension instance, which is made if there is none.
+    pub(super) fn get_or_insert(
+        &mut self,
+        extension: &Extension,
+        make: impl FnOnce() -> IdSpace,
+    ) -> &mut IdSpace {
+        let place = self.0.iter().position(|(name, _)| name == extension);
+        let place = place.unwrap_or(self.0.len());
+        if place == self.0.len() {
+            self.0.push((extension.clone(), make()));
+        }
+        &mut self.0[place].1
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        for (_, space) in &mut self.0 {
+            space.handle_timeout(now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let rests = self.0.iter().filter_map(|(_, space)| space.poll_timeout());
+        rests.min()
     }
 }
 

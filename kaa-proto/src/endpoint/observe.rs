@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::flight::{Entry, Owner};
+use super::flight::Owner;
 use super::trace;
 use super::{Endpoint, Event, Rest, Timer, rest_time};
 use crate::config::Configuration;
@@ -16,7 +16,7 @@ use crate::request::{Effect, Failure, Prepared, RequestId, SubmitError};
 use crate::{commands, config, software};
 
 /// Something that the platform pushes when it changes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Observation {
     /// Commands of a type.
@@ -127,7 +127,7 @@ impl Endpoint {
         let Some(standing) = self.standing.remove(observation) else {
             return false;
         };
-        self.timers.clear(Timer::Refresh(observation.clone()));
+        self.timers.clear(&Timer::Refresh(observation.clone()));
         if let Observation::Commands(command_type) = observation {
             for (key, times) in self.ledger.release_unread(command_type) {
                 self.record_release(&key, times);
@@ -139,7 +139,7 @@ impl Endpoint {
         let mut was_asked = standing.wire_id.is_some();
         if let Some(entry) = standing.request.and_then(|id| self.take_out(id, |_| true)) {
             was_asked |= entry.was_sent;
-            self.timers.clear(Timer::Answer(entry.id));
+            self.tidy_deadlines();
             self.free_id(now, &entry, Rest::ForLateAnswer);
         } else if let Some(wire_id) = standing.wire_id {
             self.rest_id(now, request.clone(), wire_id);
@@ -216,7 +216,7 @@ impl Endpoint {
         if busy {
             return;
         }
-        self.timers.clear(Timer::Refresh(observation.clone()));
+        self.timers.clear(&Timer::Refresh(observation.clone()));
         if *observation == Observation::Software && !self.is_version_under_way() {
             let applied = self
                 .readings
@@ -238,7 +238,7 @@ impl Endpoint {
     /// Whether the application's own report of the version has not ended: another would come after
     /// it, and say what was before.
     fn is_version_under_way(&self) -> bool {
-        let flights = self.flights.iter().map(|(_, flight)| &flight.entry);
+        let flights = self.flights.iter().map(|(_, flight)| &*flight.entry);
         let mut entries = self.queue.iter().chain(flights);
         entries.any(|entry| {
             entry.owner == Owner::Caller && matches!(entry.request.effect, Effect::Current(_))
@@ -310,11 +310,9 @@ impl Endpoint {
             Owner::Ledger => self.journal.mark(),
             Owner::Caller | Owner::Observation(_) | Owner::Nobody => 0,
         };
-        let mut entry = Entry {
-            wire_id,
-            guard,
-            ..self.entry(request, owner)
-        };
+        let mut entry = self.entry(request, owner);
+        entry.wire_id = wire_id;
+        entry.guard = guard;
         let id = entry.id;
         trace::submitted(self.now, &self.name, &mut entry);
         self.next_id = id.next();
@@ -327,7 +325,7 @@ impl Endpoint {
     #[cfg(feature = "connection")]
     pub(super) fn forget_observations(&mut self, now: Instant) {
         for (observation, standing) in std::mem::take(&mut self.standing) {
-            self.timers.clear(Timer::Refresh(observation.clone()));
+            self.timers.clear(&Timer::Refresh(observation.clone()));
             self.forget_surfaced(&observation);
             // While there is a request, that has the ID.
             if let (None, Some(wire_id)) = (standing.request, standing.wire_id) {
@@ -350,7 +348,7 @@ impl Endpoint {
     /// The ID of what was observed by such a request is free when no answer can come any more.
     fn rest_id(&mut self, now: Instant, request: Prepared, wire_id: u32) {
         let entry = self.entry(request, Owner::Nobody);
-        if let Some(space) = self.spaces.get_mut(&entry.extension) {
+        if let Some(space) = self.spaces.get_mut(entry.extension.as_str()) {
             let until = Some(now + rest_time(&entry));
             space.release(wire_id, &entry.request.resource, until);
         }

@@ -22,7 +22,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn remove(&mut self, id: RequestId) -> Option<Entry> {
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<Box<Entry>> {
         self.control.remove(id).or_else(|| self.bulk.remove(id))
     }
 
@@ -49,7 +49,7 @@ impl Queue {
     }
 
     /// Takes out all entries, control first, each lane in its order.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Entry> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Box<Entry>> {
         std::mem::take(&mut self.control)
             .entries
             .into_iter()
@@ -61,7 +61,7 @@ impl Queue {
 /// place that it had.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Box<Entry>>,
     bytes: usize,
 }
 
@@ -78,6 +78,9 @@ impl Lane {
     /// Whether an entry of `size` bytes fits into `bound`.
     pub(super) fn admit(&self, size: usize, bound: &Bound, when_full: WhenFull) -> Admission {
         let (mut count, mut bytes) = (self.entries.len() + 1, self.bytes + size);
+        if count <= bound.count && bytes <= bound.bytes {
+            return Admission::Dropping(Vec::new());
+        }
         let mut dropped = Vec::new();
         for entry in &self.entries {
             if count <= bound.count && bytes <= bound.bytes {
@@ -95,49 +98,56 @@ impl Lane {
         }
     }
 
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, entry: Box<Entry>) {
         self.bytes += entry.size();
         self.entries.push_back(entry);
     }
 
     /// Puts an entry back to where it was.
-    pub(super) fn put_back(&mut self, entry: Entry) {
+    pub(super) fn put_back(&mut self, entry: Box<Entry>) {
         self.bytes += entry.size();
         let place = self.entries.partition_point(|other| other.id < entry.id);
         self.entries.insert(place, entry);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter()
+        self.entries.iter().map(|entry| &**entry)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.entries.iter_mut()
+        self.entries.iter_mut().map(|entry| &mut **entry)
     }
 
     pub(super) fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {
-        let place = self
-            .entries
-            .binary_search_by_key(&id, |entry| entry.id)
-            .ok()?;
-        self.entries.get_mut(place)
+        let place = self.place(id)?;
+        self.entries.get_mut(place).map(|entry| &mut **entry)
     }
 
-    pub(super) fn remove(&mut self, id: RequestId) -> Option<Entry> {
-        let place = self
-            .entries
-            .binary_search_by_key(&id, |entry| entry.id)
-            .ok()?;
-        let entry = self.entries.remove(place)?;
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<Box<Entry>> {
+        let entry = match self.place(id)? {
+            0 => self.entries.pop_front()?,
+            place => self.entries.remove(place)?,
+        };
         self.bytes -= entry.size();
         Some(entry)
     }
 
+    pub(super) fn first(&self) -> Option<&Entry> {
+        self.entries.front().map(|entry| &**entry)
+    }
+
     fn find(&self, id: RequestId) -> Option<&Entry> {
-        let place = self
-            .entries
+        self.entries.get(self.place(id)?).map(|entry| &**entry)
+    }
+
+    /// They go in order, mostly.
+    #[inline]
+    fn place(&self, id: RequestId) -> Option<usize> {
+        if self.entries.front()?.id == id {
+            return Some(0);
+        }
+        self.entries
             .binary_search_by_key(&id, |entry| entry.id)
-            .ok()?;
-        self.entries.get(place)
+            .ok()
     }
 }

@@ -318,7 +318,7 @@ impl Request {
                 .find(|pattern| self.pattern.as_deref() == Some(pattern)),
             payload: match self.payload {
                 Payload::Text(text) => text.into(),
-                Payload::Bytes(bytes) => bytes.into(),
+                Payload::Bytes(bytes) => bytes,
             },
             policy,
             with_id: self.with_id,

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::flight::{Entry, Owner};
+use bytes::Bytes;
+
+use super::flight::Owner;
 use super::ids::Holder;
 use super::trace;
-use super::{
-    CommandKey, Endpoint, Event, Observation, Record, ResultRecord, Stored, Timer, Unfinished,
-};
+use super::{CommandKey, Endpoint, Event, Observation, Record, ResultRecord, Stored, Unfinished};
 use crate::config::Configuration;
 use crate::names::ConfigName;
 use crate::request::{Failure, Offline, Prepared, RequestId, Resend};
@@ -76,7 +76,7 @@ impl Endpoint {
                 id,
                 service: request.service.clone(),
                 resource: request.resource().to_owned(),
-                payload: request.payload.clone(),
+                payload: Bytes::copy_from_slice(&request.payload),
                 sent: sent || may_repeat,
                 stored: true,
             };
@@ -145,12 +145,10 @@ impl Endpoint {
     fn restore_request(&mut self, now: Instant, id: RequestId, request: Prepared, age: Duration) {
         // One that may be sent only once was not sent: there would be a record.
         let in_doubt = request.policy.resend == Resend::AfterLinkLoss;
-        let mut entry = Entry {
-            id,
-            in_doubt,
-            age,
-            ..self.entry(request, Owner::Caller)
-        };
+        let mut entry = self.entry(request, Owner::Caller);
+        entry.id = id;
+        entry.in_doubt = in_doubt;
+        entry.age = age;
         self.journal.restore(id, entry.size());
         trace::submitted(self.now, &self.name, &mut entry);
         if let Some(wire_id) = entry.wire_id {
@@ -163,7 +161,6 @@ impl Endpoint {
             // Its time was the link of an earlier run.
             Offline::Drop => Some(now),
         };
-        self.timers.set(Timer::Expiry(id), entry.expires_at);
         self.enqueue(entry);
     }
 

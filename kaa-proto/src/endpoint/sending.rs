@@ -10,7 +10,7 @@ use super::ids::Holder;
 use super::options::RESERVED_IN_FLIGHT;
 use super::queue::Lane;
 use super::trace;
-use super::{Endpoint, Message, Record, Rest, Timer, group};
+use super::{Endpoint, Message, Record, Rest, Timer};
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{Class, Confirm, Failure, Reply, RequestId, Resend};
@@ -18,10 +18,17 @@ use crate::topic::Topic;
 
 /// A message on its way out; its topic was written to the caller's buffer.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct Outgoing<'a> {
     pub(crate) key: MessageKey,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: &'a [u8],
     pub(crate) qos: QoS,
+}
+
+/// A request that may go now: the answer to [`Endpoint::next_ready`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    class: Class,
+    id: RequestId,
 }
 
 impl Endpoint {
@@ -32,7 +39,9 @@ impl Endpoint {
     /// [`EndpointOptions::max_in_flight`]: super::EndpointOptions::max_in_flight
     pub fn poll_message(&mut self, now: Instant) -> Option<Message> {
         let mut topic = String::new();
-        let Outgoing { key, payload, qos } = self.next_message(now, &mut topic)?;
+        let ready = self.next_ready()?;
+        let Outgoing { key, payload, qos } = self.next_message(now, ready, &mut topic)?;
+        let payload = Bytes::copy_from_slice(payload);
         self.handle_sent(now, key);
         Some(Message {
             key,
@@ -90,51 +99,43 @@ impl Endpoint {
         match confirm {
             Confirm::Nothing => self.confirm(now, id, Confirm::Nothing, Bytes::new()),
             Confirm::Acknowledged | Confirm::Answered => {
-                self.timers.set(Timer::Answer(id), now + within);
+                let answer_by = now + within;
+                flight.answer_by = Some(answer_by);
+                self.answers.set(answer_by, id);
             }
         }
     }
 
-    /// About how many bytes the next message takes on the wire; `None` if nothing may be sent
-    /// now.
-    #[cfg(feature = "connection")]
-    pub(crate) fn next_size(&self) -> Option<usize> {
-        let (_, id) = self.next_ready()?;
-        let entry = self.queue.find(id)?;
-        let name = self.name.app_version().as_str().len() + self.name.token().as_str().len();
-        Some(entry.size() + name + entry.extension.as_str().len() + 24)
-    }
-
-    /// Gives the next message out and writes its topic.
-    pub(crate) fn next_message(&mut self, now: Instant, topic: &mut String) -> Option<Outgoing> {
+    /// Gives the next message out, which is ready, and writes its topic.
+    pub(crate) fn next_message(
+        &mut self,
+        now: Instant,
+        Ready { class, id }: Ready,
+        topic: &mut String,
+    ) -> Option<Outgoing<'_>> {
         let now = self.advance(now);
-        let (class, id) = self.next_ready()?;
         let mut entry = self.queue.lane(class).remove(id)?;
         if entry.request.with_id && entry.wire_id.is_none() {
             entry.wire_id = self.allocate(&entry);
         }
-        self.timers.clear(Timer::Expiry(id));
         topic.clear();
         Topic::of_valid(&self.name, &entry.extension, &entry.request.resource)
             .with_id(entry.wire_id)
             .write_to(topic);
-        let outgoing = Outgoing {
-            key: MessageKey(id),
-            payload: entry.request.payload.clone(),
-            qos: entry.qos,
-        };
         self.statistics.messages += 1;
         self.statistics.resent += u64::from(entry.was_sent);
         if class == Class::Bulk {
             self.hold_bulk(now);
         }
-        let flight = Flight {
-            sent_before: entry.was_sent,
-            stage: Stage::Emitted,
-            entry,
-        };
-        self.flights.insert(id, flight);
-        Some(outgoing)
+        if entry.expires_at.is_some() {
+            self.tidy_deadlines();
+        }
+        let Flight { entry, .. } = self.flights.insert(Flight::new(entry))?;
+        Some(Outgoing {
+            key: MessageKey(id),
+            payload: &entry.request.payload,
+            qos: entry.qos,
+        })
     }
 
     /// Whether a record must say that a request may have been sent, before it is: what may be sent
@@ -193,8 +194,8 @@ impl Endpoint {
             return;
         };
         trace::put_back(&self.name, &entry);
-        self.timers.clear(Timer::Answer(id));
-        self.timers.set(Timer::Expiry(id), entry.expires_at);
+        self.tidy_deadlines();
+        self.wait_in_queue(entry.expires_at, id);
         self.queue.lane(entry.request.policy.class).put_back(entry);
     }
 
@@ -244,7 +245,7 @@ impl Endpoint {
     }
 
     /// The request that goes next: control before bulk.
-    fn next_ready(&self) -> Option<(Class, RequestId)> {
+    pub(crate) fn next_ready(&self) -> Option<Ready> {
         if !self.link_up {
             return None;
         }
@@ -253,14 +254,16 @@ impl Endpoint {
             return None;
         }
         if let Some(id) = self.next_control() {
-            return Some((Class::Control, id));
+            let class = Class::Control;
+            return Some(Ready { class, id });
         }
         let reserved = RESERVED_IN_FLIGHT.min(max / 8);
         if self.bulk_held || in_flight >= max - reserved {
             return None;
         }
-        let first = self.queue.bulk.iter().next()?;
-        self.is_ready(first).then_some((Class::Bulk, first.id))
+        let first = self.queue.bulk.first()?;
+        let (class, id) = (Class::Bulk, first.id);
+        self.is_ready(first).then_some(Ready { class, id })
     }
 
     /// The first control request that need not wait; one that must holds back those of its
@@ -282,11 +285,11 @@ impl Endpoint {
     /// Whether a request has all that it needs to go: its subscriptions, its turn, an ID.
     fn is_ready(&self, entry: &Entry) -> bool {
         let has_id = || {
-            let space = self.spaces.get(&entry.extension);
+            let space = self.spaces.get(entry.extension.as_str());
             let max = self.options.max_request_id;
             space.is_none_or(|space| space.has_free(&entry.request.resource, max))
         };
-        let is_subscribed = || self.filters.is_settled(&group(entry));
+        let is_subscribed = || self.filters.is_settled(entry);
         self.journal.is_stored(entry.guard)
             && !self.must_record_sent(entry)
             && self.serial_is_free(entry)

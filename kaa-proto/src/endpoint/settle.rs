@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::flight::{Entry, Flight, Owner, Stage};
 use super::ledger::CommandKey;
 use super::trace;
-use super::{Endpoint, Event, Observation, Record, Rest, Timer, rest_time};
+use super::{Endpoint, Event, Observation, Record, Rest, rest_time};
 use crate::request::{Confirm, Effect, Failure, Outcome, RequestId};
 
 /// What the platform's answers say of an endpoint, whatever was asked.
@@ -22,7 +22,7 @@ impl Endpoint {
     pub(super) fn end_queued(&mut self, now: Instant, id: RequestId, failure: Failure) {
         if let Some(entry) = self.queue.remove(id) {
             let rest = Rest::after(&entry);
-            self.end(now, &entry, Err(failure), rest);
+            self.end(now, entry, Err(failure), rest);
         }
     }
 
@@ -38,7 +38,7 @@ impl Endpoint {
     /// Ends a request that is in flight.
     pub(super) fn end_flight(&mut self, now: Instant, id: RequestId, outcome: Outcome, rest: Rest) {
         if let Some(Flight { entry, .. }) = self.flights.remove(id) {
-            self.end(now, &entry, outcome, rest);
+            self.end(now, entry, outcome, rest);
         }
     }
 
@@ -48,20 +48,24 @@ impl Endpoint {
             return;
         };
         match stage {
-            Stage::Listening => self.free_id(now, &entry, Rest::ForLateAnswer),
+            Stage::Listening => {
+                self.free_id(now, &entry, Rest::ForLateAnswer);
+                self.recycle(entry);
+                self.tidy_deadlines();
+            }
             Stage::Emitted | Stage::Sent => {
-                self.end(now, &entry, Err(Failure::Unanswered), Rest::ForLateAnswer);
+                self.end(now, entry, Err(Failure::Unanswered), Rest::ForLateAnswer);
             }
         }
     }
 
     /// Ends a request that was taken out of where it was.
-    pub(super) fn end(&mut self, now: Instant, entry: &Entry, outcome: Outcome, rest: Rest) {
-        trace::ended(now, &self.name, entry, &outcome);
-        self.timers.clear(Timer::Expiry(entry.id));
-        self.timers.clear(Timer::Answer(entry.id));
-        self.free_id(now, entry, rest);
+    pub(super) fn end(&mut self, now: Instant, entry: Box<Entry>, outcome: Outcome, rest: Rest) {
+        trace::ended(now, &self.name, &entry, &outcome);
+        self.free_id(now, &entry, rest);
         self.conclude(now, entry.id, &entry.owner, &entry.request.effect, outcome);
+        self.recycle(entry);
+        self.tidy_deadlines();
     }
 
     /// Draws the consequences of an end and tells who wants to know.
@@ -113,13 +117,13 @@ impl Endpoint {
         &mut self,
         id: RequestId,
         ours: impl Fn(&Entry) -> bool,
-    ) -> Option<Entry> {
-        if self.queue.find(id).is_some_and(&ours) {
-            return self.queue.remove(id);
-        }
+    ) -> Option<Box<Entry>> {
         let open = |flight: &Flight| flight.stage != Stage::Listening && ours(&flight.entry);
-        match self.flights.get(id).is_some_and(open) {
-            true => self.flights.remove(id).map(Flight::into_entry),
+        if self.flights.get(id).is_some_and(open) {
+            return self.flights.remove(id).map(Flight::into_entry);
+        }
+        match self.queue.find(id).is_some_and(&ours) {
+            true => self.queue.remove(id),
             false => None,
         }
     }
@@ -166,7 +170,7 @@ impl Endpoint {
                 return;
             }
         }
-        if let Some(space) = self.spaces.get_mut(&entry.extension) {
+        if let Some(space) = self.spaces.get_mut(entry.extension.as_str()) {
             let until = (rest == Rest::ForLateAnswer).then(|| now + rest_time(entry));
             space.release(wire_id, &entry.request.resource, until);
         }

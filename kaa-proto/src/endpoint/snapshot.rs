@@ -58,7 +58,7 @@ impl Endpoint {
         let flights = self.flights.iter().map(|(_, flight)| flight);
         let flights = flights.filter(|flight| flight.stage != Stage::Listening);
         let mut open: Vec<(&Entry, bool)> = queued.map(|entry| (entry, false)).collect();
-        open.extend(flights.map(|flight| (&flight.entry, true)));
+        open.extend(flights.map(|flight| (&*flight.entry, true)));
         open.retain(|(entry, _)| self.journal.is_durable(entry.id));
         open.sort_by_key(|(entry, _)| entry.id);
         let unknown = self.recovered.iter().flat_map(|found| &found.unknown);

@@ -22,6 +22,12 @@ impl Endpoint {
         self.journal.poll()
     }
 
+    /// Whether there may be records to be polled.
+    #[cfg(feature = "connection")]
+    pub(crate) fn may_record(&self) -> bool {
+        self.journal.is_on() || self.journal.has_some()
+    }
+
     /// Whether there are records to be polled.
     #[cfg(feature = "connection")]
     pub(crate) fn has_records(&self) -> bool {

@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::flight::{Entry, Owner};
 use super::ids::{Holder, IdSpace};
-use super::options::WhenFull;
+use super::options::{Subscriptions, WhenFull};
 use super::queue::Admission;
 use super::trace::{self, Life};
-use super::{
-    CommandKey, Endpoint, Event, MAX_UNPOLLED_EVENTS, Record, Rest, ResultRecord, Timer, group,
-};
+use super::{CommandKey, Endpoint, Event, MAX_UNPOLLED_EVENTS, Record, Rest, ResultRecord, group};
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{
@@ -17,6 +15,10 @@ use crate::request::{
     SubmitError,
 };
 use crate::topic::MAX_TOPIC_LEN;
+
+/// So many boxes of requests that ended are kept, with payloads of so many bytes.
+const MAX_SPARE: usize = 64;
+const MAX_SPARE_PAYLOAD: usize = 1_024;
 
 /// What a topic has beside its names and its resource: `kp1/`, separators, the longest ID and
 /// the suffix of the answer.
@@ -34,7 +36,8 @@ impl Endpoint {
         now: Instant,
         request: &R,
     ) -> Result<RequestId, SubmitError> {
-        self.submit_prepared(now, Prepared::new(request)?)
+        let blank = self.blank();
+        self.submit_prepared(now, Prepared::reusing(blank, request)?)
     }
 
     /// Takes a request that was encoded before, on another thread perhaps.
@@ -96,27 +99,21 @@ impl Endpoint {
         }
         entry.guard = self.journal.mark_since(before);
         if unwanted {
-            self.end(now, &entry, Err(Failure::Dropped), Rest::None);
+            self.end(now, entry, Err(Failure::Dropped), Rest::None);
             return Ok(id);
         }
-        let expires_at = entry.request.policy.expires_after.map(|time| now + time);
-        self.timers.set(Timer::Expiry(id), expires_at);
-        self.enqueue(Entry {
-            expires_at,
-            ..entry
-        });
+        entry.expires_at = entry.request.policy.expires_after.map(|time| now + time);
+        self.enqueue(entry);
         Ok(id)
     }
 
     /// The request IDs of an extension instance.
     pub(super) fn space(&mut self, extension: &Extension) -> &mut IdSpace {
         let (spread, rng) = (self.options.spread_request_ids, &mut self.rng);
-        self.spaces
-            .entry(extension.clone())
-            .or_insert_with(|| match spread {
-                true => IdSpace::starting_after(rng),
-                false => IdSpace::default(),
-            })
+        self.spaces.get_or_insert(extension, || match spread {
+            true => IdSpace::starting_after(rng),
+            false => IdSpace::default(),
+        })
     }
 
     /// Finds room for a request of the application, and says which older ones must go for it.
@@ -171,7 +168,7 @@ impl Endpoint {
     }
 
     /// A request with all that the endpoint adds to it, under the next ID.
-    pub(super) fn entry(&self, request: Prepared, owner: Owner) -> Entry {
+    pub(super) fn entry(&mut self, request: Prepared, owner: Owner) -> Box<Entry> {
         let policy = &request.policy;
         let qos = policy.qos.or(self.options.qos).unwrap_or_default();
         let qos = match policy.confirm {
@@ -180,7 +177,7 @@ impl Endpoint {
             Confirm::Nothing => policy.qos.unwrap_or_default(),
             Confirm::Answered => qos,
         };
-        Entry {
+        let entry = Entry {
             id: self.next_id,
             extension: self.options.instances.of(&request.service).clone(),
             qos,
@@ -196,15 +193,46 @@ impl Endpoint {
             age: Duration::ZERO,
             life: Life::default(),
             request,
+        };
+        match self.spare.pop() {
+            Some(mut spare) => {
+                *spare = entry;
+                spare
+            }
+            None => Box::new(entry),
         }
     }
 
-    pub(super) fn enqueue(&mut self, entry: Entry) {
-        if entry.request.with_id {
-            self.filters
-                .need(self.options.subscriptions, &self.name, &group(&entry));
+    /// Keeps the box of a request that ended, and the buffer in it.
+    pub(super) fn recycle(&mut self, mut entry: Box<Entry>) {
+        entry.owner = Owner::Nobody;
+        entry.request.effect = Effect::None;
+        if self.spare.len() < MAX_SPARE && entry.request.payload.capacity() <= MAX_SPARE_PAYLOAD {
+            self.spare.push(entry);
         }
+    }
+
+    /// A request to be written, whose buffers were used before where there are such.
+    pub(crate) fn blank(&mut self) -> Prepared {
+        let spare = self.spare.last_mut();
+        let used = spare.map(|spare| std::mem::replace(&mut spare.request, Prepared::blank()));
+        used.unwrap_or_else(Prepared::blank)
+    }
+
+    pub(super) fn enqueue(&mut self, entry: Box<Entry>) {
+        let mode = self.options.subscriptions;
+        if entry.request.with_id && mode != Subscriptions::None {
+            self.filters.need(mode, &self.name, &group(&entry));
+        }
+        self.wait_in_queue(entry.expires_at, entry.id);
         self.queue.lane(entry.request.policy.class).push(entry);
+    }
+
+    /// Notes until when a request may wait in the queue.
+    pub(super) fn wait_in_queue(&mut self, expires_at: Option<Instant>, id: RequestId) {
+        if let Some(at) = expires_at {
+            self.expiries.set(at, id);
+        }
     }
 
     /// Whether a request is to survive a crash.

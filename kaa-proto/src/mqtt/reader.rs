@@ -119,10 +119,57 @@ impl Reader {
         &mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Frame<'i>>, Violation> {
+        if let Some(frame) = self.next_short(input)? {
+            return Ok(Some(frame));
+        }
+        self.next_of_any_kind(input)
+    }
+
+    /// The next packet if it is a short one and lies whole in the input, as most do.
+    #[inline]
+    fn next_short<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Frame<'i>>, Violation> {
+        let (Stage::Type, &[first, length @ 0..0x80, ref rest @ ..]) = (self.stage, *input) else {
+            return Ok(None);
+        };
+        let length = usize::from(length);
+        let Some((body, rest)) = rest.split_at_checked(length) else {
+            return Ok(None);
+        };
+        if length + 2 > self.limit {
+            return Ok(None);
+        }
+        let packet = self.accepts.judge(first)?;
+        if !packet.allows_length(first, length) {
+            return Err(Violation::Length { packet, length });
+        }
+        self.forget();
+        *input = rest;
+        let head = Head {
+            packet,
+            first,
+            length,
+            size: 2 + length,
+        };
+        let place = Place::Input(body);
+        Ok(Some(Frame { head, place }))
+    }
+
+    /// Gives the buffer of the packet before back.
+    #[inline]
+    fn forget(&mut self) {
+        if self.partial.capacity() > 0 {
+            self.partial = Vec::new();
+        }
+    }
+
+    fn next_of_any_kind<'i>(
+        &mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Frame<'i>>, Violation> {
         loop {
             match self.stage {
                 Stage::Type => {
-                    self.partial = Vec::new();
+                    self.forget();
                     let Some(first) = take_byte(input) else {
                         return Ok(None);
                     };

@@ -49,13 +49,14 @@ impl Stall {
 
     /// The message that ends at `end` is acknowledged.
     pub(super) fn end(&mut self, now: Instant, end: u64) {
-        let Ok(place) = self.waiting.binary_search_by_key(&end, |one| one.end) else {
-            return;
-        };
-        self.waiting.remove(place);
-        if place > 0 {
+        // Acknowledgements come in order.
+        if self.waiting.front().is_none_or(|first| first.end != end) {
+            if let Ok(place) = self.waiting.binary_search_by_key(&end, |one| one.end) {
+                self.waiting.remove(place);
+            }
             return;
         }
+        self.waiting.pop_front();
         if let Some(since) = self.waiting.front_mut().and_then(|one| one.since.as_mut()) {
             *since = now.max(*since);
         }

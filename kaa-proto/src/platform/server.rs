@@ -125,7 +125,7 @@ impl PlatformServer {
         }
         self.held -= closed.counted;
         self.subscriptions.remove(link);
-        self.timers.clear(link);
+        self.timers.clear(&link);
         self.stalled.remove(&link);
         self.hang_ups.retain(|id| *id != link);
         self.platform.handle_link_closed(now, link);
@@ -333,7 +333,7 @@ impl PlatformServer {
                 self.held -= link.counted;
                 link.cut(now);
                 self.subscriptions.remove(id);
-                self.timers.clear(id);
+                self.timers.clear(&id);
                 self.hang_ups.push_back(id);
             }
         }
@@ -391,7 +391,7 @@ impl PlatformServer {
         } else {
             Stage::Ending
         };
-        self.timers.clear(id);
+        self.timers.clear(&id);
         self.hang_ups.push_back(id);
     }
 }

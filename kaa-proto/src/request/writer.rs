@@ -14,35 +14,32 @@ use crate::topic::{MAX_PARSED_ID, Topic, check_resource};
 
 /// Takes what a [`Request`] wants to send.
 pub struct RequestWriter {
-    service: Option<Service>,
-    resource: String,
-    pattern: Option<&'static str>,
-    payload: Vec<u8>,
-    policy: Policy,
-    with_id: bool,
+    /// What was written so far.
+    request: Prepared,
+    /// Whether a service was named.
+    is_started: bool,
     needs_answer: bool,
-    fixed_id: Option<u32>,
-    serial: bool,
-    status_in_body: bool,
-    drops_answer: bool,
-    effect: Effect,
 }
 
 impl RequestWriter {
-    const fn new() -> Self {
-        Self {
-            service: None,
-            resource: String::new(),
-            pattern: None,
-            payload: Vec::new(),
-            policy: Policy::DEFAULT,
+    /// One that writes into the buffers of a request that is not needed any more.
+    fn reusing(used: Prepared) -> Self {
+        let Prepared {
+            resource,
+            mut payload,
+            ..
+        } = used;
+        payload.clear();
+        let request = Prepared {
+            resource,
+            payload,
             with_id: false,
+            ..Prepared::blank()
+        };
+        Self {
+            request,
+            is_started: false,
             needs_answer: false,
-            fixed_id: None,
-            serial: false,
-            status_in_body: false,
-            drops_answer: false,
-            effect: Effect::None,
         }
     }
 
@@ -52,10 +49,13 @@ impl RequestWriter {
     /// [`InvalidRequest::Resource`] if the path has an empty level, a reserved character, or a
     /// last level that would be read as an ID or a suffix.
     pub fn start(&mut self, service: Service, resource: &str) -> Result<(), InvalidRequest> {
-        check_resource(resource)?;
-        self.service = Some(service);
-        self.resource.clear();
-        self.resource.push_str(resource);
+        // The request before had a good one, and most often this one.
+        if *self.request.resource != *resource {
+            check_resource(resource)?;
+            self.request.resource = resource.into();
+        }
+        self.request.service = service;
+        self.is_started = true;
         Ok(())
     }
 
@@ -65,26 +65,26 @@ impl RequestWriter {
     /// [`InvalidRequest::Json`] if `value` cannot be JSON (a map with keys that are not strings,
     /// an error of its own).
     pub fn json(&mut self, value: &(impl Serialize + ?Sized)) -> Result<(), InvalidRequest> {
-        self.payload.clear();
-        serde_json::to_writer(&mut self.payload, value)
+        self.request.payload.clear();
+        serde_json::to_writer(&mut self.request.payload, value)
             .map_err(|error| InvalidRequest::Json(error.to_string()))
     }
 
     /// Writes the payload as it is, in place of what was there.
     pub fn bytes(&mut self, payload: &[u8]) {
-        self.payload.clear();
-        self.payload.extend_from_slice(payload);
+        self.request.payload.clear();
+        self.request.payload.extend_from_slice(payload);
     }
 
     /// The payload written so far.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        &self.payload
+        &self.request.payload
     }
 
     /// The policy, to be changed from [`Policy::default`].
     pub const fn policy(&mut self) -> &mut Policy {
-        &mut self.policy
+        &mut self.request.policy
     }
 
     /// Sends it with this number in the topic instead of the next free one (RSX, FACTS trap 5).
@@ -97,14 +97,14 @@ impl RequestWriter {
                 "a request ID is from 1 to 2147483647",
             ));
         }
-        self.fixed_id = Some(id);
+        self.request.fixed_id = Some(id);
         Ok(())
     }
 
     /// Gives it a request ID although [`Confirm::Acknowledged`] does not need one: a late `/error`
     /// is then reported as an event. Without effect on [`Confirm::Nothing`].
     pub const fn with_id(&mut self) {
-        self.with_id = true;
+        self.request.with_id = true;
     }
 
     /// Refuses every other policy than [`Confirm::Answered`], because the response is in the answer.
@@ -115,37 +115,45 @@ impl RequestWriter {
     /// Makes it wait for other serial requests of this endpoint and extension instance, in submit
     /// order: for writes, which a resend could otherwise put in the wrong order.
     pub const fn serial(&mut self) {
-        self.serial = true;
+        self.request.serial = true;
     }
 
     /// Reads `statusCode` in the body of a `/status` answer: 304 is an empty success, 400 and
     /// above a rejection (FACTS trap 20).
     pub const fn status_in_body(&mut self) {
-        self.status_in_body = true;
+        self.request.status_in_body = true;
     }
 
     /// Drops what a `/status` answer says, because [`Request::decode`] does not look at it: whatever
     /// the platform writes there takes no memory while nobody asks for the response.
     pub const fn drops_answer(&mut self) {
-        self.drops_answer = true;
+        self.request.drops_answer = true;
     }
 
     /// The subscription that covers this resource, `+` standing for its variable levels.
     pub(crate) const fn pattern(&mut self, pattern: &'static str) {
-        self.pattern = Some(pattern);
+        self.request.pattern = Some(pattern);
     }
 
     /// What its confirmation means for the endpoint's own state.
     pub(crate) fn effect(&mut self, effect: Effect) {
-        self.effect = effect;
+        self.request.effect = effect;
     }
 }
 
 impl fmt::Debug for RequestWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequestWriter({:?}, {:?})", self.service, self.resource)
+        let Self { request, .. } = self;
+        write!(
+            f,
+            "RequestWriter({:?}, {:?})",
+            request.service, request.resource
+        )
     }
 }
+
+/// A payload may have room for so many bytes more than it has.
+const MAX_SLACK: usize = 128;
 
 /// A request as it is queued. `Debug` shows the payload's length only.
 #[derive(Clone)]
@@ -153,7 +161,7 @@ pub struct Prepared {
     pub(crate) service: Service,
     pub(crate) resource: Arc<str>,
     pub(crate) pattern: Option<&'static str>,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: Vec<u8>,
     pub(crate) policy: Policy,
     pub(crate) with_id: bool,
     pub(crate) fixed_id: Option<u32>,
@@ -169,50 +177,49 @@ impl Prepared {
     /// # Errors
     /// [`InvalidRequest`] if it cannot be a request.
     pub fn new<R: Request + ?Sized>(request: &R) -> Result<Self, InvalidRequest> {
-        let mut writer = RequestWriter::new();
+        Self::reusing(Self::blank(), request)
+    }
+
+    /// As [`new`](Self::new), with the buffers of one that is not needed any more.
+    pub(crate) fn reusing<R: Request + ?Sized>(
+        used: Self,
+        request: &R,
+    ) -> Result<Self, InvalidRequest> {
+        let mut writer = RequestWriter::reusing(used);
         request.encode(&mut writer)?;
-        let mut policy = writer.policy;
-        policy.check()?;
-        let service = writer
-            .service
-            .ok_or(InvalidRequest::Content("no service was named"))?;
-        if writer.needs_answer && policy.confirm != Confirm::Answered {
+        if !writer.is_started {
+            return Err(InvalidRequest::Content("no service was named"));
+        }
+        let mut request = writer.request;
+        request.policy.check()?;
+        if writer.needs_answer && request.policy.confirm != Confirm::Answered {
             return Err(InvalidRequest::Policy("its response is in the answer"));
         }
-        if writer.fixed_id.is_some() && policy.confirm == Confirm::Nothing {
+        if request.fixed_id.is_some() && request.policy.confirm == Confirm::Nothing {
             return Err(InvalidRequest::Policy(
                 "a fixed request ID asks for an answer",
             ));
         }
-        policy.qos = qos(&policy)?;
-        let with_id = match policy.confirm {
+        request.policy.qos = qos(&request.policy)?;
+        request.with_id = match request.policy.confirm {
             Confirm::Nothing => false,
-            Confirm::Acknowledged => writer.with_id || writer.fixed_id.is_some(),
+            Confirm::Acknowledged => request.with_id || request.fixed_id.is_some(),
             Confirm::Answered => true,
         };
-        Ok(Self {
-            service,
-            resource: writer.resource.into(),
-            pattern: writer.pattern,
-            // The queues count its length, not what the buffer had room for.
-            payload: writer.payload.into_boxed_slice().into(),
-            policy,
-            with_id,
-            fixed_id: writer.fixed_id,
-            serial: writer.serial,
-            status_in_body: writer.status_in_body,
-            drops_answer: writer.drops_answer,
-            effect: writer.effect,
-        })
+        // The queues count its length, not what the buffer has room for.
+        if request.payload.capacity() > request.payload.len() + MAX_SLACK {
+            request.payload.shrink_to_fit();
+        }
+        Ok(request)
     }
 
-    /// A request of our own, whose resource is made of valid names: [`Policy::default`], with ID.
-    pub(crate) fn of_valid(service: Service, resource: &str, payload: Vec<u8>) -> Self {
+    /// One that says nothing, to be written over.
+    pub(crate) fn blank() -> Self {
         Self {
-            service,
-            resource: resource.into(),
+            service: Service::Telemetry,
+            resource: Arc::default(),
             pattern: None,
-            payload: payload.into(),
+            payload: Vec::new(),
             policy: Policy::DEFAULT,
             with_id: true,
             fixed_id: None,
@@ -220,6 +227,16 @@ impl Prepared {
             status_in_body: false,
             drops_answer: false,
             effect: Effect::None,
+        }
+    }
+
+    /// A request of our own, whose resource is made of valid names: [`Policy::default`], with ID.
+    pub(crate) fn of_valid(service: Service, resource: &str, payload: Vec<u8>) -> Self {
+        Self {
+            service,
+            resource: resource.into(),
+            payload,
+            ..Self::blank()
         }
     }
 
@@ -243,7 +260,7 @@ impl Prepared {
 
     /// Its payload.
     #[must_use]
-    pub const fn payload(&self) -> &Bytes {
+    pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
@@ -438,7 +455,7 @@ mod tests {
             Ok(())
         });
         let request = Prepared::new(&request).unwrap();
-        assert_eq!(request.payload(), "secret");
+        assert_eq!(request.payload(), b"secret");
         assert!(!format!("{request:?}").contains("secret"));
     }
 

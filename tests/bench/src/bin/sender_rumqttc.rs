@@ -4,7 +4,7 @@
 use std::io::{self, Write as _};
 use std::thread;
 
-use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+use rumqttc::{Client, Event, MqttOptions, Packet, QoS, Transport};
 
 const TOPIC: &str = "kp1/demo-v1/dcx/JTjdbENzHh/json/1";
 
@@ -12,15 +12,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).ok_or("a URL is missing")?;
     let (scheme, address) = url.split_once("://").ok_or("a URL has a scheme")?;
     let (host, port) = address.split_once(':').ok_or("a URL has a port here")?;
-    let mut options = MqttOptions::new("sender", host, port.parse()?);
-    match scheme {
-        "mqtt" => {}
+    let transport = match scheme {
+        "mqtt" => Transport::tcp(),
         #[cfg(feature = "tls")]
-        "mqtts" => {
-            options.set_transport(rumqttc::Transport::tls_with_default_config());
-        }
+        "mqtts" => Transport::tls_with_default_config(),
         _ => return Err("no such scheme".into()),
-    }
+    };
+    let mut options = MqttOptions::new("sender", host, port.parse()?);
+    options.set_transport(transport);
     let (client, mut connection) = Client::new(options, 10);
     client.subscribe(format!("{TOPIC}/status"), QoS::AtLeastOnce)?;
     client.subscribe(format!("{TOPIC}/error"), QoS::AtLeastOnce)?;

@@ -21,6 +21,12 @@ pub(crate) fn packets(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
     packets
 }
 
+/// Where the last packet begins.
+pub(crate) fn start_of_last(bytes: &[u8]) -> usize {
+    let (_, body) = packets(bytes).pop().unwrap();
+    bytes.len() - body.len() - if body.len() < 128 { 2 } else { 3 }
+}
+
 /// A PUBLISH of QoS 1.
 pub(crate) fn publish(out: &mut BytesMut, topic: &str, id: u16) {
     let length = 2 + topic.len() + 2;

@@ -26,11 +26,12 @@ pub(crate) fn tokio(work: &Work) -> Outcome<()> {
 /// The same on the executor of smol.
 pub(crate) fn smol(work: &Work) -> Outcome<()> {
     let executor = smol::LocalExecutor::new();
-    smol::block_on(executor.run(async {
+    let device = executor.spawn(async {
         let (client, driver) = kaa_smol::Client::with_driver(options(work)?).await?;
         executor.spawn(driver).detach();
         confirm(&client, work).await
-    }))
+    });
+    smol::block_on(executor.run(device))
 }
 
 /// The client has a thread of its own.

@@ -1,0 +1,94 @@
+//! Deadlines of requests. Most are set in the order of time, and most are gone before they are due:
+//! so a deadline is only written down here, and looked up when it comes to the front.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Instant;
+
+use super::Endpoint;
+use crate::request::RequestId;
+
+/// Deadlines by time; the request knows whether one still counts.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// Those that were set in order.
+    in_order: VecDeque<(Instant, RequestId)>,
+    others: BinaryHeap<Reverse<(Instant, RequestId)>>,
+}
+
+/// So many more than twice as many as there are requests are written down at most.
+const LEFT_BEHIND: usize = 16;
+
+impl Due {
+    /// Writes one down.
+    pub(super) fn set(&mut self, at: Instant, id: RequestId) {
+        match self.in_order.back() {
+            Some((last, _)) if *last > at => self.others.push(Reverse((at, id))),
+            Some(_) | None => self.in_order.push_back((at, id)),
+        }
+    }
+
+    /// The earliest.
+    #[inline]
+    pub(super) fn first(&self) -> Option<(Instant, RequestId)> {
+        let first = self.in_order.front();
+        let first = match self.others.peek() {
+            None => first?,
+            Some(Reverse(other)) => first.map_or(other, |first| first.min(other)),
+        };
+        Some(*first)
+    }
+
+    /// Takes the earliest out if it is not in the future.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<RequestId> {
+        let (_, id) = self.first().filter(|(at, _)| *at <= now)?;
+        self.pop();
+        Some(id)
+    }
+
+    fn pop(&mut self) {
+        let other = self.others.peek().map(|Reverse(other)| other);
+        match (self.in_order.front(), other) {
+            (Some(first), Some(other)) if other < first => drop(self.others.pop()),
+            (Some(_), _) => drop(self.in_order.pop_front()),
+            (None, _) => drop(self.others.pop()),
+        }
+    }
+
+    /// Takes out what does not count any more: from the front, and everywhere if that is much more
+    /// than the `live` ones.
+    fn tidy(&mut self, live: usize, counts: impl Fn(Instant, RequestId) -> bool) {
+        if self.in_order.is_empty() && self.others.is_empty() {
+            return;
+        }
+        while let Some((at, id)) = self.first() {
+            if counts(at, id) {
+                break;
+            }
+            self.pop();
+        }
+        if self.in_order.len() + self.others.len() > 2 * live + LEFT_BEHIND {
+            self.in_order.retain(|(at, id)| counts(*at, *id));
+            self.others.retain(|Reverse((at, id))| counts(*at, *id));
+        }
+    }
+}
+
+impl Endpoint {
+    /// Sees to it that the earliest deadlines of requests are ones that count. To be called when a
+    /// request has left the queue or the flights.
+    pub(super) fn tidy_deadlines(&mut self) {
+        let flights = &self.flights;
+        self.answers.tidy(flights.len(), |at, id| {
+            flights
+                .get(id)
+                .is_some_and(|flight| flight.answer_by == Some(at))
+        });
+        let queue = &self.queue;
+        self.expiries.tidy(queue.len(), |at, id| {
+            queue
+                .find(id)
+                .is_some_and(|entry| entry.expires_at == Some(at))
+        });
+    }
+}
