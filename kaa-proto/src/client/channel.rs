@@ -29,6 +29,8 @@ pub(super) enum Exchanged {
     Some,
     /// Both directions would block, or have nothing to move.
     All,
+    /// Those who were woken have their turn before anything else is looked at.
+    Yielded,
 }
 
 /// What was done of the goodbye.
@@ -118,7 +120,7 @@ impl Channel {
         let (read, has_woken) = self.read(shared, transport)?;
         self.has_yielded = self.yields && has_woken && !self.has_yielded;
         if self.has_yielded {
-            return Ok(Exchanged::Some);
+            return Ok(Exchanged::Yielded);
         }
         let wanted = self.wants_input(shared);
         let written = self.write(shared, transport)?;
@@ -210,7 +212,7 @@ impl Channel {
                 }
                 Err(error) => match would_block(&error) {
                     Some(Exchanged::Some) => {}
-                    Some(Exchanged::All) => break,
+                    Some(Exchanged::All | Exchanged::Yielded) => break,
                     None => return Err(self.failed(&error)),
                 },
             }
@@ -260,7 +262,7 @@ impl Channel {
                 }
                 Err(error) => match would_block(&error) {
                     Some(Exchanged::Some) => {}
-                    Some(Exchanged::All) => return Ok(Exchanged::All),
+                    Some(Exchanged::All | Exchanged::Yielded) => return Ok(Exchanged::All),
                     None => return Err(self.failed(&error)),
                 },
             }

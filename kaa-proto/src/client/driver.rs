@@ -112,6 +112,9 @@ impl Driver {
                 *transport = None;
             }
             let exchanged = self.work(demand, transport);
+            if exchanged == Exchanged::Yielded {
+                return Turn::Again;
+            }
             let until = self.deadline();
             if until.is_some_and(|until| until <= self.shared.now()) {
                 self.shared
@@ -127,7 +130,7 @@ impl Driver {
                 (Demand::Finished, _) if !self.shared.is_over() => Turn::Wait { until },
                 (Demand::Finished, _) => Turn::Finished,
                 (Demand::Dial(link), _) if self.channel.is_none() => Turn::Dial { link, until },
-                (_, Exchanged::Some) => Turn::Again,
+                (_, Exchanged::Some | Exchanged::Yielded) => Turn::Again,
                 (_, Exchanged::All) => Turn::Wait { until },
             };
         }
@@ -141,7 +144,9 @@ impl Driver {
         }
         match self.security.layer() {
             Ok(layer) => {
-                let channel = self.channel.insert(Channel::new(link, layer, self.is_on_shared_thread));
+                let channel =
+                    self.channel
+                        .insert(Channel::new(link, layer, self.is_on_shared_thread));
                 channel.announce(&self.shared);
             }
             Err(error) => self.lose(link, error),

@@ -1,6 +1,7 @@
 //! The clients of this project: all is the same but how they are started, and how one waits.
 
 use std::num::NonZeroU16;
+use std::rc::Rc;
 
 use kaa_bench::Outcome;
 use kaa_proto::client::{Client, Endpoint};
@@ -25,11 +26,12 @@ pub(crate) fn tokio(work: &Work) -> Outcome<()> {
 
 /// The same on the executor of smol.
 pub(crate) fn smol(work: &Work) -> Outcome<()> {
-    let executor = smol::LocalExecutor::new();
-    let device = executor.spawn(async {
-        let (client, driver) = kaa_smol::Client::with_driver(options(work)?).await?;
-        executor.spawn(driver).detach();
-        confirm(&client, work).await
+    let (executor, work) = (Rc::new(smol::LocalExecutor::new()), *work);
+    let tasks = Rc::clone(&executor);
+    let device = executor.spawn(async move {
+        let (client, driver) = kaa_smol::Client::with_driver(options(&work)?).await?;
+        tasks.spawn(driver).detach();
+        confirm(&client, &work).await
     });
     smol::block_on(executor.run(device))
 }
