@@ -14,7 +14,7 @@ use crate::work::Client;
 /// Rounds that count, after one that does not.
 const ROUNDS: usize = 9;
 /// How long a run is to take, about.
-const SECONDS: f64 = 1.0;
+const SECONDS: f64 = 0.5;
 /// Unconfirmed at a time.
 const IN_FLIGHT: u16 = 64;
 
@@ -92,7 +92,7 @@ pub(crate) fn all() -> Outcome<()> {
 fn compare(table: Table, port: u16) -> Outcome<Rounds> {
     let mut counts = Vec::new();
     for client in Client::ALL {
-        let first = run(client, port, 500, table)?.rate;
+        let first = run(client, port, 100, table)?.rate;
         let better = run(client, port, as_many(first * SECONDS / 8.0), table)?.rate;
         counts.push(as_many(better * SECONDS));
     }
@@ -111,7 +111,7 @@ fn compare(table: Table, port: u16) -> Outcome<Rounds> {
     reason = "a few thousand more or less are all the same"
 )]
 fn as_many(messages: f64) -> u32 {
-    messages.clamp(500.0, 10_000_000.0) as u32
+    messages.clamp(50.0, 10_000_000.0) as u32
 }
 
 /// One client in a process of its own.
