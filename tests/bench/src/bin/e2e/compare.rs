@@ -69,7 +69,7 @@ impl Rounds {
 
 pub(crate) fn all() -> Outcome<()> {
     let mut lines = Vec::new();
-    for server in [Kind::Null, Kind::Mosquitto] {
+    for server in [Kind::Mosquitto, Kind::Null] {
         let running = match server {
             Kind::Null => Server::null()?,
             Kind::Mosquitto => Server::mosquitto()?,

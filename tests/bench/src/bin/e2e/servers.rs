@@ -19,7 +19,7 @@ max_inflight_messages 0
 max_queued_messages 0
 set_tcp_nodelay true
 log_dest stderr
-log_type notice
+log_type information
 ";
 
 /// Runs until it is dropped.
