@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use kaa_proto::client::{Runtime, Target, connect_any};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 pub(crate) struct Tokio<C, S> {
@@ -50,6 +51,11 @@ where
             sleep.as_mut().reset(until);
         }
         sleep.as_mut().poll(context)
+    }
+
+    /// After all others, and the future that the runtime blocks on.
+    fn yield_now(context: &mut Context<'_>) {
+        let _ = pin!(yield_now()).poll(context);
     }
 
     fn poll_read(

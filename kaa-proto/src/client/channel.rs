@@ -13,6 +13,9 @@ use crate::connection::{Connection, Demand, LinkError, LinkId, TransportError};
 /// silence is judged.
 pub(super) const READ_BLOCK: usize = 20 * 1_024;
 
+/// What a link that says little needs at a time.
+const SMALL_BLOCK: usize = 2 * 1_024;
+
 /// At most about this is written before timers are looked at again.
 const WRITE_BUDGET: usize = 256 * 1_024;
 
@@ -26,6 +29,8 @@ pub(super) enum Exchanged {
     Some,
     /// Both directions would block, or have nothing to move.
     All,
+    /// Those who were woken have their turn before anything else is looked at.
+    Yielded,
 }
 
 /// What was done of the goodbye.
@@ -58,11 +63,17 @@ pub(super) struct Channel {
     goodbye_until: Option<Instant>,
     /// How far that is.
     goodbye: Goodbye,
-    input: Box<[u8]>,
+    /// Where the next read goes: as large as the latest ones asked for, nothing while they are small.
+    input: Vec<u8>,
+    /// Whether those who are woken have their turn before the link speaks.
+    yields: bool,
+    /// Whether those who were woken had their turn before this one: what they say goes out in one
+    /// write with what the link itself has to say.
+    has_yielded: bool,
 }
 
 impl Channel {
-    pub(super) fn new(link: LinkId, layer: Layer) -> Self {
+    pub(super) const fn new(link: LinkId, layer: Layer, yields: bool) -> Self {
         Self {
             link,
             layer,
@@ -71,7 +82,9 @@ impl Channel {
             written: 0,
             goodbye_until: None,
             goodbye: Goodbye::Untold,
-            input: vec![0; READ_BLOCK].into(),
+            input: Vec::new(),
+            yields,
+            has_yielded: false,
         }
     }
 
@@ -97,13 +110,18 @@ impl Channel {
         }
     }
 
-    /// Reads one block, then writes what there is to write.
+    /// Reads one block, then writes what there is to write. If what was read woke somebody on this
+    /// thread, they have their turn in between.
     pub(super) fn exchange(
         &mut self,
         shared: &Shared,
         transport: &mut impl Transport,
     ) -> Result<Exchanged, LinkError> {
-        let read = self.read(shared, transport)?;
+        let (read, has_woken) = self.read(shared, transport)?;
+        self.has_yielded = self.yields && has_woken && !self.has_yielded;
+        if self.has_yielded {
+            return Ok(Exchanged::Yielded);
+        }
         let wanted = self.wants_input(shared);
         let written = self.write(shared, transport)?;
         // Output that went out may have made room for input.
@@ -160,40 +178,49 @@ impl Channel {
         !self.is_announced || shared.look(Connection::wants_input)
     }
 
+    /// Reads at most [`READ_BLOCK`]; also whether that woke somebody.
     fn read(
         &mut self,
         shared: &Shared,
         transport: &mut impl Transport,
-    ) -> Result<Exchanged, LinkError> {
-        let mut left = READ_BLOCK;
+    ) -> Result<(Exchanged, bool), LinkError> {
+        let (mut read, mut has_woken) = (0, false);
         while self.wants_input(shared) {
-            let block = self.input.get_mut(..left).unwrap_or_default();
-            if block.is_empty() {
-                return Ok(Exchanged::Some);
+            if read == READ_BLOCK {
+                return Ok((Exchanged::Some, has_woken));
             }
+            if self.input.is_empty() {
+                self.input = vec![0; SMALL_BLOCK];
+            }
+            let left = self.input.len().min(READ_BLOCK - read);
+            let block = self.input.get_mut(..left).unwrap_or_default();
             match transport.read(block) {
                 Ok(0) => return Err(self.layer.cut(LinkError::Eof)),
                 Ok(n) => {
-                    left -= n.min(left);
-                    let read = self.input.get(..n).unwrap_or_default();
+                    read += n.min(left);
+                    let block = self.input.get(..n).unwrap_or_default();
                     let link = self.link;
-                    let feed = |plain: &[u8]| {
-                        shared.update(|state, now| state.connection.handle_input(now, link, plain));
-                    };
-                    if let Err(error) = self.layer.receive(read, feed) {
+                    let feed = |plain: &[u8]| has_woken |= shared.feed(link, plain);
+                    if let Err(error) = self.layer.receive(block, feed) {
                         self.say_why(transport);
                         return Err(error);
                     }
                     self.announce(shared);
+                    if n == self.input.len() {
+                        self.input.resize(READ_BLOCK, 0);
+                    }
                 }
                 Err(error) => match would_block(&error) {
                     Some(Exchanged::Some) => {}
-                    Some(Exchanged::All) => break,
+                    Some(Exchanged::All | Exchanged::Yielded) => break,
                     None => return Err(self.failed(&error)),
                 },
             }
         }
-        Ok(Exchanged::All)
+        if read < SMALL_BLOCK {
+            self.input = Vec::new();
+        }
+        Ok((Exchanged::All, has_woken))
     }
 
     fn write(
@@ -210,6 +237,9 @@ impl Channel {
             if self.written == self.out.len() {
                 self.refill(shared)?;
                 if self.out.is_empty() {
+                    if WRITE_BUDGET - left < SMALL_BLOCK {
+                        self.out = Vec::new();
+                    }
                     return self.flush(transport);
                 }
             }
@@ -232,14 +262,14 @@ impl Channel {
                 }
                 Err(error) => match would_block(&error) {
                     Some(Exchanged::Some) => {}
-                    Some(Exchanged::All) => return Ok(Exchanged::All),
+                    Some(Exchanged::All | Exchanged::Yielded) => return Ok(Exchanged::All),
                     None => return Err(self.failed(&error)),
                 },
             }
         }
     }
 
-    /// Asks the connection for more to write. An idle link holds no buffer.
+    /// Asks the connection for more to write.
     fn refill(&mut self, shared: &Shared) -> Result<(), LinkError> {
         self.out.clear();
         self.written = 0;
@@ -248,11 +278,7 @@ impl Channel {
             true => shared.update(|state, now| state.connection.poll_transmit(now, out)),
             false => 0,
         };
-        self.layer.send(&mut self.out, pull)?;
-        if self.out.is_empty() {
-            self.out = Vec::new();
-        }
-        Ok(())
+        self.layer.send(&mut self.out, pull)
     }
 
     fn flush(&self, transport: &mut impl Transport) -> Result<Exchanged, LinkError> {

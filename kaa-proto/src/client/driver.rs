@@ -36,6 +36,8 @@ pub struct Driver {
     security: Security,
     /// What stands between the connection and the transport, while there is one.
     channel: Option<Channel>,
+    /// Whether those who wait run on the thread that turns it.
+    is_on_shared_thread: bool,
     /// Until a binding takes it.
     writer: Option<StoreWriter>,
 }
@@ -71,8 +73,15 @@ impl Driver {
             shared,
             security,
             channel: None,
+            is_on_shared_thread: false,
             writer,
         }
+    }
+
+    /// Those who are woken get their turn by [`Turn::Again`]: they run on the same thread. On another
+    /// one they would hardly have begun by then.
+    pub(super) const fn share_thread(&mut self) {
+        self.is_on_shared_thread = true;
     }
 
     /// Starts the thread that writes the store, if the client has one: [`StoreWriter::start`].
@@ -103,6 +112,9 @@ impl Driver {
                 *transport = None;
             }
             let exchanged = self.work(demand, transport);
+            if exchanged == Exchanged::Yielded {
+                return Turn::Again;
+            }
             let until = self.deadline();
             if until.is_some_and(|until| until <= self.shared.now()) {
                 self.shared
@@ -118,7 +130,7 @@ impl Driver {
                 (Demand::Finished, _) if !self.shared.is_over() => Turn::Wait { until },
                 (Demand::Finished, _) => Turn::Finished,
                 (Demand::Dial(link), _) if self.channel.is_none() => Turn::Dial { link, until },
-                (_, Exchanged::Some) => Turn::Again,
+                (_, Exchanged::Some | Exchanged::Yielded) => Turn::Again,
                 (_, Exchanged::All) => Turn::Wait { until },
             };
         }
@@ -132,7 +144,9 @@ impl Driver {
         }
         match self.security.layer() {
             Ok(layer) => {
-                let channel = self.channel.insert(Channel::new(link, layer));
+                let channel =
+                    self.channel
+                        .insert(Channel::new(link, layer, self.is_on_shared_thread));
                 channel.announce(&self.shared);
             }
             Err(error) => self.lose(link, error),

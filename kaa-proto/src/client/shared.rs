@@ -13,10 +13,10 @@ use super::readers::Readers;
 use super::slot::{Slot, Storage};
 use super::waits::Waits;
 use crate::commands::CommandResult;
-use crate::connection::{Account, AddError, Connection, EndpointKey, Event};
+use crate::connection::{Account, AddError, Connection, EndpointKey, Event, LinkId};
 use crate::endpoint::{self, CommandKey};
 use crate::names::EndpointName;
-use crate::request::{Failure, Outcome, Prepared, Reply, RequestId, SubmitError};
+use crate::request::{Failure, Prepared, Reply, RequestId, SubmitError};
 use crate::store::StoreError;
 
 /// What all handles and the driver share.
@@ -147,6 +147,27 @@ impl Shared {
         self.change(f, Option::is_some)
     }
 
+    /// Hands the connection what came; whether that woke somebody.
+    pub(super) fn feed(&self, link: LinkId, input: &[u8]) -> bool {
+        let handle = |state: &mut State, now| state.connection.handle_input(now, link, input);
+        self.change_and_wake(handle, |()| false).1
+    }
+
+    /// Looks at what the end of requests left, and says who waits for it. The connection knows nothing
+    /// of that.
+    pub(super) fn attend<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = f(&mut state);
+        if state.slots.is_empty() {
+            // An empty map keeps room for eleven.
+            state.slots = BTreeMap::new();
+        }
+        let replaced = std::mem::take(&mut state.replaced);
+        drop(state);
+        drop_apart(replaced);
+        result
+    }
+
     /// Who turns the driver.
     pub(super) fn register(&self, waker: &Waker) {
         let mut state = self.lock();
@@ -222,6 +243,15 @@ impl Shared {
         f: impl FnOnce(&mut State, Instant) -> T,
         makes_work: impl FnOnce(&T) -> bool,
     ) -> T {
+        self.change_and_wake(f, makes_work).0
+    }
+
+    /// Also whether somebody was woken.
+    fn change_and_wake<T>(
+        &self,
+        f: impl FnOnce(&mut State, Instant) -> T,
+        makes_work: impl FnOnce(&T) -> bool,
+    ) -> (T, bool) {
         let mut woken = Vec::new();
         let mut state = self.lock();
         // Under the lock, so that the connection's time never goes back.
@@ -237,10 +267,10 @@ impl Shared {
         if ring {
             self.bell.notify_one();
         }
-        // Outside the lock: a waker may run code of the application.
-        apart(|| drop(replaced));
+        drop_apart(replaced);
+        let has_woken = !woken.is_empty();
         wake(woken);
-        result
+        (result, has_woken)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -301,7 +331,9 @@ impl State {
         if let endpoint::Event::Completed { id, outcome } = event {
             match self.slots.get_mut(&(key, id)) {
                 Some(slot) => woken.extend(slot.end(outcome)),
-                None => self.discard(now, key, &outcome),
+                None => outcome
+                    .iter()
+                    .for_each(|reply| self.discard(now, key, reply)),
             }
         } else if let endpoint::Event::Stored(id) = event {
             let storage = self.archive.as_ref().map(Archive::storage);
@@ -317,8 +349,8 @@ impl State {
     }
 
     /// Nobody will read an outcome: commands in it are given back.
-    fn discard(&mut self, now: Instant, key: EndpointKey, outcome: &Outcome) {
-        for command in outcome.iter().flat_map(Reply::handed_out) {
+    pub(super) fn discard(&mut self, now: Instant, key: EndpointKey, reply: &Reply) {
+        for command in reply.handed_out() {
             self.connection.release(now, key, &command);
         }
     }
@@ -328,7 +360,7 @@ impl State {
     pub(super) fn forget(&mut self, now: Instant, key: EndpointKey, id: RequestId) -> Option<()> {
         let (outcome, waker) = self.slots.remove(&(key, id))?.into_parts();
         self.replaced.extend(waker);
-        self.discard(now, key, &outcome?);
+        self.discard(now, key, &outcome?.ok()?);
         Some(())
     }
 
@@ -435,6 +467,13 @@ impl State {
 fn wake(woken: Vec<Waker>) {
     for waker in woken {
         apart(|| waker.wake());
+    }
+}
+
+/// Outside the lock: dropping a waker may run code of the application.
+fn drop_apart(replaced: Vec<Waker>) {
+    if !replaced.is_empty() {
+        apart(|| drop(replaced));
     }
 }
 

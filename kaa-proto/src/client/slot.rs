@@ -86,8 +86,8 @@ impl Slot {
         self.waker.take()
     }
 
-    pub(super) const fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.as_ref()
+    pub(super) const fn has_ended(&self) -> bool {
+        self.outcome.is_some()
     }
 
     /// Whether the request is known to survive a crash; `None` if that is not known yet.
@@ -103,7 +103,10 @@ impl Slot {
 
     /// Who waits from now on; who did before.
     pub(super) fn wait(&mut self, waker: &Waker) -> Option<Waker> {
-        self.waker.replace(waker.clone())
+        match &self.waker {
+            Some(known) if known.will_wake(waker) => None,
+            _ => self.waker.replace(waker.clone()),
+        }
     }
 
     /// Its ticket is gone.

@@ -23,6 +23,11 @@ pub trait Runtime {
     /// Ready at `until`, or soon after; wakes `context` then.
     fn poll_sleep(&mut self, context: &mut Context<'_>, until: Instant) -> Poll<()>;
 
+    /// Lets others run before the task runs again.
+    fn yield_now(context: &mut Context<'_>) {
+        context.waker().wake_by_ref();
+    }
+
     /// Reads from a stream; 0 when the peer will send no more.
     ///
     /// # Errors
@@ -73,7 +78,8 @@ struct Dial<S> {
 
 impl<R: Runtime> Task<R> {
     /// The work of `driver`, not begun.
-    pub const fn new(driver: Driver, runtime: R) -> Self {
+    pub const fn new(mut driver: Driver, runtime: R) -> Self {
+        driver.share_thread();
         Self {
             driver,
             runtime,
@@ -135,7 +141,7 @@ impl<R: Runtime> Future for Task<R> {
             let until = match turn {
                 Turn::Finished => return Poll::Ready(()),
                 Turn::Again => {
-                    context.waker().wake_by_ref();
+                    R::yield_now(context);
                     return Poll::Pending;
                 }
                 Turn::Wait { until } => {

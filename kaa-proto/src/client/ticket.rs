@@ -1,5 +1,6 @@
 //! A request on its way, seen from the application.
 
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll};
 use super::shared::Handle;
 use super::slot::NotStored;
 use crate::connection::EndpointKey;
-use crate::request::{Failure, Request, RequestId};
+use crate::request::{Failure, Outcome, Request, RequestId};
 
 /// Stands for a request that was taken; tells how it ended.
 ///
@@ -51,26 +52,36 @@ impl<R: Request> Ticket<R> {
             return None;
         }
         let slot_key = (self.key, self.id);
-        let outcome = self.handle.shared().update(|state, _| {
-            let Some(slot) = state.slots.get_mut(&slot_key) else {
+        let outcome = self.handle.shared().attend(|state| {
+            let Entry::Occupied(mut entry) = state.slots.entry(slot_key) else {
                 return Some(Err(Failure::Closed));
             };
-            let outcome = slot.outcome().cloned();
+            let slot = entry.get_mut();
             self.stored = slot.storage();
-            if let (None, Some(context)) = (&outcome, waker) {
+            if slot.has_ended() {
+                return entry.remove().into_parts().0;
+            }
+            if let Some(context) = waker {
                 state.replaced.extend(slot.wait(context.waker()));
             }
-            outcome
+            None
         })?;
-        // Decoded outside the lock: it may be code of the application. If it panics, the commands
-        // in the answer are given back when the ticket is dropped.
-        let result = outcome.and_then(|reply| R::decode(&reply).map_err(Failure::from));
         self.done = true;
-        self.handle.shared().read(|state, now| match &result {
-            // The application has the commands in it.
-            Ok(_) => state.slots.remove(&slot_key).and(None),
-            Err(_) => state.forget(now, self.key, self.id),
-        });
+        // Decoded outside the lock: it may be code of the application. If it fails or panics, the
+        // commands in the answer are given back.
+        let mut untaken = Untaken {
+            ticket: self,
+            outcome: Some(outcome),
+        };
+        let result = match &untaken.outcome {
+            Some(Ok(reply)) => R::decode(reply).map_err(Failure::from),
+            Some(Err(failure)) => Err(failure.clone()),
+            None => Err(Failure::Closed),
+        };
+        if result.is_ok() {
+            untaken.outcome = None;
+        }
+        drop(untaken);
         Some(result)
     }
 }
@@ -110,7 +121,7 @@ impl<R> Ticket<R> {
 
     /// For bindings with waits of their own.
     pub fn poll_stored(&self, context: Option<&Context<'_>>) -> Poll<Result<(), NotStored>> {
-        self.handle.shared().update(|state, _| {
+        self.handle.shared().attend(|state| {
             let Some(slot) = state.slots.get_mut(&(self.key, self.id)) else {
                 return Poll::Ready(self.stored.unwrap_or(Err(NotStored::Ended)));
             };
@@ -130,6 +141,24 @@ impl<R> Ticket<R> {
         self.handle
             .shared()
             .act(|connection, now| connection.cancel(now, self.key, self.id))
+    }
+}
+
+/// An outcome on its way to the application.
+struct Untaken<'a, R> {
+    ticket: &'a Ticket<R>,
+    outcome: Option<Outcome>,
+}
+
+impl<R> Drop for Untaken<'_, R> {
+    fn drop(&mut self) {
+        if let Some(Ok(reply)) = &self.outcome {
+            let key = self.ticket.key;
+            self.ticket
+                .handle
+                .shared()
+                .act_on_state(|state, now| state.discard(now, key, reply));
+        }
     }
 }
 

@@ -9,6 +9,8 @@ pub mod in_log;
 pub mod in_redb;
 #[cfg(feature = "sqlite")]
 pub mod in_sqlite;
+pub mod packets;
+pub mod spread;
 pub mod work;
 
 use std::collections::BTreeMap;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kaa_bench::in_log::Counts;
+use kaa_bench::spread::Spread;
 use kaa_bench::work::{self, OUTSTANDING};
 use kaa_bench::{Outbox, Outcome};
 
-use super::measure::{Spread, Written, written_to_device};
+use super::measure::{Written, written_to_device};
 use super::peer::Peer;
 
 /// So many groups of so many records.

@@ -1,6 +1,5 @@
-//! Clocks, counters and medians.
+//! Counters of the operating system.
 
-use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -40,42 +39,4 @@ pub(crate) fn written_to_device(folder: &Path) -> Option<u64> {
     // Sectors are of 512 bytes here, whatever the device has.
     let sectors: u64 = text.split_ascii_whitespace().nth(6)?.parse().ok()?;
     Some(512 * sectors)
-}
-
-/// The median of some rounds, the least and the most.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    low: f64,
-    high: f64,
-}
-
-impl Spread {
-    /// Of one round at least.
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Outcome<Self> {
-        let mut values: Vec<_> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let (Some(&low), Some(&median), Some(&high)) =
-            (values.first(), values.get(values.len() / 2), values.last())
-        else {
-            return Err("no round was measured".into());
-        };
-        Ok(Self { median, low, high })
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [median, low, high] = [self.median, self.low, self.high].map(rounded);
-        write!(f, "{median} ({low}–{high})")
-    }
-}
-
-/// As many digits as are worth reading.
-pub(crate) fn rounded(value: f64) -> String {
-    match value.abs() {
-        0.0..1.0 => format!("{value:.4}"),
-        1.0..100.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
-    }
 }

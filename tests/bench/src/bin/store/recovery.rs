@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Instant;
 
+use kaa_bench::spread::Spread;
 use kaa_bench::work;
 use kaa_bench::{Open, Outcome};
 
-use super::measure::Spread;
 use super::peer::Peer;
 
 /// Records of which a third are ends: so many were written.

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use kaa_bench::spread::{Spread, rounded};
+
 use super::life::{self, Life};
-use super::measure::{Spread, rounded};
 use super::peer::Peer;
 use super::recovery;
 
