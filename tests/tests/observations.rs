@@ -175,6 +175,37 @@ fn a_version_that_waits_for_a_link_is_not_taken_back_by_the_observation() {
 }
 
 #[test]
+fn reports_of_the_version_do_not_pile_up_where_they_cannot_be_sent() {
+    let mut host = online();
+    host.is_busy = true;
+    for n in 0..1_000 {
+        observe_software(&mut host, &format!("1.0.{n}"));
+        if n % 2 == 0 {
+            host.unobserve(&Observation::Software);
+        }
+    }
+    assert_eq!(host.endpoint.queue_len(), 2, "a report and an observation");
+    host.is_busy = false;
+    host.drain();
+    let newest = r#"cmx_ota/applied/json/1 {"configId":"1.0.999"}"#;
+    assert_eq!(host.take_lines(), [newest]);
+}
+
+#[test]
+fn reports_of_the_version_that_nobody_answers_do_not_pile_up() {
+    let mut host = online();
+    for n in 0..1_000 {
+        observe_software(&mut host, "1.0.0");
+        host.advance(SECOND);
+        host.unobserve(&Observation::Software);
+        if n % 7 == 0 {
+            host.relink();
+        }
+        assert!(host.endpoint.queue_len() <= 2);
+    }
+}
+
+#[test]
 fn it_is_refreshed_with_the_same_id_after_half_an_hour_less_a_tenth_at_most() {
     let mut host = observed(&reboot(), "cex/command/reboot/1/status");
     let pause = host.endpoint.poll_timeout().unwrap() - host.now();
