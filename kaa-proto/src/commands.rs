@@ -30,7 +30,7 @@ use serde::de::{DeserializeOwned, Deserializer as _, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::json::present;
+use crate::json::{first_byte, present};
 use crate::names::CommandType;
 use crate::request::{
     DecodeError, Effect, InvalidRequest, Prepared, Reply, Request, RequestWriter, Service,
@@ -312,7 +312,7 @@ fn each_element<'a>(
     payload: &'a [u8],
     mut take: impl FnMut(&'a RawValue),
 ) -> serde_json::Result<()> {
-    match payload.trim_ascii().first() {
+    match first_byte(payload) {
         None => Ok(()),
         Some(b'{') => serde_json::from_slice(payload).map(take),
         Some(b'n') => serde_json::from_slice(payload),

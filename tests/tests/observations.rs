@@ -480,6 +480,19 @@ fn an_unreadable_push_is_counted_and_harms_nothing() {
     assert_eq!(host.statistics().malformed, 2);
 }
 
+/// A form feed is white space, but none of JSON's (RFC 8259).
+#[test]
+fn what_no_json_begins_or_ends_with_makes_it_unreadable() {
+    let mut host = observed(&CONFIGURATION, "cmx/config/json/1/status");
+    host.observe(&reboot()).unwrap();
+    let forms = ["\u{c}", "null\u{c}", "\u{c}{}", "\u{b}"];
+    for form in forms {
+        host.receive("cmx/config/json/status", form);
+        host.receive("cex/command/reboot/status", form);
+    }
+    assert_eq!(host.statistics().malformed, 2 * forms.len() as u64);
+}
+
 #[test]
 fn a_pushed_failure_is_told() {
     let mut host = observed(&CONFIGURATION, "cmx/config/json/1/status");
