@@ -258,6 +258,9 @@ pub(crate) struct CommandList {
     pub(crate) commands: Vec<Command>,
     /// How many elements are no commands.
     pub(crate) malformed: usize,
+    /// Whether they were listed, and each can be read: what is not among them is not outstanding.
+    /// Nothing, "not modified" or a lone command do not say that.
+    pub(crate) is_complete: bool,
 }
 
 /// Reads an answer or a push: an array of commands, a single one, or nothing. `command_type` is
@@ -269,6 +272,7 @@ pub(crate) fn parse_list(
     let mut list = CommandList {
         commands: Vec::new(),
         malformed: 0,
+        is_complete: false,
     };
     each_element(payload, |element| {
         match parse_command(element, command_type) {
@@ -277,6 +281,7 @@ pub(crate) fn parse_list(
         }
     })
     .map_err(|error| DecodeError::json("command list", &error))?;
+    list.is_complete = list.malformed == 0 && first_byte(payload) == Some(b'[');
     Ok(list)
 }
 
