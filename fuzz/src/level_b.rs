@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use kaa_proto::commands::CommandResult;
 use kaa_proto::connection::{
     Connection, Demand, EndpointKey, Event, LinkError, LinkId, Options, Removal, TransportError,
 };
-use kaa_proto::endpoint::{self, CommandKey, Observation};
+use kaa_proto::endpoint::{self, CommandKey, EndpointOptions, Observation};
 use kaa_proto::metadata;
 use kaa_proto::names::{CommandType, EndpointName};
 use kaa_proto::request::{Confirm, RequestExt, RequestId, Resend};
@@ -25,6 +26,16 @@ const MOST: usize = 300;
 const HIGH_WATER: usize = 400;
 /// The largest packet, either way.
 const LARGEST: usize = 600;
+/// How many endpoints there may be, by name.
+const ENDPOINTS: usize = 4;
+/// How many requests of all together are let into the queues.
+const ADMITTED: usize = 20;
+/// What each endpoint may queue beside that: what comes back from a link that is lost, ...
+const IN_FLIGHT: u16 = 4;
+/// ... results of commands, ...
+const COMMANDS: u16 = 8;
+/// ... and three messages for each observation.
+const OWN: usize = 3 * 3;
 
 /// Whatever the peer sends and the transport does: deadlines are honest, every request ends exactly once,
 /// what goes out is MQTT, no packet identifier is in flight twice, and the output keeps to its bound.
@@ -63,12 +74,17 @@ struct Life {
 impl Life {
     fn new(setup: u8) -> Self {
         let clock = Clock::new();
+        let count = |count| NonZeroU16::new(count).expect("it is not 0");
+        let endpoint = EndpointOptions::default()
+            .max_in_flight(count(IN_FLIGHT))
+            .max_commands(count(COMMANDS).into());
         let mut options = Options::new("fuzz")
+            .endpoint(endpoint)
             .window(4)
             .high_water(HIGH_WATER)
             .max_packet_in(LARGEST)
             .max_packet_out(LARGEST)
-            .max_queued(20, 4_000)
+            .max_queued(ADMITTED, 4_000)
             .kick_limit(2)
             .slow_retry(Duration::from_secs(60));
         if setup & 1 != 0 {
@@ -124,7 +140,7 @@ impl Life {
                 0 => LinkError::Eof,
                 _ => LinkError::Transport(TransportError::new(ErrorKind::ConnectionReset, "reset")),
             }),
-            18 => self.add(input.below(4)),
+            18 => self.add(input.below(ENDPOINTS)),
             19 => {
                 if let Some(key) = self.key(input) {
                     let removal = match input.byte() {
@@ -136,10 +152,14 @@ impl Life {
             }
             20 => {
                 if let Some(key) = self.key(input) {
-                    let (observation, stop) = (observation(input), input.byte() & 1 == 1);
-                    match stop {
-                        true => drop(self.connection.unobserve(now, key, &observation)),
-                        false => drop(self.connection.observe(now, key, &observation)),
+                    let (observation, how) = (observation(input), input.byte());
+                    match (how & 1, &observation) {
+                        (1, _) => drop(self.connection.unobserve(now, key, &observation)),
+                        (_, Observation::Software) if how & 2 != 0 => {
+                            let version = format!("1.{how}");
+                            drop(self.connection.observe_software(now, key, &version));
+                        }
+                        _ => drop(self.connection.observe(now, key, &observation)),
                     }
                 }
             }
@@ -389,8 +409,9 @@ impl Life {
         let statistics = self.connection.statistics();
         let open = statistics.requests.submitted - statistics.requests.ended();
         assert_eq!(open, self.open.len() as u64, "the account is wrong");
+        let beside = usize::from(IN_FLIGHT) + usize::from(COMMANDS) + OWN;
         assert!(
-            statistics.queued <= 20 + 8,
+            statistics.queued <= ADMITTED + ENDPOINTS * beside,
             "{} are queued",
             statistics.queued
         );

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::json::present;
+use crate::json::{first_byte, present};
 use crate::request::{DecodeError, InvalidRequest};
 
 /// The payload of `config/json`: what is absent is left out, never `null`.
@@ -114,7 +114,7 @@ pub(crate) const MAX_ID_LEN: usize = 1_024;
 /// Reads an answer or a push. `what` names it in the error.
 pub(crate) fn parse(payload: &[u8], what: &'static str) -> Result<Assignment, DecodeError> {
     let json = |error| DecodeError::json(what, &error);
-    let message = match payload.trim_ascii().first() {
+    let message = match first_byte(payload) {
         None => return Ok(Assignment::NotModified),
         Some(b'n') => {
             return serde_json::from_slice(payload)

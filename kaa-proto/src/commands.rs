@@ -30,7 +30,7 @@ use serde::de::{DeserializeOwned, Deserializer as _, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::json::present;
+use crate::json::{first_byte, present};
 use crate::names::CommandType;
 use crate::request::{
     DecodeError, Effect, InvalidRequest, Prepared, Reply, Request, RequestWriter, Service,
@@ -258,6 +258,9 @@ pub(crate) struct CommandList {
     pub(crate) commands: Vec<Command>,
     /// How many elements are no commands.
     pub(crate) malformed: usize,
+    /// Whether they were listed, and each can be read: what is not among them is not outstanding.
+    /// Nothing, "not modified" or a lone command do not say that.
+    pub(crate) is_complete: bool,
 }
 
 /// Reads an answer or a push: an array of commands, a single one, or nothing. `command_type` is
@@ -269,6 +272,7 @@ pub(crate) fn parse_list(
     let mut list = CommandList {
         commands: Vec::new(),
         malformed: 0,
+        is_complete: false,
     };
     each_element(payload, |element| {
         match parse_command(element, command_type) {
@@ -277,6 +281,7 @@ pub(crate) fn parse_list(
         }
     })
     .map_err(|error| DecodeError::json("command list", &error))?;
+    list.is_complete = list.malformed == 0 && first_byte(payload) == Some(b'[');
     Ok(list)
 }
 
@@ -312,7 +317,7 @@ fn each_element<'a>(
     payload: &'a [u8],
     mut take: impl FnMut(&'a RawValue),
 ) -> serde_json::Result<()> {
-    match payload.trim_ascii().first() {
+    match first_byte(payload) {
         None => Ok(()),
         Some(b'{') => serde_json::from_slice(payload).map(take),
         Some(b'n') => serde_json::from_slice(payload),

@@ -482,6 +482,31 @@ fn a_rejected_result_makes_no_room_in_a_full_ledger_or_its_command_would_be_run_
     assert_eq!(read(&mut host), [Some(2)]);
 }
 
+/// Only a list says what is outstanding, and with it what is not.
+#[test]
+fn an_answer_without_a_list_takes_no_result_for_taken_or_its_command_would_be_run_again() {
+    for (suffix, answer) in [
+        ("error", r#"{"statusCode":304}"#),
+        ("status", r#"{"statusCode":304}"#),
+        ("status", ""),
+        ("status", "null"),
+        ("status", r#"{"statusCode":200,"reasonPhrase":"OK"}"#),
+        ("status", r#"{"id":2}"#),
+        ("status", r#"[{"ID":1}]"#),
+    ] {
+        let mut host = observing(options().max_commands(count(1)));
+        host.receive(PUSH, r#"[{"id":1}]"#);
+        assert_eq!(read(&mut host), [Some(1)]);
+        host.respond(&key(1), CommandResult::ok()).unwrap();
+        host.advance(Duration::from_secs(31));
+        host.relink();
+        host.receive(&format!("cex/command/reboot/1/{suffix}"), answer);
+        host.receive(PUSH, r#"[{"id":3}]"#);
+        host.receive(PUSH, r#"[{"id":1}]"#);
+        assert_eq!(read(&mut host), [], "{suffix} {answer}");
+    }
+}
+
 #[test]
 fn results_that_nobody_asks_for_again_are_sent_again_where_they_fill_the_ledger() {
     let mut host = observing(options().max_commands(count(1)));

@@ -175,6 +175,37 @@ fn a_version_that_waits_for_a_link_is_not_taken_back_by_the_observation() {
 }
 
 #[test]
+fn reports_of_the_version_do_not_pile_up_where_they_cannot_be_sent() {
+    let mut host = online();
+    host.is_busy = true;
+    for n in 0..1_000 {
+        observe_software(&mut host, &format!("1.0.{n}"));
+        if n % 2 == 0 {
+            host.unobserve(&Observation::Software);
+        }
+    }
+    assert_eq!(host.endpoint.queue_len(), 2, "a report and an observation");
+    host.is_busy = false;
+    host.drain();
+    let newest = r#"cmx_ota/applied/json/1 {"configId":"1.0.999"}"#;
+    assert_eq!(host.take_lines(), [newest]);
+}
+
+#[test]
+fn reports_of_the_version_that_nobody_answers_do_not_pile_up() {
+    let mut host = online();
+    for n in 0..1_000 {
+        observe_software(&mut host, "1.0.0");
+        host.advance(SECOND);
+        host.unobserve(&Observation::Software);
+        if n % 7 == 0 {
+            host.relink();
+        }
+        assert!(host.endpoint.queue_len() <= 2);
+    }
+}
+
+#[test]
 fn it_is_refreshed_with_the_same_id_after_half_an_hour_less_a_tenth_at_most() {
     let mut host = observed(&reboot(), "cex/command/reboot/1/status");
     let pause = host.endpoint.poll_timeout().unwrap() - host.now();
@@ -447,6 +478,19 @@ fn an_unreadable_push_is_counted_and_harms_nothing() {
     ];
     assert_eq!(host.take_events(), expected);
     assert_eq!(host.statistics().malformed, 2);
+}
+
+/// A form feed is white space, but none of JSON's (RFC 8259).
+#[test]
+fn what_no_json_begins_or_ends_with_makes_it_unreadable() {
+    let mut host = observed(&CONFIGURATION, "cmx/config/json/1/status");
+    host.observe(&reboot()).unwrap();
+    let forms = ["\u{c}", "null\u{c}", "\u{c}{}", "\u{b}"];
+    for form in forms {
+        host.receive("cmx/config/json/status", form);
+        host.receive("cex/command/reboot/status", form);
+    }
+    assert_eq!(host.statistics().malformed, 2 * forms.len() as u64);
 }
 
 #[test]

@@ -370,6 +370,37 @@ fn after_a_failed_write_nothing_is_taken_until_a_compaction_has_mended_it() {
     assert_eq!(entries(&load(&disk)), batch(1, 1..4));
 }
 
+/// What that load cut off is not gone for certain.
+#[test]
+fn after_a_load_that_could_not_sync_what_was_lost_may_come_back_until_a_compaction_has_mended_it() {
+    let (kept, all) = (batch(1, 1..2), batch(1, 1..3));
+    let mut came_back = 0;
+    for seed in 0..200 {
+        let disk = SimulatedDisk::new(seed);
+        let mut before = loaded(&disk);
+        before.append(&records(&kept)).unwrap();
+        before.commit(Durability::Sync).unwrap();
+        before.append(&records(&all[1..])).unwrap();
+        let disk = disk.after_crash(seed);
+        disk.fail_next_write();
+        let mut log = log(&disk);
+        if entries(&log.load().unwrap()) == all {
+            continue;
+        }
+        assert!(log.commit(Durability::Sync).is_err());
+        for way in 64 * seed..64 * (seed + 1) {
+            let found = entries(&load(&disk.after_crash(way)));
+            assert!(found == kept || found == all);
+            came_back += usize::from(found == all);
+        }
+        log.compact(&records(&kept)).unwrap();
+        for way in 0..8 {
+            assert_eq!(entries(&load(&disk.after_crash(way))), kept);
+        }
+    }
+    assert!(came_back > 0);
+}
+
 #[test]
 fn nothing_is_synced_that_was_synced_already_or_need_not_be() {
     let disk = SimulatedDisk::new(1);

@@ -281,7 +281,7 @@ impl Endpoint {
         if list.malformed > 0 {
             self.malformed(topic);
         }
-        if let (Some(command_type), true) = (of, is_answer) {
+        if let (Some(command_type), true) = (of, is_answer && list.is_complete) {
             self.settle(command_type, &list.commands);
         }
         // In place: there may be a hundred thousand of them.
@@ -308,7 +308,9 @@ impl Endpoint {
     fn sift(&mut self, command_type: &CommandType, payload: &[u8]) -> Bytes {
         match commands::parse_list(payload, Some(command_type)) {
             Ok(list) => {
-                self.settle(command_type, &list.commands);
+                if list.is_complete {
+                    self.settle(command_type, &list.commands);
+                }
                 commands::write_list(&self.pass_ledger(list.commands, false))
             }
             // The request's own decoding says what is wrong with it.

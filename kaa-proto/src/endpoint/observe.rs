@@ -110,7 +110,7 @@ impl Endpoint {
             return Err(error);
         }
         if stood && is_news && self.link_up {
-            self.push_own(report, Owner::Nobody, None);
+            self.say(report);
         }
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Endpoint {
             self.rest_id(now, request.clone(), wire_id);
         }
         if self.link_up && was_asked {
-            self.push_own(request, Owner::Nobody, None);
+            self.say(request);
         }
         true
     }
@@ -221,7 +221,7 @@ impl Endpoint {
             let report =
                 applied.map(|version| Prepared::new(&software::ReportCurrent::new(&*version)));
             if let Some(Ok(report)) = report {
-                self.push_own(report, Owner::Nobody, None);
+                self.say(report);
             }
         }
         let request = self.prepare(observation, true);
@@ -291,6 +291,24 @@ impl Endpoint {
                 self.issue(&Observation::Commands(command_type));
             }
         }
+    }
+
+    /// Says what nobody waits for. What was said before of the same, and still waits, would hold it up,
+    /// and pile up where nothing can be sent or nothing is answered.
+    fn say(&mut self, request: Prepared) {
+        let is_earlier = |entry: &&Entry| {
+            entry.owner == Owner::Nobody
+                && entry.request.service == request.service
+                && entry.request.resource() == request.resource()
+        };
+        let earlier = self.queue.control.iter().filter(is_earlier);
+        let earlier: Vec<_> = earlier.map(|entry| entry.id).collect();
+        for id in earlier {
+            if let Some(now) = self.now {
+                self.end_queued(now, id, Failure::Cancelled);
+            }
+        }
+        self.push_own(request, Owner::Nobody, None);
     }
 
     /// Queues a message of the endpoint's own, beside the bounds: there are at most three for

@@ -32,7 +32,8 @@ use crate::endpoint::Stored;
 ///   If the process ends before that, the next one has to believe what the system shows it of the
 ///   old file.
 /// * A load succeeds as soon as all has been read. If nothing can be added then, because the disk
-///   is full or fails, that is what the next `append` or `commit` says.
+///   is full or fails, that is what the next `append` or `commit` says; until a `compact` has
+///   succeeded, what that load cut off may come back with the next power cut.
 pub struct Log<D> {
     disk: D,
     options: LogOptions,
