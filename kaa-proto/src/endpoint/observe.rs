@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::flight::Owner;
+use super::flight::{Entry, Owner};
 use super::trace;
 use super::{Endpoint, Event, Rest, Timer, rest_time};
 use crate::config::Configuration;
