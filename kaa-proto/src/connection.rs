@@ -162,6 +162,8 @@ pub struct Connection {
     /// Endpoints that may want to subscribe to something. Nobody is there twice.
     filtering: VecDeque<EndpointKey>,
     subscribing: Subscribing,
+    /// What idle endpoints gave away, for those that speak next.
+    rooms: Vec<endpoint::Room>,
     /// Endpoints in which something changed. Nobody is there twice.
     changed: Vec<EndpointKey>,
     /// Endpoints that may have events. Nobody is there twice.
@@ -269,6 +271,7 @@ impl Connection {
             observing: VecDeque::new(),
             filtering: VecDeque::new(),
             subscribing: Subscribing::default(),
+            rooms: Vec::new(),
             changed: Vec::new(),
             eventful: VecDeque::new(),
             recording: VecDeque::new(),
@@ -434,11 +437,11 @@ impl Connection {
                     return Some(Event::Endpoint { key, event });
                 }
                 slot.is_eventful = false;
-                if has_many {
-                    slot.rest_if_idle();
-                }
             }
             self.eventful.pop_front();
+            if has_many {
+                self.take_room_back(key);
+            }
         }
         None
     }

@@ -16,6 +16,8 @@ mod options;
 mod queue;
 mod record;
 mod record_json;
+#[cfg(feature = "connection")]
+mod rest;
 mod restore;
 mod sending;
 mod settle;
@@ -33,6 +35,8 @@ pub use observe::Observation;
 pub use options::{EndpointOptions, InvalidEndpointOptions, Subscriptions, WhenFull};
 pub use record::{Record, ResultRecord, Stored};
 pub use record_json::InvalidRecord;
+#[cfg(feature = "connection")]
+pub(crate) use rest::Room;
 pub use restore::Recovered;
 
 use std::collections::VecDeque;
@@ -470,19 +474,6 @@ impl Endpoint {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// Gives back the room that is kept for requests to come: it is idle, and one of many.
-    #[cfg(feature = "connection")]
-    pub(crate) fn rest(&mut self) {
-        if self.flights.len() == 0 {
-            self.spare = Vec::new();
-            self.queue = Queue::default();
-            self.flights = Flights::default();
-            (self.expiries, self.answers) = (Due::default(), Due::default());
-            self.events.shrink_to_fit();
-            self.spaces.shrink();
-        }
     }
 
     /// Whether there are events.

@@ -90,6 +90,7 @@ impl<K: Ord, V> Few<K, V> {
         self.0.iter_mut().map(|(key, value)| (&*key, value))
     }
 
+    #[cfg(any(feature = "connection", test))]
     pub(crate) fn into_iter(self) -> impl Iterator<Item = (K, V)> {
         self.0.into_iter()
     }

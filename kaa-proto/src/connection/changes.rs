@@ -1,6 +1,5 @@
 //! What changed in endpoints, and what that means for the connection: sums, deadlines, turns.
 
-use super::endpoints::Slot;
 use super::slab::EndpointKey;
 use super::{Connection, Deadline};
 
@@ -19,7 +18,7 @@ pub(super) struct Totals {
     pub(super) durable_bytes: usize,
 }
 
-/// A connection of more endpoints than this gives back what an idle one does not need.
+/// A connection of more endpoints than this takes the room of idle ones back, and keeps it for so many.
 const MANY: usize = 64;
 
 impl Connection {
@@ -47,7 +46,6 @@ impl Connection {
     }
 
     fn look_at(&mut self, key: EndpointKey) {
-        let is_one_of_many = self.has_many();
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
@@ -84,11 +82,10 @@ impl Connection {
         if std::mem::replace(&mut slot.deadline, deadline) != deadline {
             self.timers.set(Deadline::Endpoint(key), deadline);
         }
-        if is_one_of_many {
-            slot.rest_if_idle();
-        }
         if is_leaving && is_idle {
             self.discard(self.now, key);
+        } else if is_idle && self.has_many() {
+            self.take_room_back(key);
         }
     }
 
@@ -96,13 +93,25 @@ impl Connection {
     pub(super) fn has_many(&self) -> bool {
         self.slots.len() > MANY
     }
-}
 
-impl Slot {
-    /// Gives back what an idle endpoint does not need.
-    pub(super) fn rest_if_idle(&mut self) {
-        if !self.is_eventful && self.endpoint.is_idle() {
-            self.endpoint.rest();
+    /// Takes the room of an endpoint that is idle, for the next one that speaks.
+    pub(super) fn take_room_back(&mut self, key: EndpointKey) {
+        let slot = self.slots.get_mut(key).filter(|slot| !slot.is_eventful);
+        if let Some(room) = slot.and_then(|slot| slot.endpoint.give_room()) {
+            if self.rooms.len() < MANY {
+                self.rooms.push(room);
+            }
+        }
+    }
+
+    /// Gives room to an endpoint that is about to speak and has none.
+    pub(super) fn give_room(&mut self, key: EndpointKey) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            if slot.endpoint.wants_room() {
+                if let Some(room) = self.rooms.pop() {
+                    slot.endpoint.take_room(room);
+                }
+            }
         }
     }
 }

@@ -155,6 +155,7 @@ impl Connection {
         key: EndpointKey,
         request: &R,
     ) -> Result<RequestId, SubmitError> {
+        self.give_room(key);
         let slot = self.slots.get_mut(key);
         let blank = slot.map_or_else(Prepared::blank, |slot| slot.endpoint.blank());
         self.submit_prepared(now, key, Prepared::reusing(blank, request)?)
@@ -171,6 +172,7 @@ impl Connection {
         request: Prepared,
     ) -> Result<RequestId, SubmitError> {
         self.admit(key, &request)?;
+        self.give_room(key);
         if request.policy().offline == Offline::Drop {
             // An endpoint that was not told of the link yet would drop it.
             self.tell_arrival_early(now, key);

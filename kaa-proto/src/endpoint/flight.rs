@@ -158,6 +158,11 @@ impl Flights {
         self.in_order.len()
     }
 
+    #[cfg(feature = "connection")]
+    pub(super) fn has_room(&self) -> bool {
+        self.in_order.capacity() > 0
+    }
+
     pub(super) fn get(&self, id: RequestId) -> Option<&Flight> {
         self.in_order.get(self.place(id)?)
     }

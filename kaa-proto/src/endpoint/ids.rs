@@ -36,6 +36,8 @@ pub(super) struct IdSpace {
     turn: u32,
     /// The same for those above the advised ones, counted from there.
     high_turn: u32,
+    /// A resource for which none of the advised ones was free, while nothing became free since.
+    none_advised: Option<Arc<str>>,
 }
 
 impl IdSpace {
@@ -58,7 +60,10 @@ impl IdSpace {
         let id = self.next(resource, max)?;
         match id <= ADVISED {
             true => self.turn = id,
-            false => self.high_turn = id - ADVISED,
+            false => {
+                self.high_turn = id - ADVISED;
+                self.none_advised = Some(Arc::clone(resource));
+            }
         }
         self.hold(id, holder);
         Some(id)
@@ -86,6 +91,9 @@ impl IdSpace {
 
     /// Frees an ID; with `rest_until` the pair rests first.
     pub(super) fn release(&mut self, id: u32, resource: &Arc<str>, rest_until: Option<Instant>) {
+        if id <= ADVISED {
+            self.none_advised = None;
+        }
         match self.place(id) {
             Ok(0) => drop(self.holders.pop_front()),
             Ok(place) => drop(self.holders.remove(place)),
@@ -102,7 +110,11 @@ impl IdSpace {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        while self.tombstones.pop_due(now).is_some() {}
+        while let Some((id, _)) = self.tombstones.pop_due(now) {
+            if id <= ADVISED {
+                self.none_advised = None;
+            }
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -110,7 +122,10 @@ impl IdSpace {
     }
 
     fn next(&self, resource: &Arc<str>, max: u32) -> Option<u32> {
-        self.search(1, max.min(ADVISED), self.turn, resource)
+        let has_advised = self.none_advised.as_ref() != Some(resource);
+        has_advised
+            .then(|| self.search(1, max.min(ADVISED), self.turn, resource))
+            .flatten()
             .or_else(|| self.search(ADVISED + 1, max, self.high_turn, resource))
     }
 
@@ -179,18 +194,10 @@ impl IdSpaces {
         let place = self.0.iter().position(|(name, _)| name == extension);
         let place = place.unwrap_or(self.0.len());
         if place == self.0.len() {
+            self.0.reserve_exact(1);
             self.0.push((extension.clone(), make()));
         }
         &mut self.0[place].1
-    }
-
-    /// Gives back the room that is not used.
-    #[cfg(feature = "connection")]
-    pub(super) fn shrink(&mut self) {
-        for (_, space) in &mut self.0 {
-            space.holders.shrink_to_fit();
-        }
-        self.0.shrink_to_fit();
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -262,6 +269,25 @@ mod tests {
             assert_eq!(id, Some(expected));
             space.release(expected, &json(), None);
         }
+    }
+
+    #[test]
+    fn an_advised_id_that_became_free_is_found_again() {
+        let mut space = IdSpace::default();
+        let until = now() + Duration::from_secs(60);
+        for id in 1..=120 {
+            assert_eq!(space.allocate(&json(), 999, HOLDER), Some(id));
+        }
+        space.release(120, &json(), None);
+        space.release(50, &json(), None);
+        assert_eq!(space.allocate(&json(), 999, HOLDER), Some(50));
+        space.release(7, &json(), Some(until));
+        assert_eq!(space.allocate(&json(), 999, HOLDER), Some(121));
+        assert_eq!(space.allocate(&"token".into(), 999, HOLDER), Some(7));
+        space.release(7, &"token".into(), None);
+        assert_eq!(space.allocate(&json(), 999, HOLDER), Some(122));
+        space.handle_timeout(until);
+        assert_eq!(space.allocate(&json(), 999, HOLDER), Some(7));
     }
 
     #[test]
