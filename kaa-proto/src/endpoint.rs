@@ -398,10 +398,17 @@ impl Endpoint {
     /// A message arrived. Anything may: what cannot be used is counted and ignored, echoes of own
     /// requests and second deliveries too. The host leaves out retained ones.
     pub fn handle_message(&mut self, now: Instant, topic: &str, payload: &[u8]) -> Disposition {
-        match Topic::parse(topic) {
-            Ok(topic) => self.handle_any_topic(now, &topic, payload),
-            Err(_) => Disposition::NotOurs,
+        let Ok(topic) = Topic::parse(topic) else {
+            return Disposition::NotOurs;
+        };
+        if topic.app_version() != self.name.app_version().as_str()
+            || topic.token() != self.name.token().as_str()
+        {
+            self.advance(now);
+            return Disposition::NotOurs;
         }
+        self.handle_topic(now, &topic, payload);
+        Disposition::Taken
     }
 
     /// What became of a subscription: the SUBACK, or that it could not be made. The host's answer

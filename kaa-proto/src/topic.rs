@@ -310,7 +310,7 @@ pub(crate) fn cut(text: &str) -> String {
 }
 
 /// What a topic has beside its names and its resource, at most.
-const MAX_REST: usize = "kp1/////".len() + MAX_DIGITS + "/status".len();
+pub(crate) const MAX_REST: usize = "kp1/////".len() + MAX_DIGITS + "/status".len();
 
 /// Checks a resource path: no leading slash; empty is no level at all.
 pub(crate) fn check_resource(resource: &str) -> Result<(), TopicError> {

@@ -277,9 +277,7 @@ impl Connection {
         key: EndpointKey,
         wanted: impl Fn(&CommandType) -> bool,
     ) -> Option<Command> {
-        let command = self.with(key, |endpoint| endpoint.poll_command(wanted))?;
-        self.look_at_changed();
-        command
+        self.take(key, |endpoint| endpoint.poll_command(wanted))?
     }
 
     /// The configuration to be read: [`Endpoint::poll_configuration`].
@@ -288,16 +286,12 @@ impl Connection {
         key: EndpointKey,
         name: Option<&ConfigName>,
     ) -> Option<config::Answer> {
-        let answer = self.with(key, |endpoint| endpoint.poll_configuration(name))?;
-        self.look_at_changed();
-        answer
+        self.take(key, |endpoint| endpoint.poll_configuration(name))?
     }
 
     /// The software update to be read: [`Endpoint::poll_software`].
     pub fn poll_software(&mut self, key: EndpointKey) -> Option<software::Answer> {
-        let answer = self.with(key, Endpoint::poll_software)?;
-        self.look_at_changed();
-        answer
+        self.take(key, Endpoint::poll_software)?
     }
 
     /// Takes back what a store kept of an endpoint that was just added: [`Endpoint::restore`].
@@ -393,6 +387,13 @@ impl Connection {
         let answer = self.with(key, |endpoint| verb(endpoint, now));
         self.follow_up(now);
         answer.ok_or(SubmitError::UnknownEndpoint)
+    }
+
+    /// Takes something out of an endpoint.
+    fn take<T>(&mut self, key: EndpointKey, take: impl FnOnce(&mut Endpoint) -> T) -> Option<T> {
+        let taken = self.with(key, take);
+        self.look_at_changed();
+        taken
     }
 
     /// Does something with an endpoint, and takes note of what it changed.

@@ -16,7 +16,7 @@ use super::journal::Mark;
 use super::ledger::Offer;
 use super::observe::{Reading, Unread};
 use super::trace;
-use super::{CommandKey, Disposition, Endpoint, Event, Observation, Record, Rest, ResultRecord};
+use super::{CommandKey, Endpoint, Event, Observation, Record, Rest, ResultRecord};
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Confirm, Effect, Failure, Prepared, Reply, RequestId, Service, StoredResult};
@@ -24,23 +24,6 @@ use crate::topic::{Suffix, Topic, cut};
 use crate::{config, software};
 
 impl Endpoint {
-    /// As [`handle_message`](Self::handle_message), for a topic that was parsed already.
-    pub(super) fn handle_any_topic(
-        &mut self,
-        now: Instant,
-        topic: &Topic<'_>,
-        payload: &[u8],
-    ) -> Disposition {
-        if topic.app_version() != self.name.app_version().as_str()
-            || topic.token() != self.name.token().as_str()
-        {
-            self.advance(now);
-            return Disposition::NotOurs;
-        }
-        self.handle_topic(now, topic, payload);
-        Disposition::Taken
-    }
-
     /// As [`handle_message`](Self::handle_message), for a topic that has the endpoint's name.
     pub(crate) fn handle_topic(&mut self, now: Instant, topic: &Topic<'_>, payload: &[u8]) {
         let now = self.advance(now);

@@ -14,15 +14,11 @@ use crate::request::{
     Class, Confirm, Effect, Failure, Offline, Prepared, Request, RequestId, StoredResult,
     SubmitError,
 };
-use crate::topic::MAX_TOPIC_LEN;
+use crate::topic::{MAX_REST, MAX_TOPIC_LEN};
 
 /// So many boxes of requests that ended are kept, with payloads of so many bytes.
 const MAX_SPARE: usize = 64;
 const MAX_SPARE_PAYLOAD: usize = 1_024;
-
-/// What a topic has beside its names and its resource: `kp1/`, separators, the longest ID and
-/// the suffix of the answer.
-const TOPIC_REST: usize = "kp1/////2147483647/status".len();
 
 impl Endpoint {
     /// Takes a request.
@@ -125,7 +121,7 @@ impl Endpoint {
         }
         let extension = self.options.instances.of(&request.service).as_str();
         let name = self.name.app_version().as_str().len() + self.name.token().as_str().len();
-        let size = name + extension.len() + request.resource.len() + TOPIC_REST;
+        let size = name + extension.len() + request.resource.len() + MAX_REST;
         if size > MAX_TOPIC_LEN {
             let limit = MAX_TOPIC_LEN;
             return Err(SubmitError::TooLarge { size, limit });
@@ -177,46 +173,30 @@ impl Endpoint {
             Confirm::Nothing => policy.qos.unwrap_or_default(),
             Confirm::Answered => qos,
         };
-        let (id, since) = (self.next_id, self.now);
-        let extension = self.options.instances.of(&request.service);
-        let answer_within = policy.answer_within.unwrap_or(self.options.answer_within);
-        let wire_id = request.fixed_id;
-        let Some(mut spare) = self.spare.pop() else {
-            return Box::new(Entry {
-                id,
-                extension: extension.clone(),
-                qos,
-                answer_within,
-                owner,
-                wire_id,
-                was_sent: false,
-                expires_at: None,
-                sent_recorded: false,
-                in_doubt: false,
-                guard: 0,
-                since,
-                age: Duration::ZERO,
-                life: Life::default(),
-                request,
-            });
+        let entry = Entry {
+            id: self.next_id,
+            extension: self.options.instances.of(&request.service).clone(),
+            qos,
+            answer_within: policy.answer_within.unwrap_or(self.options.answer_within),
+            owner,
+            wire_id: request.fixed_id,
+            was_sent: false,
+            expires_at: None,
+            sent_recorded: false,
+            in_doubt: false,
+            guard: 0,
+            since: self.now,
+            age: Duration::ZERO,
+            life: Life::default(),
+            request,
         };
-        spare.id = id;
-        if spare.extension != *extension {
-            spare.extension = extension.clone();
+        match self.spare.pop() {
+            Some(mut spare) => {
+                *spare = entry;
+                spare
+            }
+            None => Box::new(entry),
         }
-        spare.qos = qos;
-        spare.answer_within = answer_within;
-        spare.owner = owner;
-        spare.wire_id = wire_id;
-        spare.was_sent = false;
-        spare.expires_at = None;
-        spare.sent_recorded = false;
-        spare.in_doubt = false;
-        spare.guard = 0;
-        spare.since = since;
-        spare.age = Duration::ZERO;
-        spare.request = request;
-        spare
     }
 
     /// Keeps the box of a request that ended, and the buffer in it.

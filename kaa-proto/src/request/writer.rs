@@ -25,16 +25,14 @@ impl RequestWriter {
     /// One that writes into the buffers of a request that is not needed any more.
     fn reusing(mut used: Prepared) -> Self {
         used.payload.clear();
-        used.policy = Policy::DEFAULT;
-        used.pattern = None;
-        used.fixed_id = None;
-        used.with_id = false;
-        used.serial = false;
-        used.status_in_body = false;
-        used.drops_answer = false;
-        used.effect = Effect::None;
+        let request = Prepared {
+            resource: used.resource,
+            payload: used.payload,
+            with_id: false,
+            ..Prepared::blank()
+        };
         Self {
-            request: used,
+            request,
             is_started: false,
             needs_answer: false,
         }
