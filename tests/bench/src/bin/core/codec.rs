@@ -3,15 +3,14 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use kaa_bench::packets;
 use kaa_proto::QoS;
 use kaa_proto::mqtt::{Incoming, Session, SessionOptions};
 
+use crate::exchange::SAMPLE;
 use crate::wire;
 use crate::{Case, Meter};
 
-/// 64 bytes.
-const PAYLOAD: &[u8; 64] = br#"{"ts":1795341600000,"temperature":21.5,"humidity":40,"door":"n"}"#;
 const TOPIC: &str = "kp1/demo-v1/dcx/JTjdbENzHh/json/42";
 /// How many packets a round has.
 const PACKETS: u16 = 16;
@@ -39,7 +38,7 @@ impl Link {
     fn publish(&mut self) {
         for key in 0..PACKETS {
             self.session
-                .publish(key, TOPIC, black_box(PAYLOAD), QoS::AtLeastOnce)
+                .publish(key, TOPIC, black_box(SAMPLE.as_bytes()), QoS::AtLeastOnce)
                 .unwrap();
         }
     }
@@ -60,13 +59,8 @@ impl Link {
     }
 
     /// The acknowledgements of what was published.
-    fn pubacks(&mut self) -> Bytes {
-        let mut acks = BytesMut::new();
-        for (_, body) in wire::packets(self.write()) {
-            let id = 2 + TOPIC.len();
-            wire::puback(&mut acks, u16::from_be_bytes([body[id], body[id + 1]]));
-        }
-        acks.freeze()
+    fn pubacks(&mut self) -> Vec<u8> {
+        wire::acknowledge(self.write())
     }
 }
 
@@ -105,14 +99,9 @@ impl Case for DecodeStatus {
 
     fn round(&mut self, meter: &mut Meter) {
         let link = &mut self.0;
-        let mut statuses = BytesMut::new();
+        let mut statuses = Vec::new();
         for _ in 0..PACKETS {
-            wire::publish(
-                &mut statuses,
-                "kp1/demo-v1/dcx/JTjdbENzHh/json/42/status",
-                7,
-                b"",
-            );
+            packets::publish(&mut statuses, [TOPIC.as_bytes(), b"/status"], Some(7), b"");
         }
         meter.measure(|| link.read(&statuses));
         link.write();

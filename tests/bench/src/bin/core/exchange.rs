@@ -2,8 +2,6 @@
 //! `/status` in → PUBACK; its completion is taken. Fifteen at a time, and one is always left over: it
 //! is never idle, and sixteen are in flight.
 
-use bytes::Bytes;
-
 use crate::wire::{self, Platform};
 use crate::{Case, Meter};
 
@@ -20,7 +18,7 @@ pub(crate) trait Client {
     fn write(&mut self, out: &mut Vec<u8>);
 
     /// Takes what the platform says; how many samples are confirmed.
-    fn read(&mut self, answers: &Bytes) -> usize;
+    fn read(&mut self, answers: &[u8]) -> usize;
 }
 
 /// Exchanges of a client.

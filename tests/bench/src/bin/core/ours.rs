@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use kaa_proto::connection::{Connection, Demand, EndpointKey, Event, LinkError, LinkId, Options};
 use kaa_proto::endpoint::{self, EndpointOptions, Observation, Subscriptions};
 use kaa_proto::names::EndpointName;
@@ -143,7 +142,7 @@ impl Client for Gateway {
         self.connection.handle_written(self.now, self.link, bytes);
     }
 
-    fn read(&mut self, answers: &Bytes) -> usize {
+    fn read(&mut self, answers: &[u8]) -> usize {
         self.now += Duration::from_millis(1);
         self.connection.handle_input(self.now, self.link, answers);
         let mut confirmed = 0;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use mqtt_protocol_core::mqtt;
 use mqtt_protocol_core::mqtt::connection::Event;
 use mqtt_protocol_core::mqtt::packet::GenericPacketTrait as _;
@@ -75,7 +75,7 @@ impl Client for Rumqttc {
         self.output.clear();
     }
 
-    fn read(&mut self, answers: &Bytes) -> usize {
+    fn read(&mut self, answers: &[u8]) -> usize {
         self.input.extend_from_slice(answers);
         let mut confirmed = 0;
         while let Ok(packet) = Packet::read(&mut self.input, MAX_PACKET) {
@@ -148,8 +148,8 @@ impl Client for ProtocolCore {
         out.append(&mut self.output);
     }
 
-    fn read(&mut self, answers: &Bytes) -> usize {
-        let mut cursor = mqtt::common::Cursor::new(&answers[..]);
+    fn read(&mut self, answers: &[u8]) -> usize {
+        let mut cursor = mqtt::common::Cursor::new(answers);
         let mut confirmed = 0;
         while (cursor.position() as usize) < answers.len() {
             let events = self.connection.recv(&mut cursor);

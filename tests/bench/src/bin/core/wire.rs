@@ -1,62 +1,34 @@
-//! What a platform answers, written by hand.
+//! What a platform answers.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use kaa_bench::packets::{self, Packet};
 
-/// The packets that were sent, first byte and body.
-pub(crate) fn packets(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
-    let mut packets = Vec::new();
-    while let [first, rest @ ..] = bytes {
-        let (mut length, mut digits) = (0, 0);
-        for byte in rest {
-            length |= usize::from(byte & 0x7f) << (7 * digits);
-            digits += 1;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        let (body, next) = rest[digits..].split_at(length);
-        packets.push((*first, body));
-        bytes = next;
-    }
-    packets
+/// The messages of QoS 1 that were sent: their topics and packet identifiers.
+fn published(mut sent: &[u8]) -> impl Iterator<Item = (&[u8], u16)> {
+    std::iter::from_fn(move || {
+        let (packet, length) = packets::next(sent)?;
+        sent = &sent[length..];
+        Some(packet)
+    })
+    .filter_map(|packet| match packet {
+        Packet::Publish { topic, id } => Some((topic, id?)),
+        _ => None,
+    })
 }
 
 /// Where the last packet begins.
 pub(crate) fn start_of_last(bytes: &[u8]) -> usize {
-    let (_, body) = packets(bytes).pop().unwrap();
-    bytes.len() - body.len() - if body.len() < 128 { 2 } else { 3 }
-}
-
-/// A PUBLISH of QoS 1.
-pub(crate) fn publish(out: &mut BytesMut, topic: &str, id: u16, payload: &[u8]) {
-    let length = 2 + topic.len() + 2 + payload.len();
-    out.put_u8(0x32);
-    match length {
-        0..128 => out.put_u8(length as u8),
-        _ => out.put_slice(&[length as u8 | 0x80, (length >> 7) as u8]),
+    let (mut last, mut end) = (0, 0);
+    while let Some((_, length)) = packets::next(&bytes[end..]) {
+        (last, end) = (end, end + length);
     }
-    out.put_u16(topic.len() as u16);
-    out.put_slice(topic.as_bytes());
-    out.put_u16(id);
-    out.put_slice(payload);
+    last
 }
 
-/// A PUBACK.
-pub(crate) fn puback(out: &mut BytesMut, id: u16) {
-    out.put_slice(&[0x40, 2]);
-    out.put_u16(id);
-}
-
-/// PUBACK for each PUBLISH of QoS 1, and nothing else.
-pub(crate) fn acknowledge(sent: &[u8]) -> Bytes {
-    let mut out = BytesMut::new();
-    for (first, body) in packets(sent) {
-        if first >> 4 == 3 {
-            let id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
-            puback(&mut out, u16::from_be_bytes([body[id], body[id + 1]]));
-        }
-    }
-    out.freeze()
+/// PUBACK for each message, and nothing else.
+pub(crate) fn acknowledge(sent: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    published(sent).for_each(|(_, id)| packets::puback(&mut out, id));
+    out
 }
 
 /// Acknowledges and confirms what was published; the platform's own packet identifiers go on.
@@ -66,26 +38,19 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// PUBACK and an empty `/status` of QoS 1 for each PUBLISH of QoS 1 in `sent`, in order.
-    pub(crate) fn answer(&mut self, sent: &[u8]) -> Bytes {
+    /// PUBACK and an empty `/status` of QoS 1 for each message of QoS 1 in `sent`, in order.
+    pub(crate) fn answer(&mut self, sent: &[u8]) -> Vec<u8> {
         self.answer_with(sent, b"")
     }
 
     /// The same, with something in the `/status`.
-    pub(crate) fn answer_with(&mut self, sent: &[u8], payload: &[u8]) -> Bytes {
-        let mut out = BytesMut::new();
-        for (first, body) in packets(sent) {
-            if first >> 4 != 3 {
-                continue;
-            }
-            let (length, rest) = body.split_at(2);
-            let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-            let (topic, rest) = rest.split_at(length);
-            puback(&mut out, u16::from_be_bytes([rest[0], rest[1]]));
-            let topic = format!("{}/status", std::str::from_utf8(topic).unwrap());
+    pub(crate) fn answer_with(&mut self, sent: &[u8], payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (topic, id) in published(sent) {
+            packets::puback(&mut out, id);
             self.last = self.last % u16::MAX + 1;
-            publish(&mut out, &topic, self.last, payload);
+            packets::publish(&mut out, [topic, b"/status"], Some(self.last), payload);
         }
-        out.freeze()
+        out
     }
 }
