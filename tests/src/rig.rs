@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use kaa_proto::client::{Client, Driver, Options, StoreTurn, StoreWriter, Transport, Turn};
+use kaa_proto::client::{
+    Client, Driver, Endpoint, Options, StoreTurn, StoreWriter, Transport, Turn,
+};
 use kaa_proto::connection;
+use kaa_proto::names::EndpointName;
 use kaa_proto::platform::{EventKind, LinkId, PlatformOptions, PlatformServer};
 
 use rustls::ServerConfig;
@@ -63,6 +66,21 @@ impl Rig {
     #[must_use]
     pub fn new(options: Options) -> (Client, Self) {
         Self::with(options, PlatformOptions::default(), None)
+    }
+
+    /// A client with these options and this endpoint, after its first moments.
+    ///
+    /// # Panics
+    /// The options cannot be kept.
+    #[must_use]
+    pub fn with_endpoint(options: Options, name: &EndpointName) -> (Client, Endpoint, Self) {
+        let (client, mut rig) = Self::new(options);
+        let endpoint = match client.endpoint(name) {
+            Ok(endpoint) => endpoint,
+            Err(error) => panic!("{error}"),
+        };
+        rig.run();
+        (client, endpoint, rig)
     }
 
     /// As [`new`](Self::new), with a platform of one's choice, over TLS if its end has a

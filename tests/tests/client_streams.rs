@@ -26,10 +26,7 @@ fn name() -> EndpointName {
 }
 
 fn online() -> (Client, Endpoint, Rig) {
-    let (client, mut rig) = Rig::new(Options::new("mqtt://here").unwrap());
-    let device = client.endpoint(&name()).unwrap();
-    rig.run();
-    (client, device, rig)
+    Rig::with_endpoint(Options::new("mqtt://here").unwrap(), &name())
 }
 
 /// An operator does something at the platform.

@@ -28,10 +28,7 @@ fn name() -> EndpointName {
 }
 
 fn online() -> (Client, Endpoint, Rig) {
-    let (client, mut rig) = Rig::new(Options::new("mqtt://here").unwrap());
-    let device = client.endpoint(&name()).unwrap();
-    rig.run();
-    (client, device, rig)
+    Rig::with_endpoint(Options::new("mqtt://here").unwrap(), &name())
 }
 
 /// A command with a payload, in the application's hands.

@@ -41,10 +41,7 @@ fn on(disk: &SimulatedDisk, keep: bool) -> Options {
 }
 
 fn start(disk: &SimulatedDisk, keep: bool) -> (Client, Endpoint, Rig) {
-    let (client, mut rig) = Rig::new(on(disk, keep));
-    let device = client.endpoint(&name()).unwrap();
-    rig.run();
-    (client, device, rig)
+    Rig::with_endpoint(on(disk, keep), &name())
 }
 
 /// The next run, before any link.

@@ -53,10 +53,7 @@ fn in_memory(store: &ScriptedStore) -> Options {
 }
 
 fn start(options: Options) -> (Client, Endpoint, Rig) {
-    let (client, mut rig) = Rig::new(options);
-    let device = client.endpoint(&name()).unwrap();
-    rig.run();
-    (client, device, rig)
+    Rig::with_endpoint(options, &name())
 }
 
 fn keep(device: &Endpoint, n: u32) -> Kept<u32> {
