@@ -7,6 +7,7 @@ mod early;
 mod event;
 mod filters;
 mod flight;
+mod forgotten;
 mod ids;
 mod interrupted;
 mod journal;
@@ -49,6 +50,7 @@ use bytes::Bytes;
 use self::due::Due;
 use self::filters::{Filters, group};
 use self::flight::{Entry, Flight, Flights, Owner, Stage};
+use self::forgotten::Forgotten;
 use self::ids::IdSpaces;
 use self::journal::{Journal, Mark};
 use self::ledger::Ledger;
@@ -95,6 +97,8 @@ pub struct Endpoint {
     /// What was read for configurations and software, by observation.
     readings: Few<Observation, Reading>,
     ledger: Ledger,
+    /// What it forgot a short while ago.
+    forgotten: Forgotten,
     events: VecDeque<Event>,
     journal: Journal,
     /// What an earlier run left, until the application has taken it.
@@ -184,6 +188,7 @@ impl Endpoint {
             standing: Few::default(),
             readings: Few::default(),
             ledger: Ledger::default(),
+            forgotten: Forgotten::default(),
             events: VecDeque::new(),
             recovered: None,
             expiries: Due::default(),

@@ -312,6 +312,11 @@ impl Endpoint {
                 + surfaced.iter().filter(of_type).count();
             let bytes = self.ledger.unread_bytes() + surfaced_bytes;
             let is_new = !self.ledger.is_known(&key);
+            if is_new && self.now.is_some_and(|now| self.forgotten.has(now, &key)) {
+                trace::offered(&self.name, &key, &Offer::Late);
+                self.statistics.commands_repeated += 1;
+                continue;
+            }
             let is_full = unread >= self.options.max_unread_commands
                 // A lone one is taken, however large.
                 || bytes > 0 && bytes + command.size() > self.options.max_unread_bytes;
@@ -332,7 +337,7 @@ impl Endpoint {
                     surfaced_bytes += command.size();
                     surfaced.push(command.interrupted(interruptions));
                 }
-                Offer::Running => self.statistics.commands_repeated += 1,
+                Offer::Running | Offer::Late => self.statistics.commands_repeated += 1,
                 Offer::Resend(result) => {
                     self.statistics.results_resent += 1;
                     self.report_again(&mut again, command.command_type(), result);
@@ -387,6 +392,9 @@ impl Endpoint {
     /// Room in the ledger, if there can be.
     pub(super) fn make_room(&mut self) {
         if let Some(key) = self.ledger.make_room(self.options.max_commands) {
+            if let Some(now) = self.now {
+                self.forgotten.add(now, key.clone());
+            }
             self.record(|| Record::Forgotten(key));
         }
     }
