@@ -286,15 +286,19 @@ mod tests {
     }
 
     #[test]
-    fn where_there_are_none_above_the_last_free_one_is_taken() {
+    fn where_there_are_none_above_the_next_free_one_is_taken() {
         for max in [20, 99] {
             let mut space = IdSpace::default();
             for id in 1..=max {
                 assert_eq!(space.allocate(&json(), max, HOLDER), Some(id));
             }
-            space.release(7, &json(), None);
+            for id in [7, 3] {
+                space.release(id, &json(), None);
+            }
             assert!(space.has_free(&json(), max));
+            assert_eq!(space.allocate(&json(), max, HOLDER), Some(3));
             assert_eq!(space.allocate(&json(), max, HOLDER), Some(7));
+            assert_eq!(space.allocate(&json(), max, HOLDER), None);
         }
     }
 
