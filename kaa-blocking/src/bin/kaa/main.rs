@@ -2,25 +2,17 @@
 //!
 //! For Unix systems, because of its control socket and signals.
 
-mod answer;
-mod args;
-mod console;
-mod control;
-mod expect;
-mod inbox;
-mod lines;
-mod outlet;
-mod program;
-mod setup;
+mod cli;
+mod platform;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Platform(args) => program::run(&args),
+        Command::Platform(args) => platform::run(&args),
     }
 }

@@ -6,7 +6,7 @@ use kaa_proto::names::{AppVersion, EndpointToken};
 use kaa_proto::platform::{Event, EventKind};
 use serde_json::{Map, Value, json};
 
-use crate::answer::Answer;
+use super::answer::Answer;
 
 /// How many can be open at a time.
 const MAX_OPEN: usize = 1_024;

@@ -6,7 +6,7 @@ use kaa_blocking::platform::LocalPlatform;
 use kaa_proto::platform::{EVENT_SCHEMA, Event, LinkId, Tokens};
 use serde_json::{Map, Value, json};
 
-use crate::answer::Answer;
+use super::answer::Answer;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug)]
