@@ -2,11 +2,15 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::exit;
+use crate::plain::PlainArgs;
 use crate::platform::PlatformArgs;
 
-/// Tools for the Kaa IoT device protocol.
+/// Speak to the Kaa IoT platform as a device does, or be the platform.
+///
+/// Results are JSON on standard output, one a line; words for people go to standard error.
 #[derive(Debug, Parser)]
-#[command(name = "kaa", version)]
+#[command(name = "kaa", version, after_help = exit::TABLE)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -14,6 +18,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Plain(Box<PlainArgs>),
     Platform(Box<PlatformArgs>),
 }
 

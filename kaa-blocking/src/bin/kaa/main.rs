@@ -1,9 +1,19 @@
-//! The program `kaa`: a local platform for devices to speak to.
+//! The program `kaa`: what a device can say to the Kaa platform, for people and scripts; and a
+//! local platform for devices to speak to.
 //!
-//! For Unix systems, because of its control socket and signals.
+//! For Unix systems, because of its signals, sockets and file modes.
 
 mod cli;
+mod confirm;
+mod connection;
+mod exit;
+mod outcome;
+mod output;
+mod plain;
 mod platform;
+mod problem;
+mod stop;
+mod time;
 
 use std::process::ExitCode;
 
@@ -12,7 +22,13 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Platform(args) => platform::run(&args),
-    }
+    let done = match Cli::parse().command {
+        Command::Plain(args) => plain::run(&args),
+        Command::Platform(args) => return platform::run(&args),
+    };
+    let exit = done.unwrap_or_else(|problem| {
+        output::say(&problem);
+        problem.exit
+    });
+    exit.into()
 }
