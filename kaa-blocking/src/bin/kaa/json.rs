@@ -30,7 +30,7 @@ pub(crate) fn text_of(what: &str, text: &str) -> Result<String, Problem> {
 }
 
 fn wrong(what: &str, error: &serde_json::Error) -> Problem {
-    Problem::misuse(format!("{what} is not JSON: {}", place(error, None)))
+    Problem::misuse(format!("{what} has to be JSON: {}", place(error, None)))
         .hint("single quotes around it: '{\"key\": \"value\"}'")
 }
 

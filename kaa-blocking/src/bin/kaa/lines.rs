@@ -39,7 +39,8 @@ pub(crate) fn read() -> Receiver<Line> {
                 };
                 Err("is longer than 256 KiB")
             } else {
-                String::from_utf8(line).map_err(|_| "is not UTF-8")
+                let text = String::from_utf8(line).map_err(|_| "is not UTF-8");
+                text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
             };
             if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
                 continue;

@@ -101,5 +101,5 @@ fn parsed(keys: &[String]) -> Result<Vec<MetadataKey>, Problem> {
 }
 
 fn object(text: &str) -> Result<Box<RawValue>, Problem> {
-    json::argument("the attributes", text)
+    json::argument("ATTRIBUTES", text)
 }
