@@ -109,6 +109,6 @@ pub use kaa_proto::client::{
 pub use kaa_proto::tls;
 #[doc(no_inline)]
 pub use kaa_proto::{
-    commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software, store,
-    telemetry, topic, upload,
+    QoS, commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software,
+    store, telemetry, topic, upload,
 };

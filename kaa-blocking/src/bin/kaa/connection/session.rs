@@ -8,8 +8,7 @@ use kaa_blocking::connection::{Account, Event, LinkState};
 use kaa_blocking::endpoint::EndpointOptions;
 
 use kaa_blocking::request::{Failure, Prepared, Request, RequestError, RequestExt as _};
-use kaa_blocking::{Client, Endpoint, LinkEvents, NotReady, Target, Ticket};
-use kaa_proto::QoS;
+use kaa_blocking::{Client, Endpoint, LinkEvents, NotReady, QoS, Target, Ticket};
 
 use super::args::ConnectionArgs;
 use super::failure::{link_problem, start_problem};
