@@ -171,7 +171,18 @@ fn an_upload_shows_a_bar() {
     let (_stream, _) = listener.accept().unwrap();
     terminal.shows("% of 64.00 MiB");
     terminal.press("C-c");
-    // What is in the system's hands takes its time; a second one does not wait for it.
-    terminal.press("C-c");
+    terminal.shows("the server did not read");
     terminal.shows("rc=130");
+}
+
+#[test]
+fn who_types_lines_is_told_how_to_end_them() {
+    let kit = Kit::new();
+    let terminal = Terminal::run(&kit, "\"$KAA\" telemetry --each", "NOTHING");
+    terminal.shows("Ctrl-D ends them");
+    terminal.keys("{\"a\": 1}");
+    terminal.press("Enter");
+    terminal.shows("{\"line\":1,\"outcome\":\"confirmed\"}");
+    terminal.press("C-d");
+    terminal.shows("rc=0");
 }

@@ -1,8 +1,10 @@
 //! Standard input as lines, read apart so that the program can do other things meanwhile.
 
-use std::io::{self, BufRead as _, Read as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+
+use crate::output::say;
 
 /// How many lines are read ahead.
 const AHEAD: usize = 256;
@@ -22,6 +24,9 @@ pub(crate) struct Line {
 
 /// Begins to read. The channel ends with the input. Blank lines are left out.
 pub(crate) fn read() -> Receiver<Line> {
+    if io::stdin().is_terminal() {
+        say("reading JSON lines from the terminal; Ctrl-D ends them");
+    }
     let (sender, lines) = mpsc::sync_channel(AHEAD);
     thread::spawn(move || {
         let mut reader = io::stdin().lock();

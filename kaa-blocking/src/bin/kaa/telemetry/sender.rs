@@ -75,6 +75,8 @@ pub(super) struct Sender {
     told: Option<String>,
     /// When something last ended, or began to wait.
     moved: Instant,
+    /// When all that waits was last looked at.
+    swept: Instant,
     progress: Option<Progress>,
     is_read: bool,
 }
@@ -93,6 +95,7 @@ impl Sender {
             account: Account::default(),
             told: None,
             moved: Instant::now(),
+            swept: Instant::now(),
             progress,
             is_read: true,
         }
@@ -243,22 +246,50 @@ impl Sender {
         self.print_each(&batch.lines, &outcome)
     }
 
-    /// Takes the outcomes that are there.
+    /// Takes the outcomes that are there: those of the oldest at once, others once in a while, because
+    /// answers come in the order of the messages.
     fn settle(&mut self) -> Result<(), Problem> {
+        while let Some(mut sent) = self.sent.pop_front() {
+            let Some(ended) = sent.ticket.try_outcome() else {
+                self.sent.push_front(sent);
+                break;
+            };
+            self.end(&sent, &self.outcome(ended))?;
+        }
+        if self.swept.elapsed() < LOOK {
+            return Ok(());
+        }
+        self.swept = Instant::now();
         for _ in 0..self.sent.len() {
             let Some(mut sent) = self.sent.pop_front() else {
                 break;
             };
-            let Some(ended) = sent.ticket.try_outcome() else {
-                self.sent.push_back(sent);
-                continue;
-            };
-            let outcome = match ended {
-                Ok(()) => self.plan.confirm.outcome(),
-                Err(failure) => Outcome::failed(&failure),
-            };
-            self.end(&sent, &outcome)?;
+            match sent.ticket.try_outcome() {
+                None => self.sent.push_back(sent),
+                Some(ended) => self.end(&sent, &self.outcome(ended))?,
+            }
         }
+        self.settle_earlier();
+        if let Some(progress) = &self.progress {
+            progress.set(self.ended);
+            let good = self.plan.confirm.outcome().outcome;
+            let (count, waiting) = (
+                self.account.count(good),
+                self.sent.len() + self.earlier.len(),
+            );
+            progress.say(format!("{count} {good}, {waiting} messages waiting"));
+        }
+        Ok(())
+    }
+
+    fn outcome(&self, ended: Result<(), Failure>) -> Outcome {
+        match ended {
+            Ok(()) => self.plan.confirm.outcome(),
+            Err(failure) => Outcome::failed(&failure),
+        }
+    }
+
+    fn settle_earlier(&mut self) {
         let mut ended = Vec::new();
         self.earlier
             .retain_mut(|ticket| match ticket.try_outcome() {
@@ -277,16 +308,6 @@ impl Sender {
             self.tell(&outcome);
             self.account.add_earlier(&outcome);
         }
-        if let Some(progress) = &self.progress {
-            progress.set(self.ended);
-            let good = self.account.count(self.plan.confirm.outcome().outcome);
-            let waiting = self.sent.len() + self.earlier.len();
-            progress.say(format!(
-                "{good} {}, {waiting} messages waiting",
-                self.plan.confirm.outcome().outcome
-            ));
-        }
-        Ok(())
     }
 
     fn end(&mut self, sent: &Sent, outcome: &Outcome) -> Result<(), Problem> {
@@ -313,8 +334,7 @@ impl Sender {
             .unfinished;
         for mut sent in mem::take(&mut self.sent) {
             let outcome = match sent.ticket.try_outcome() {
-                Some(Ok(())) => self.plan.confirm.outcome(),
-                Some(Err(failure)) if failure != Failure::Closed => Outcome::failed(&failure),
+                Some(ended) if ended != Err(Failure::Closed) => self.outcome(ended),
                 _ => left_over(&left, sent.ticket.id(), self.plan.resend),
             };
             self.end(&sent, &outcome)?;

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::process;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use kaa_blocking::upload::UploadRequest;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -11,12 +14,16 @@ use ureq::{Agent, SendBody};
 
 use crate::connection::settings::{Found, Settings};
 use crate::exit::Exit;
+use crate::output::say;
 use crate::problem::Problem;
 use crate::progress::Progress;
-use crate::stop::Stop;
+use crate::stop::{LOOK, Stop};
 
 /// A slower link than so many bytes in a second does not get an upload through.
 const SLOWEST: u64 = 1_024;
+
+/// How long an upload may take to notice that it is to end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Where uploads go, and what is trusted there.
 pub(super) struct Http {
@@ -73,6 +80,8 @@ impl Http {
             stop,
             progress,
         };
+        let (_sending, ended) = mpsc::channel::<()>();
+        end_on_signal(stop.clone(), ended);
         let request = request.into_http(&self.url, SendBody::from_reader(&mut body));
         let mut request = request.map_err(|_| {
             Problem::misuse("the URL for uploads cannot be used").hint("https://HOST")
@@ -165,6 +174,22 @@ fn root_certs(settings: &Settings) -> Result<RootCerts, Problem> {
         }
     }
     Ok(RootCerts::from(all))
+}
+
+/// Ends the program when it is told to and a server that does not read holds it up.
+fn end_on_signal(stop: Stop, ended: Receiver<()>) {
+    thread::spawn(move || {
+        let mut told = None;
+        while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            let since = *told.get_or_insert_with(Instant::now);
+            if !stop.is_stopping() {
+                told = None;
+            } else if since.elapsed() > GRACE {
+                say("interrupted; the server did not read");
+                process::exit(Exit::Interrupted.code().into());
+            }
+        }
+    });
 }
 
 /// A file whose bytes are counted as they go.
