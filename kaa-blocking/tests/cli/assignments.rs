@@ -130,3 +130,17 @@ fn software_is_reported_read_watched_and_rejected() {
     kit.run(&["software", "applied", "1.3"]).one(0);
     assert_eq!(current(&kit)["configId"], json!("1.3"));
 }
+
+#[test]
+fn a_signal_says_nothing_of_what_was_being_applied() {
+    let kit = Kit::new();
+    kit.run(&["plain", "t", "1"]).one(0);
+    kit.configure(None, json!(1));
+    let exec = "sh -c 'echo on >&2; sleep 1000'";
+    let program = kit.start(&["config", "watch", "--exec", exec]);
+    program.word("on");
+    program.signal("-TERM");
+    let (code, said) = program.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(reported(&kit, ""), Value::Null);
+}
