@@ -258,4 +258,10 @@ mod tests {
         );
         assert_eq!(ran.output, "begun");
     }
+
+    #[test]
+    fn one_that_is_to_end_may_tidy_up() {
+        let line = "sh -c 'trap \"echo bye; exit\" TERM; echo begun; sleep 600; echo no'";
+        assert_eq!(run(line, "200ms", "").output, "begun\nbye");
+    }
 }

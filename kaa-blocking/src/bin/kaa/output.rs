@@ -30,7 +30,7 @@ pub(crate) fn print(value: &impl Serialize) -> Result<Reader, Problem> {
 /// Prints text as it is.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn write(text: &[u8]) -> Result<Reader, Problem> {
     let written = progress::aside(|| {
         let mut stdout = io::stdout().lock();
