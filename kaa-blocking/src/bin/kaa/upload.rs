@@ -39,10 +39,13 @@ pub(crate) struct UploadArgs {
     #[arg(long)]
     binary: bool,
 
-    /// Where uploads go [env: KAA_HTTP_URL] [default: https://cloud.kaaiot.com]
-    ///
-    /// Over https:// the system's authorities are trusted, and those of --ca.
-    #[arg(long, value_name = "URL")]
+    // No doc comment: rustdoc takes the brackets for links.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Where uploads go; over https:// the system's authorities are trusted, and those of --ca \
+                [env: KAA_HTTP_URL] [default: https://cloud.kaaiot.com]"
+    )]
     http_url: Option<String>,
 
     #[command(flatten)]

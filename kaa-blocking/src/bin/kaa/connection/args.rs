@@ -8,9 +8,13 @@ use clap::Args;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// mqtts://HOST[:PORT] with TLS, mqtt://HOST[:PORT] without [env: KAA_URL] [default:
-    /// mqtts://mqtt.cloud.kaaiot.com]
-    #[arg(long, value_name = "URL")]
+    // No doc comment: rustdoc takes the brackets for links.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "mqtts://HOST[:PORT] with TLS, mqtt://HOST[:PORT] without [env: KAA_URL] [default: \
+                mqtts://mqtt.cloud.kaaiot.com]"
+    )]
     pub(crate) url: Option<String>,
 
     /// The application version of the endpoint [env: KAA_APP_VERSION]
