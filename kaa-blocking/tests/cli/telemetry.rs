@@ -202,3 +202,12 @@ fn a_folder_that_is_in_use_is_told() {
     kit.pipe(&["telemetry", "--store", &store], "1\n")
         .complains(1, "a --store of its own");
 }
+
+#[test]
+fn a_folder_that_cannot_be_one_is_told() {
+    let kit = Kit::new();
+    let file = kit.file("f", "x");
+    let store = format!("{file}/store");
+    kit.pipe(&["telemetry", "--store", &store], "1\n")
+        .complains(1, "--store: ");
+}

@@ -2,6 +2,7 @@
 
 use kaa_blocking::connection::LinkError;
 use kaa_blocking::mqtt::ConnectRefusal;
+use kaa_blocking::store::StoreError;
 use kaa_blocking::tls::TlsError;
 use kaa_blocking::{ConnectError, Target};
 
@@ -25,8 +26,10 @@ pub(crate) fn link_problem(target: &Target, cause: &LinkError) -> Problem {
 pub(crate) fn start_problem(error: &ConnectError) -> Problem {
     match error {
         ConnectError::Options(_) | ConnectError::Tls(_) => Problem::misuse(error.to_string()),
-        ConnectError::Store(_) => Problem::local(error.to_string())
-            .hint("another kaa may be using the folder: give each a --store of its own"),
+        ConnectError::Store(StoreError::InUse) => Problem::local(error.to_string())
+            .hint("another kaa is using the folder: give each a --store of its own"),
+        ConnectError::Store(_) => Problem::local(format!("--store: {error}"))
+            .hint("check that the folder can be written and the disk has room"),
         ConnectError::System(_) | _ => Problem::local(error.to_string()),
     }
 }
