@@ -163,7 +163,8 @@ pub struct Connection {
     filtering: VecDeque<EndpointKey>,
     subscribing: Subscribing,
     /// What idle endpoints gave away, for those that speak next.
-    rooms: Vec<endpoint::Room>,
+    #[allow(clippy::vec_box, reason = "what is lent is the boxes")]
+    rooms: Vec<Box<endpoint::Room>>,
     /// Endpoints in which something changed. Nobody is there twice.
     changed: Vec<EndpointKey>,
     /// Endpoints that may have events. Nobody is there twice.

@@ -166,6 +166,7 @@ pub mod names;
 #[cfg(feature = "platform")]
 pub mod platform;
 mod qos;
+mod rare;
 pub mod raw;
 pub mod request;
 mod rng;

@@ -428,7 +428,7 @@ impl Connection {
         self.timers.clear(&Deadline::Endpoint(key));
         self.timers.clear(&Deadline::Removal(key));
         self.totals.replace(slot.counted, Totals::default());
-        self.retired.add(slot.endpoint.statistics());
+        self.retired.add(&slot.endpoint.statistics());
         while let Some(filter) = slot.endpoint.poll_filter(now) {
             if let Filter::Unsubscribe(filter) = filter {
                 self.subscribing.say_farewell(filter);

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::Observation;
 use crate::names::Extension;
+use crate::rare::Rare;
 use crate::request::RequestId;
 use crate::rng::Rng;
 use crate::timers::Timers;
@@ -31,7 +32,7 @@ pub(super) struct IdSpace {
     /// the front, mostly.
     holders: VecDeque<(u32, Holder)>,
     /// Pairs that rest, and until when.
-    tombstones: Timers<(u32, Arc<str>)>,
+    tombstones: Rare<Timers<(u32, Arc<str>)>>,
     /// The advised ID that was given out last; the next search begins behind it.
     turn: u32,
     /// The same for those above the advised ones, counted from there.
@@ -110,7 +111,10 @@ impl IdSpace {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        while let Some((id, _)) = self.tombstones.pop_due(now) {
+        let Some(tombstones) = self.tombstones.there() else {
+            return;
+        };
+        while let Some((id, _)) = tombstones.pop_due(now) {
             if id <= ADVISED {
                 self.none_advised = None;
             }
@@ -151,7 +155,13 @@ impl IdSpace {
     fn hold(&mut self, id: u32, holder: Holder) {
         let place = self.place(id).unwrap_or_else(|place| place);
         match place == self.holders.len() {
-            true => self.holders.push_back((id, holder)),
+            true => {
+                // Most endpoints have one, for what they observe.
+                if self.holders.capacity() == 0 {
+                    self.holders.reserve_exact(1);
+                }
+                self.holders.push_back((id, holder));
+            }
             false => self.holders.insert(place, (id, holder)),
         }
     }
