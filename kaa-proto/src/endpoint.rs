@@ -83,7 +83,7 @@ pub struct Endpoint {
     room: Rare<Room>,
     /// The request IDs in use, for each extension instance.
     spaces: IdSpaces,
-    filters: Filters,
+    filters: Rare<Filters>,
     /// What is observed.
     standing: Few<Observation, Standing>,
     /// What was read for configurations and software, by observation.
@@ -91,7 +91,7 @@ pub struct Endpoint {
     ledger: Rare<Ledger>,
     journal: Rare<Journal>,
     /// What an earlier run left, until the application has taken it.
-    recovered: Option<restore::Found>,
+    recovered: Option<Box<restore::Found>>,
     /// When the first observation is to be sent again.
     refresh_at: Option<Instant>,
     counters: Counters,
@@ -157,7 +157,7 @@ impl Endpoint {
             now: None,
             room: Rare::default(),
             spaces: IdSpaces::default(),
-            filters: Filters::default(),
+            filters: Rare::default(),
             standing: Few::default(),
             readings: Few::default(),
             ledger: Rare::default(),
@@ -172,6 +172,12 @@ impl Endpoint {
     #[must_use]
     pub const fn name(&self) -> &EndpointName {
         &self.name
+    }
+
+    /// Its options.
+    #[cfg(feature = "connection")]
+    pub(crate) fn options(&self) -> &EndpointOptions {
+        &self.options
     }
 
     /// What it has seen.
@@ -299,7 +305,9 @@ impl Endpoint {
         self.leave_for_later();
         self.standing.clear();
         self.refresh_at = None;
-        self.filters.withdraw();
+        if let Some(filters) = self.filters.there() {
+            filters.withdraw();
+        }
         let mut entries = self.room.there().map(Room::drain).unwrap_or_default();
         entries.sort_by_key(|entry| entry.id);
         let callers = entries.iter().map(|entry| &**entry);
@@ -328,18 +336,13 @@ impl Endpoint {
             return;
         }
         // Only what is needed now is subscribed to, not what was needed once.
-        self.filters = Filters::default();
-        let queued = self
-            .room
-            .queue
-            .bulk
-            .iter()
-            .chain(self.room.queue.control.iter());
+        self.filters = Rare::default();
+        let mode = self.options.subscriptions;
+        let queued = self.room.queue.iter();
         let listening = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
         for entry in queued.chain(listening) {
-            if entry.request.with_id {
-                self.filters
-                    .need(self.options.subscriptions, &self.name, &group(entry));
+            if entry.request.with_id && mode != Subscriptions::None {
+                self.filters.need(mode, &self.name, &group(entry));
             }
         }
         for (_, standing) in self.standing.iter_mut() {
@@ -405,7 +408,8 @@ impl Endpoint {
     /// the text of [`Filter::Subscribe`]; one that is not asked for is ignored.
     pub fn handle_filter(&mut self, now: Instant, filter: &str, outcome: FilterOutcome) {
         self.advance(now);
-        if !self.filters.handle(filter) {
+        let filters = self.filters.there();
+        if !filters.is_some_and(|filters| filters.handle(filter)) {
             return;
         }
         if outcome == FilterOutcome::Refused {
@@ -456,7 +460,7 @@ impl Endpoint {
         if !self.link_up {
             return None;
         }
-        self.filters.poll(now + self.options.answer_within)
+        self.filters.there()?.poll(now + self.options.answer_within)
     }
 
     /// When the first subscription counts as not answered.
@@ -485,7 +489,7 @@ impl Endpoint {
 
     /// Whether there are subscriptions to make or to take back.
     #[cfg(feature = "connection")]
-    pub(crate) const fn has_filters(&self) -> bool {
+    pub(crate) fn has_filters(&self) -> bool {
         self.filters.has_some()
     }
 

@@ -113,6 +113,18 @@ impl<T> Slab<T> {
         })
     }
 
+    /// As [`iter`](Self::iter), to change the values.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (EndpointKey, &mut T)> {
+        self.places
+            .iter_mut()
+            .zip(0..)
+            .filter_map(|(place, index)| {
+                let generation = place.generation;
+                let value = place.value.as_deref_mut()?;
+                Some((EndpointKey { index, generation }, value))
+            })
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }

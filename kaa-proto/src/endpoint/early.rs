@@ -32,7 +32,9 @@ impl Endpoint {
     /// packets in their order has subscribed when it gets them.
     pub(crate) fn handle_filter_ahead(&mut self, now: Instant, filter: &str) {
         self.advance(now);
-        self.filters.handle_ahead(filter);
+        if let Some(filters) = self.filters.there() {
+            filters.handle_ahead(filter);
+        }
     }
 
     /// The session is there: what only had to be sent has been.

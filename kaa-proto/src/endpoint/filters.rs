@@ -11,6 +11,7 @@ use super::options::Subscriptions;
 use super::trace;
 use crate::few::Few;
 use crate::names::{EndpointName, Extension};
+use crate::rare::Blank;
 
 /// A subscription that the host is to make or to take back.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,6 +67,15 @@ pub(super) struct Filters {
     to_tell: usize,
 }
 
+impl Blank for Filters {
+    const BLANK: &'static Self = &Self {
+        states: Few::new(),
+        groups: Few::new(),
+        open: 0,
+        to_tell: 0,
+    };
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// To be given to the host.
@@ -94,7 +104,7 @@ enum State {
 impl Filters {
     /// Makes sure that a group is there.
     pub(super) fn need(&mut self, mode: Subscriptions, name: &EndpointName, key: &GroupKey) {
-        if mode == Subscriptions::None || self.groups.contains_key(key) {
+        if self.groups.contains_key(key) {
             return;
         }
         let filters = filters_of(mode, name, key);

@@ -91,7 +91,7 @@ impl Endpoint {
             }
         }
         if account != Recovered::default() {
-            self.recovered = Some(Found { account, unknown });
+            self.recovered = Some(Box::new(Found { account, unknown }));
             self.notify(Event::Recovered);
         }
     }
@@ -138,7 +138,8 @@ impl Endpoint {
                 entry.guard = mark;
             }
         }
-        if let Some(Found { account, .. }) = &mut self.recovered {
+        if let Some(found) = &mut self.recovered {
+            let account = &mut found.account;
             let told = account.resumed.iter_mut().chain(&mut account.unknown);
             told.for_each(|request| request.stored = false);
         }

@@ -124,7 +124,9 @@ impl Endpoint {
             .with_id(entry.wire_id)
             .write_to(topic);
         self.counters.messages += 1;
-        self.counters.others.resent += u64::from(entry.was_sent);
+        if entry.was_sent {
+            self.counters.others.resent += 1;
+        }
         if class == Class::Bulk {
             self.hold_bulk(now);
         }
