@@ -156,9 +156,14 @@ impl Connection {
         request: &R,
     ) -> Result<RequestId, SubmitError> {
         self.give_room(key);
-        let slot = self.slots.get_mut(key);
-        let blank = slot.map_or_else(Prepared::blank, |slot| slot.endpoint.blank());
+        let blank = self.blank(key);
         self.submit_prepared(now, key, Prepared::reusing(blank, request)?)
+    }
+
+    /// What is left of a request that ended, for one to come.
+    pub(crate) fn blank(&mut self, key: EndpointKey) -> Prepared {
+        let slot = self.slots.get_mut(key);
+        slot.map_or_else(Prepared::blank, |slot| slot.endpoint.blank())
     }
 
     /// Takes a request that was encoded before, on another thread perhaps.

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::Event;
 use super::due::Due;
 use super::flight::{Entry, Flight, Flights, Stage};
 use super::queue::Queue;
-use super::{Endpoint, Event};
 use crate::rare::Blank;
 
 /// All that is known of requests that have not ended.
@@ -42,6 +42,7 @@ impl Blank for Room {
 
 impl Room {
     /// Takes out what is queued or in flight and has not ended, and all deadlines.
+    #[allow(clippy::vec_box, reason = "they are boxed already")]
     pub(super) fn drain(&mut self) -> Vec<Box<Entry>> {
         let flights = self.flights.drain();
         let open = flights.filter(|flight| flight.stage != Stage::Listening);
@@ -65,7 +66,7 @@ impl Room {
 const MAX_LENT: usize = 2;
 
 #[cfg(feature = "connection")]
-impl Endpoint {
+impl super::Endpoint {
     /// Gives its room away, if it is idle and has any: it takes as little as it can then.
     pub(crate) fn give_room(&mut self) -> Option<Box<Room>> {
         if !self.room.is_empty() {

@@ -214,7 +214,7 @@ impl Endpoint {
 
     /// A request to be written, whose buffers were used before where there are such.
     pub(crate) fn blank(&mut self) -> Prepared {
-        let spare = self.room.spare.last_mut();
+        let spare = self.room.there().and_then(|room| room.spare.last_mut());
         let used = spare.map(|spare| std::mem::replace(&mut spare.request, Prepared::blank()));
         used.unwrap_or_else(Prepared::blank)
     }
