@@ -65,3 +65,28 @@ impl<T: Blank + fmt::Debug> fmt::Debug for Rare<T> {
         fmt::Debug::fmt(&**self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq)]
+    struct Part {
+        bytes: Vec<u8>,
+    }
+
+    impl Blank for Part {
+        const BLANK: &'static Self = &Self { bytes: Vec::new() };
+    }
+
+    #[test]
+    fn a_part_is_there_from_its_first_change_on() {
+        let mut part: Rare<Part> = Rare::default();
+        assert_eq!(*part, Part::default());
+        assert_eq!(part.there(), None);
+        part.bytes.push(7);
+        assert_eq!(part.there(), Some(&mut Part { bytes: vec![7] }));
+        assert_eq!(*Rare::from(Box::new(Part { bytes: vec![7] })), *part);
+        assert_eq!(format!("{part:?}"), "Part { bytes: [7] }");
+    }
+}

@@ -36,3 +36,20 @@ impl Drop for Block {
         let _ = BLOCK.try_with(|place| place.set(block));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_reads_into_the_same_block_again_and_into_another_one_meanwhile() {
+        let mut first = Block::borrow();
+        first.first(1)[0] = 7;
+        let mut second = Block::borrow();
+        assert_eq!(second.first(READ_BLOCK), [0; READ_BLOCK]);
+        drop(second);
+        drop(first);
+        assert_eq!(Block::borrow().first(1), [7]);
+        assert!(Block::borrow().first(READ_BLOCK + 1).is_empty());
+    }
+}

@@ -87,3 +87,45 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::connection::Options;
+    use crate::names::EndpointName;
+    use crate::rng::Rng;
+
+    #[test]
+    fn the_first_one_is_known_and_no_more_places_are_left_behind_than_a_few() {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        let mut now = Instant::now();
+        let (mut rng, mut connection) = (
+            Rng::new(1),
+            Connection::new(Options::new("a"), now, 1).unwrap(),
+        );
+        let keys: Vec<_> = (0..5)
+            .map(|n| EndpointName::parse("v", &format!("tok{n}")).unwrap())
+            .map(|name| connection.add_endpoint(now, name).unwrap())
+            .collect();
+        let mut model = [None; 5];
+        for _ in 0..5_000 {
+            let place = rng.below(5) as usize;
+            let at = now + Duration::from_millis(rng.below(1_000));
+            model[place] = (rng.below(4) > 0).then_some(at);
+            connection.wake_at(keys[place], model[place]);
+            assert_eq!(
+                connection.next_wakeup(),
+                model.iter().flatten().min().copied()
+            );
+            assert!(connection.wakeups.len() <= 2 * keys.len() + LEFT_BEHIND);
+            now += Duration::from_millis(rng.below(50));
+            while let Some(key) = connection.pop_wakeup(now) {
+                let place = keys.iter().position(|other| *other == key).unwrap();
+                assert!(model[place].take().unwrap() <= now);
+            }
+            assert!(model.iter().flatten().all(|at| *at > now));
+        }
+    }
+}
