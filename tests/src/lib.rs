@@ -26,6 +26,7 @@ pub mod scratch;
 pub mod scripted_store;
 pub mod sim;
 pub mod sniffer;
+pub mod std_binding;
 pub mod tls_end;
 pub mod wire_ids;
 pub mod witness;
