@@ -3,7 +3,7 @@
 //!
 //! There is no selector in the standard library, so a client has two threads: `kaa` turns the driver,
 //! writes and sleeps; `kaa-link` dials and reads, through a channel of two blocks. A write waits for
-//! room for up to [`WRITE_WITHIN`], and timers wait with it; kaa-blocking, with a selector, never does.
+//! room for up to 20 ms, and timers wait with it; kaa-blocking, with a selector, never does.
 
 use std::future::{Future, ready};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
