@@ -6,15 +6,11 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
-use kaa_blocking::platform::{LocalOptions, LocalPlatform};
-#[cfg(feature = "tls")]
-use kaa_blocking::platform::{LocalTls, LocalTlsError};
+use kaa_blocking::platform::{LocalOptions, LocalPlatform, LocalTls, LocalTlsError};
 use kaa_proto::mqtt::Login;
 use kaa_proto::platform::{Fixture, Secret, Switches, User, UserState};
 
-use crate::args::PlatformArgs;
-#[cfg(feature = "tls")]
-use crate::args::TlsArgs;
+use super::args::{PlatformArgs, TlsArgs};
 
 /// Whether the switches are asked for.
 pub(crate) fn wants_switches(args: &PlatformArgs) -> bool {
@@ -55,14 +51,8 @@ pub(crate) fn start(args: &PlatformArgs) -> Result<LocalPlatform, String> {
     }
     let mut users = users(args)?;
     let Some(url) = &args.attach else {
-        #[cfg(feature = "tls")]
-        let is_secure = {
-            options.tls = tls(&args.tls)?;
-            options.tls.is_some()
-        };
-        #[cfg(not(feature = "tls"))]
-        let is_secure = false;
-        let usual = match is_secure {
+        options.tls = tls(&args.tls)?;
+        let usual = match options.tls.is_some() {
             true => "127.0.0.1:8883",
             false => "127.0.0.1:1883",
         };
@@ -91,7 +81,6 @@ fn uploads(args: &PlatformArgs) -> String {
 }
 
 /// What the files for TLS hold, if it is asked for.
-#[cfg(feature = "tls")]
 fn tls(args: &TlsArgs) -> Result<Option<LocalTls>, String> {
     let (Some(cert), Some(key)) = (&args.cert, &args.key) else {
         return Ok(None);
@@ -151,7 +140,6 @@ fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-#[cfg(feature = "tls")]
 fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -11,8 +11,8 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::Duration;
 
-use crate::inbox::{Asker, Input, read_lines};
-use crate::outlet::Outlet;
+use super::inbox::{Asker, Input, read_lines};
+use super::outlet::Outlet;
 
 /// How many clients there can be; further ones are turned away.
 const MAX_CLIENTS: usize = 64;

@@ -1,21 +1,8 @@
-//! The command line. What stands here is what `--help` says.
+//! The command line of `kaa platform`. What stands here is what `--help` says.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-
-/// Tools for the Kaa IoT device protocol.
-#[derive(Debug, Parser)]
-#[command(name = "kaa", version)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Platform(Box<PlatformArgs>),
-}
+use clap::Args;
 
 /// Run a local platform: the server side of every operation of the Kaa MQTT API, for tests and
 /// demonstrations.
@@ -43,7 +30,6 @@ pub(crate) struct PlatformArgs {
     #[arg(long, value_name = "URL", conflicts_with = "listen")]
     pub(crate) attach: Option<String>,
 
-    #[cfg(feature = "tls")]
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
 
@@ -108,7 +94,6 @@ pub(crate) struct PlatformArgs {
 }
 
 /// TLS for MQTT clients. All files are PEM.
-#[cfg(feature = "tls")]
 #[derive(Args)]
 pub(crate) struct TlsArgs {
     /// Speak TLS 1.2 or 1.3 with MQTT clients, and show them this certificate
@@ -169,16 +154,5 @@ In the background of a terminal, run it with `< /dev/null`.";
 impl std::fmt::Debug for PlatformArgs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PlatformArgs").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
     }
 }

@@ -10,7 +10,7 @@ use kaa_blocking::platform::{LocalPlatform, News};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::control::Client;
+use super::control::Client;
 
 /// The longest line that is read.
 const MAX_LINE: usize = 1 << 20;

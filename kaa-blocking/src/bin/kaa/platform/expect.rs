@@ -6,7 +6,8 @@ use kaa_proto::names::{AppVersion, EndpointToken};
 use kaa_proto::platform::{Event, EventKind};
 use serde_json::{Map, Value, json};
 
-use crate::answer::Answer;
+use super::answer::Answer;
+use crate::time;
 
 /// How many can be open at a time.
 const MAX_OPEN: usize = 1_024;
@@ -165,18 +166,8 @@ impl<A> Expectations<A> {
     }
 }
 
-/// A time such as `250ms`, `5s`, `1m` or `1h`, a day at most.
 fn time(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
-    };
-    let time = Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(millis)?);
-    (time <= Duration::from_secs(86_400)).then_some(time)
+    time::parse(text).filter(|time| *time <= Duration::from_secs(86_400))
 }
 
 #[cfg(test)]

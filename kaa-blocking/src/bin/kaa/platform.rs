@@ -1,5 +1,15 @@
 //! `kaa platform`: one loop over everything that can happen.
 
+mod answer;
+mod args;
+mod console;
+mod control;
+mod expect;
+mod inbox;
+mod lines;
+mod outlet;
+mod setup;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -11,15 +21,14 @@ use std::time::{Duration, Instant};
 use kaa_blocking::platform::{LocalPlatform, News};
 use kaa_proto::platform::{Event, EventKind, Tokens};
 
-use crate::answer::Answer;
-use crate::args::PlatformArgs;
-use crate::console::{Outcome, execute};
-use crate::control::Control;
-use crate::expect::Expectations;
-use crate::inbox::{self, Asker, Input, Line};
-use crate::lines::Style;
-use crate::outlet::Outlet;
-use crate::setup;
+use self::answer::Answer;
+pub(crate) use self::args::PlatformArgs;
+use self::console::{Outcome, execute};
+use self::control::Control;
+use self::expect::Expectations;
+use self::inbox::{Asker, Input, Line};
+use self::lines::Style;
+use self::outlet::Outlet;
 
 /// How much input waits before those who bring it do.
 const INBOX: usize = 1_024;

@@ -5,8 +5,8 @@ use kaa_proto::names::{CommandType, ConfigName, EndpointName, EndpointToken};
 use kaa_proto::platform::Fault;
 use serde_json::{Map, Value, json};
 
-use crate::answer::Answer;
-use crate::expect::Expected;
+use super::answer::Answer;
+use super::expect::Expected;
 
 /// How each command is written, and what it does.
 const HELP: &[(&str, &str)] = &[
