@@ -499,6 +499,7 @@ fn an_endpoint_that_is_removed_leaves_no_end_untold() {
     connection.handle_input(now, link, &answer);
     let told = |connection: &mut Connection| {
         let events = std::iter::from_fn(|| connection.poll_event());
+        #[allow(clippy::wildcard_enum_match_arm, reason = "the others say no end")]
         let ends = events.filter_map(|event| match event {
             connection::Event::Endpoint {
                 event: Event::Completed { id, outcome },

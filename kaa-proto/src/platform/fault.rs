@@ -528,9 +528,12 @@ mod tests {
         let mut faults = Faults::new(Rng::new(1));
         faults.inject(start, parsed("reorder 2 of a times 2").unwrap());
         faults.inject(start, parsed("reorder 2 of b").unwrap());
-        let mut fate = |token| match faults.fate(&name(token), Service::Dcx).0 {
-            Fate::Held { group, is_last } => (group, is_last),
-            other => panic!("{other:?}"),
+        let mut fate = |token| {
+            let (fate, _) = faults.fate(&name(token), Service::Dcx);
+            let Fate::Held { group, is_last } = fate else {
+                panic!("{fate:?}");
+            };
+            (group, is_last)
         };
         let (of_a, of_b) = (fate("a"), fate("b"));
         assert!(of_a.0 != of_b.0 && !of_a.1 && !of_b.1);
