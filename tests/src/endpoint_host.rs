@@ -408,7 +408,7 @@ impl EndpointHost {
         let now = self.now();
         self.endpoint.handle_timeout(now);
         while self.drain_once() {}
-        let (next, seen) = (self.endpoint.poll_timeout(), self.statistics().clone());
+        let (next, seen) = (self.endpoint.poll_timeout(), self.statistics());
         assert!(next.is_none_or(|next| next > now), "poll_timeout lies");
         self.endpoint.handle_timeout(now);
         assert!(!self.drain_once(), "a second handle_timeout did something");

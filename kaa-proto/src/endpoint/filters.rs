@@ -277,6 +277,7 @@ mod tests {
     }
 
     fn polled(filters: &mut Filters) -> Vec<String> {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
         let later = Instant::now();
         std::iter::from_fn(|| filters.poll(later))
             .map(|filter| match filter {

@@ -94,7 +94,7 @@ impl Device for Pair {
     fn statistics(&self) -> Statistics {
         let endpoint = self.connection.endpoint(self.key);
         endpoint.map_or_else(Statistics::default, |endpoint| {
-            endpoint.statistics().clone()
+            endpoint.statistics()
         })
     }
 
