@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::doctor::DoctorArgs;
 use crate::exit;
 use crate::plain::PlainArgs;
 use crate::platform::PlatformArgs;
@@ -20,6 +21,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Plain(Box<PlainArgs>),
     Platform(Box<PlatformArgs>),
+    Doctor(Box<DoctorArgs>),
 }
 
 #[cfg(test)]

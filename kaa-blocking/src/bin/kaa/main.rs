@@ -6,6 +6,7 @@
 mod cli;
 mod confirm;
 mod connection;
+mod doctor;
 mod exit;
 mod outcome;
 mod output;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Plain(args) => plain::run(&args),
         Command::Platform(args) => return platform::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     let exit = done.unwrap_or_else(|problem| {
         output::say(&problem);
