@@ -17,6 +17,7 @@ use std::time::Duration;
 use std::{env, io};
 
 use kaa_blocking::commands::CommandResult;
+use kaa_blocking::connection::LinkState;
 use kaa_blocking::names::EndpointName;
 use kaa_blocking::request::{RequestExt as _, Resend};
 use kaa_blocking::telemetry::Sample;
@@ -28,9 +29,9 @@ use signal_hook::iterator::Signals;
 /// How often it measures.
 const PERIOD: Duration = Duration::from_millis(300);
 
-/// How long it waits for an answer before it measures again. The request goes on being confirmed, and
-/// sent again after a lost link, behind its back.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long it waits for an answer before it measures again, while there is a link. The request goes on
+/// being confirmed, and sent again after a lost link, behind its back.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn Error>> {
     // The keep alive, in seconds.
@@ -51,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let sample = Sample::new(json!({"n": n, "temperature": 21}));
         let ticket = device.submit(&sample.resend(Resend::AfterLinkLoss));
         // A full queue loses a sample, not the device.
-        if let Ok(mut ticket) = ticket {
+        if let (Ok(mut ticket), LinkState::Up) = (ticket, client.link_state()) {
             ticket.wait(PATIENCE);
         }
         if ended.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {

@@ -98,7 +98,9 @@ impl Stage<'_> {
             desk.note(What::Did(Act::AnswersRightly));
             answered(&answer.topic).map(|topic| desk.release(topic))
         });
-        self.wait(2 * patience, |record| count(record, is_request) > asked)
+        self.wait(2 * patience + SECOND, |record| {
+            count(record, is_request) > asked
+        })
     }
 }
 
