@@ -2,10 +2,20 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::CommandsArgs;
+use crate::config::ConfigArgs;
 use crate::doctor::DoctorArgs;
 use crate::exit;
+use crate::generate::{CompletionsArgs, ManArgs};
+use crate::metadata::MetadataArgs;
 use crate::plain::PlainArgs;
 use crate::platform::PlatformArgs;
+use crate::profile::ProfileArgs;
+use crate::request::RequestArgs;
+use crate::software::SoftwareArgs;
+use crate::telemetry::TelemetryArgs;
+use crate::topics::TopicsArgs;
+use crate::upload::UploadArgs;
 
 /// Speak to the Kaa IoT platform as a device does, or be the platform.
 ///
@@ -19,9 +29,20 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Telemetry(Box<TelemetryArgs>),
     Plain(Box<PlainArgs>),
+    Metadata(Box<MetadataArgs>),
+    Commands(Box<CommandsArgs>),
+    Config(Box<ConfigArgs>),
+    Software(Box<SoftwareArgs>),
+    Upload(Box<UploadArgs>),
+    Request(Box<RequestArgs>),
+    Topics(TopicsArgs),
+    Profile(Box<ProfileArgs>),
     Platform(Box<PlatformArgs>),
     Doctor(Box<DoctorArgs>),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 #[cfg(test)]

@@ -9,4 +9,4 @@ mod session;
 pub(crate) mod settings;
 
 pub(crate) use args::ConnectionArgs;
-pub(crate) use session::Session;
+pub(crate) use session::{Session, Wanted, ask_once};

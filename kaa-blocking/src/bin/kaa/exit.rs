@@ -20,7 +20,6 @@ pub(crate) enum Exit {
     /// TLS or the login was refused.
     Refused,
     /// It was not sent, and waits in the store for the next run.
-    #[allow(dead_code, reason = "the commands with a store follow")]
     Kept,
     /// A signal ended it before it was done; 128 and the number of SIGINT, as in shells.
     Interrupted,
@@ -38,6 +37,27 @@ impl Exit {
             Self::Refused => 6,
             Self::Kept => 7,
             Self::Interrupted => 130,
+        }
+    }
+
+    /// Of two ends of parts, the one of the whole: what says most to the one who looks into it.
+    pub(crate) fn and(self, other: Self) -> Self {
+        const RISING: [Exit; 9] = [
+            Exit::Done,
+            Exit::Interrupted,
+            Exit::Misuse,
+            Exit::Kept,
+            Exit::Unreachable,
+            Exit::Refused,
+            Exit::Unknown,
+            Exit::Rejected,
+            Exit::Local,
+        ];
+        let rank = |exit| RISING.iter().position(|&known| known == exit);
+        if rank(self) >= rank(other) {
+            self
+        } else {
+            other
         }
     }
 }
@@ -59,7 +79,8 @@ Exit status:
   5    the platform was not reached
   6    TLS or the login was refused
   7    not sent yet: kept in the store for the next run
-  130  interrupted by a signal";
+  130  interrupted by a signal
+If several parts fail, the status is the first of 1, 3, 4, 6, 5, 7, 2 that applies.";
 
 #[cfg(test)]
 mod tests {
@@ -80,10 +101,17 @@ mod tests {
         ];
         let listed: Vec<String> = TABLE
             .lines()
-            .skip(1)
-            .filter_map(|line| line.split_whitespace().next().map(String::from))
+            .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().map(String::from))
             .collect();
         let expected: Vec<String> = all.iter().map(|exit| exit.code().to_string()).collect();
         assert_eq!(listed, expected);
+    }
+
+    #[test]
+    fn the_end_of_the_whole_is_the_worst_of_its_parts() {
+        assert_eq!(Exit::Done.and(Exit::Kept), Exit::Kept);
+        assert_eq!(Exit::Rejected.and(Exit::Unknown), Exit::Rejected);
+        assert_eq!(Exit::Misuse.and(Exit::Unreachable), Exit::Unreachable);
+        assert_eq!(Exit::Done.and(Exit::Done), Exit::Done);
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write as _};
 use serde::Serialize;
 
 use crate::problem::Problem;
+use crate::progress;
 
 /// Whether somebody still reads standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,11 @@ pub(crate) fn print(value: &impl Serialize) -> Result<Reader, Problem> {
 /// # Errors
 /// As [`print`].
 pub(crate) fn write(text: &[u8]) -> Result<Reader, Problem> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+    let written = progress::aside(|| {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text).and_then(|()| stdout.flush())
+    });
+    match written {
         Ok(()) => Ok(Reader::Listening),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
         Err(error) => Err(Problem::local(format!(
@@ -43,7 +47,9 @@ pub(crate) fn write(text: &[u8]) -> Result<Reader, Problem> {
 
 /// Tells people something. Nobody may be listening, and that is no reason to stop.
 pub(crate) fn say(words: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "kaa: {words}");
+    progress::aside(|| {
+        let _ = writeln!(io::stderr(), "kaa: {words}");
+    });
 }
 
 /// Tells people something in several lines or columns, as it is.

@@ -6,7 +6,7 @@ use kaa_blocking::request::RequestExt as _;
 use kaa_blocking::telemetry::Plain;
 
 use crate::confirm::ConfirmArgs;
-use crate::connection::{ConnectionArgs, Session};
+use crate::connection::{ConnectionArgs, ask_once};
 use crate::exit::Exit;
 use crate::output;
 use crate::problem::Problem;
@@ -34,11 +34,8 @@ pub(crate) struct PlainArgs {
 
 pub(crate) fn run(args: &PlainArgs) -> Result<Exit, Problem> {
     let metric = Metric::new(&args.metric).map_err(|error| Problem::misuse(error.to_string()))?;
-    let session = Session::start(&args.connection)?;
     let request = Plain::text(metric, &*args.value).confirm(args.confirm.confirm());
-    let asked = session.ask(&request);
-    session.close();
-    asked?;
+    ask_once(&args.connection, &request)?;
     let _ = output::print(&args.confirm.outcome())?;
     Ok(Exit::Done)
 }

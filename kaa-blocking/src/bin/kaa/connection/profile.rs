@@ -1,10 +1,10 @@
 //! Profiles: what is typed once, in a file that only its owner can read.
 
 use std::env;
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,52 @@ impl Profile {
         }
     }
 
+    /// As [`chosen`](Self::chosen), to be written: it need not be there yet.
+    ///
+    /// # Errors
+    /// It cannot be read, or there is no place for it.
+    pub(crate) fn named(name: Option<&str>) -> Result<Self, Problem> {
+        let name = name_of(name).unwrap_or_else(|| DEFAULT.into());
+        let path = path(&name)?.ok_or_else(|| {
+            Problem::local("there is no place for profiles").hint("set HOME or XDG_CONFIG_HOME")
+        })?;
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(path, &text),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self {
+                path,
+                contents: Contents::default(),
+            }),
+            Err(error) => Err(unreadable(&path, &error)),
+        }
+    }
+
+    /// Writes it, readable for its owner only. It appears whole.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be written.
+    pub(crate) fn save(&self) -> Result<(), Problem> {
+        let problem = |error: &dyn std::fmt::Display| {
+            Problem::local(format!(
+                "{} cannot be written: {error}",
+                self.path.display()
+            ))
+        };
+        let text = toml::to_string(&self.contents).map_err(|error| problem(&error))?;
+        if let Some(folder) = self.path.parent() {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| problem(&error))?;
+        }
+        let beside = self
+            .path
+            .with_extension(format!("{}.new", std::process::id()));
+        let written = write_private(&beside, &text).and_then(|()| fs::rename(&beside, &self.path));
+        written.map_err(|error| {
+            // What is left of it is of no use.
+            let _ = fs::remove_file(&beside);
+            problem(&error)
+        })
+    }
+
     fn parse(path: PathBuf, text: &str) -> Result<Self, Problem> {
         // The error quotes the line, which may hold a secret: only its place is told.
         let contents: Contents = toml::from_str(text).map_err(|error| {
@@ -104,11 +150,29 @@ impl Profile {
     }
 }
 
+/// A file that was not there before, for its owner only.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Which profile is named, if one is.
+fn name_of(given: Option<&str>) -> Option<String> {
+    let set = env::var("KAA_PROFILE").ok();
+    let name = given.map(String::from).or(set);
+    name.filter(|name| !name.is_empty())
+}
+
 /// Where the profile of this name is, if the user has a configuration folder.
 ///
 /// # Errors
 /// The name cannot be one.
-pub(crate) fn path(name: &str) -> Result<Option<PathBuf>, Problem> {
+fn path(name: &str) -> Result<Option<PathBuf>, Problem> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || !name.chars().all(is_plain) {
         let problem = format!("{name:?} cannot be the name of a profile");
@@ -123,6 +187,6 @@ pub(crate) fn path(name: &str) -> Result<Option<PathBuf>, Problem> {
     Ok(Some(folder.join("kaa").join(format!("{name}.toml"))))
 }
 
-fn unreadable(path: &std::path::Path, error: &io::Error) -> Problem {
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
     Problem::misuse(format!("{}: {error}", path.display()))
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kaa_blocking::names::{EndpointName, NameKind};
+use kaa_blocking::names::{AppVersion, EndpointName, NameKind};
 use kaa_blocking::{Options, Target, tls};
 
 use super::args::ConnectionArgs;
@@ -16,6 +16,7 @@ use crate::problem::Problem;
 use crate::time;
 
 const URL: &str = "mqtts://mqtt.cloud.kaaiot.com";
+const HTTP_URL: &str = "https://cloud.kaaiot.com";
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// A longer one is a mistake.
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
@@ -63,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) cert: Option<Found<PathBuf>>,
     pub(crate) key: Option<Found<PathBuf>>,
     pub(crate) timeout: Found<Duration>,
+    /// What the profile says of uploads.
+    http_url: Option<Found<String>>,
     pub(crate) app_version: Option<Found<String>>,
     pub(crate) token: Option<Found<Secret>>,
 }
@@ -77,6 +80,22 @@ impl Settings {
         let variable = &|name| env::var_os(name);
         let profile = &profile;
         Lookup { variable, profile }.settings(args)
+    }
+
+    /// Looks at what the command line alone says.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub(crate) fn check(args: &ConnectionArgs) -> Result<(), Problem> {
+        let profile = &Profile::default();
+        let variable = &|_| None;
+        let settings = Lookup { variable, profile }.settings(args)?;
+        match &settings.app_version {
+            Some(version) => AppVersion::new(&version.value)
+                .map(drop)
+                .map_err(|error| Problem::misuse(error.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// The endpoint. Asks for its token if nobody told it.
@@ -105,6 +124,19 @@ impl Settings {
             };
             Problem::misuse(format!("{error} (from {source})"))
         })
+    }
+
+    /// Where uploads go: as the command line says, or whoever else.
+    pub(crate) fn http_url(&self, given: Option<&String>) -> Found<String> {
+        let found = |value: &str, source| Found {
+            value: value.into(),
+            source,
+        };
+        match (given, &self.http_url) {
+            (Some(url), _) => found(url, Source::CommandLine("--http-url")),
+            (None, Some(url)) => url.clone(),
+            (None, None) => found(HTTP_URL, Source::Default),
+        }
     }
 
     /// The client's options. Asks for the password if there is a user name and nobody told it.
@@ -206,6 +238,7 @@ impl Lookup<'_> {
             cert: self.file("--cert", args.cert.as_ref(), "KAA_CERT_FILE", &profile.cert),
             key: self.file("--key", args.key.as_ref(), "KAA_KEY_FILE", &profile.key),
             timeout: self.timeout(args.timeout.as_ref())?,
+            http_url: self.text("--http-url", None, "KAA_HTTP_URL", &profile.http_url)?,
             app_version: self.text(
                 "--app-version",
                 args.app_version.as_ref(),
