@@ -152,6 +152,15 @@ fn a_device_that_matches_answers_by_prefix_fails() {
 }
 
 #[test]
+fn a_device_that_takes_a_late_answer_for_that_to_a_newer_request_fails() {
+    let same = Habits {
+        numbers_requests: false,
+        ..GOOD
+    };
+    fails(same, "late-answer", "took an answer");
+}
+
+#[test]
 fn a_device_that_says_nothing_for_longer_than_its_keep_alive_fails() {
     let mute = Habits {
         asks_whether_it_is_there: false,

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::case::Scene;
 use super::desk::Desk;
 use super::program::{Program, Recipe};
-use super::record::{Act, Entry, Record, What, request};
+use super::record::{Act, Entry, Record, What, is_sign_of_life, request};
 use super::tap::Tap;
 use super::wire::Packet;
 use crate::stop::Stop;
@@ -149,12 +149,10 @@ impl Stage<'_> {
         self.act(|desk| desk.note(What::Did(act)));
     }
 
-    /// Waits until it says anything that was not said before.
+    /// Waits for a sign of life.
     fn speaks(&mut self, time: Duration) -> bool {
-        let before = self.count(|packet| !matches!(packet, Packet::PubAck(_)));
-        self.wait(time, |record| {
-            count(record, |packet| !matches!(packet, Packet::PubAck(_))) > before
-        })
+        let before = self.count(is_sign_of_life);
+        self.wait(time, |record| count(record, is_sign_of_life) > before)
     }
 
     fn count(&self, is_it: impl Fn(&Packet) -> bool) -> usize {

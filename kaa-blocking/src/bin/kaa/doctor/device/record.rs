@@ -165,6 +165,11 @@ pub(crate) fn request(publish: &Publish) -> Option<(&str, &str, u32)> {
     }
 }
 
+/// Whether a packet shows that the device goes on: not what a machine acknowledges, nor a goodbye.
+pub(crate) const fn is_sign_of_life(packet: &Packet) -> bool {
+    !matches!(packet, Packet::PubAck(_) | Packet::Disconnect)
+}
+
 /// The request that an answer belongs to.
 pub(crate) fn answered(topic: &str) -> Option<&str> {
     let parsed = Topic::parse(topic).ok()?;

@@ -272,12 +272,12 @@ mod tests {
 
     /// It sends its next request at these times, if any, after a wrong answer at 2 s and the right
     /// one at 3 s.
-    fn round(at: Option<f64>) -> Finding {
+    fn round(kind: Wrong, at: Option<f64>) -> Finding {
         let mut story = Story::default()
             .connected(0.0, 1, good())
             .did(0.5, Act::HoldsAnswers)
             .says(1.0, 1, "dcx/t/json/1", "1")
-            .did(2.0, Act::AnswersWrongly(Wrong::Prefix));
+            .did(2.0, Act::AnswersWrongly(kind));
         let next = |story: Story, at: f64| story.says(at, 1, "dcx/t/json/2", "2");
         if let Some(at) = at.filter(|at| *at < 3.0) {
             story = next(story, at);
@@ -286,14 +286,20 @@ mod tests {
         if let Some(at) = at.filter(|at| *at >= 3.0) {
             story = next(story, at);
         }
-        prefix(Record(&story.ends(9.0)))
+        let record = story.ends(9.0);
+        match kind {
+            Wrong::Prefix => prefix(Record(&record)),
+            Wrong::Late => late(Record(&record)),
+        }
     }
 
     #[test]
     fn what_it_does_next_shows_which_answer_it_took() {
-        assert_eq!(round(Some(2.1)).verdict, Fail);
-        assert_eq!(round(Some(3.1)).verdict, Pass);
-        assert_eq!(round(None).verdict, NotJudged);
+        for kind in [Wrong::Prefix, Wrong::Late] {
+            assert_eq!(round(kind, Some(2.1)).verdict, Fail);
+            assert_eq!(round(kind, Some(3.1)).verdict, Pass);
+            assert_eq!(round(kind, None).verdict, NotJudged);
+        }
         let careless = Story::default()
             .connected(0.0, 1, good())
             .did(0.5, Act::HoldsAnswers)

@@ -1,7 +1,7 @@
 //! What a device does with messages that it did not expect.
 
 use super::Record;
-use crate::doctor::device::record::{Act, By, Oddity, What};
+use crate::doctor::device::record::{Act, By, Oddity, What, is_sign_of_life};
 use crate::doctor::device::wire::Packet;
 use crate::doctor::finding::Finding;
 
@@ -74,9 +74,7 @@ fn survived(after: Record<'_>, what: &str) -> Option<Finding> {
             "Ignore it, or close the link and dial again.",
         ));
     }
-    let spoke = after
-        .heard()
-        .any(|(_, _, packet)| !matches!(packet, Packet::PubAck(_) | Packet::Disconnect));
+    let spoke = after.heard().any(|(_, _, packet)| is_sign_of_life(packet));
     match spoke {
         true => None,
         false => Some(Finding::fail(

@@ -65,8 +65,8 @@ impl Stage<'_> {
         let Some(asked) = self.waits(patience) else {
             return;
         };
-        // The same topic again may be the same request, to which the answer is none too late.
-        if asked.topic == given_up.topic {
+        // To the same request, sent again, the answer is none too late.
+        if self.act(|desk| is_repeated(Record(desk.entries()))) {
             return;
         }
         self.act(|desk| {
@@ -112,6 +112,19 @@ fn pace(record: Record<'_>) -> Duration {
     let times: Vec<_> = asked.map(|(at, ..)| at).rev().take(REQUESTS).collect();
     let pauses = times.windows(2).map(|two| two[0] - two[1]);
     pauses.max().unwrap_or(SECOND)
+}
+
+/// Whether the latest request is the one before, sent again.
+fn is_repeated(record: Record<'_>) -> bool {
+    let mut asked = record
+        .published()
+        .map(|(_, _, publish)| publish)
+        .filter(|publish| request(publish).is_some())
+        .rev();
+    match (asked.next(), asked.next()) {
+        (Some(last), Some(before)) => last.topic == before.topic && last.payload == before.payload,
+        _ => false,
+    }
 }
 
 /// Topics of answers whose IDs begin as that of this answer, or are the begin of it.
