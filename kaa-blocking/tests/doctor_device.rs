@@ -139,7 +139,7 @@ fn a_device_that_runs_a_repeated_command_again_fails() {
         remembers_results: false,
         ..GOOD
     };
-    fails(forgetful, "command-once", "its results differ");
+    fails(forgetful, "command-once", "results differ");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) fn once(record: Record<'_>) -> Finding {
     if again.iter().any(|(_, next)| *next != result.1) {
         return Finding::fail(
             format!(
-                "It ran a command that was repeated {} times: its results differ.",
+                "It ran a repeated command again: its {} results differ.",
                 again.len()
             ),
             advice,
