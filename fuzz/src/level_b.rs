@@ -86,7 +86,8 @@ impl Life {
             .max_packet_out(LARGEST)
             .max_queued(ADMITTED, 4_000)
             .kick_limit(2)
-            .slow_retry(Duration::from_secs(60));
+            .slow_retry(Duration::from_secs(60))
+            .eager_start(setup & 2 != 0);
         if setup & 1 != 0 {
             options = options.give_up_on_refusal(true);
         }

@@ -531,3 +531,21 @@ fn results_that_nobody_asks_for_again_are_sent_again_where_they_fill_the_ledger(
     host.receive(&format!("{path}/status"), r#"[{"id":1}]"#);
     assert_eq!(read(&mut host), [Some(1)]);
 }
+
+/// What comes then on its ID may be a push, which says nothing of what else is outstanding.
+#[test]
+fn a_push_while_a_live_observation_is_asked_for_again_takes_no_result_for_taken() {
+    let mut host = observing(options().max_commands(count(1)));
+    host.receive(PUSH, r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), [Some(1)]);
+    host.respond(&key(1), CommandResult::ok()).unwrap();
+    let _ = host.take_sent();
+    let asks = |line: &String| line.starts_with("cex/command/reboot/1 ");
+    while !host.take_lines().iter().any(asks) {
+        host.advance(Duration::from_secs(10));
+    }
+    host.receive("cex/command/reboot/1/status", r#"[{"id":2}]"#);
+    assert_eq!(read(&mut host), []);
+    host.receive(PUSH, r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), [], "it was run a second time");
+}

@@ -11,16 +11,19 @@
 use std::time::Duration;
 
 use kaa_proto::commands::{CommandId, CommandResult, Pending, Report};
-use kaa_proto::endpoint::{CommandKey, Event, Observation, Record};
-use kaa_proto::names::{CommandType, ConfigName, Extension, Metric};
+use kaa_proto::connection::{self, Connection, Demand, Removal};
+use kaa_proto::endpoint::{CommandKey, EndpointOptions, Event, Observation, Record, Subscriptions};
+use kaa_proto::names::{CommandType, ConfigName, EndpointName, Extension, Metric};
 use kaa_proto::raw::Call;
 use kaa_proto::request::{Failure, Request, RequestExt, RequestId, Resend, Service};
 use kaa_proto::telemetry::{Plain, Sample};
 use kaa_proto::{config, metadata, software, upload};
+use kaa_tests::clock::Clock;
 use kaa_tests::durable_life::{
     Run, World, kept, key, life, offline, once, options, reboot, stored,
 };
 use kaa_tests::endpoint_host::EndpointHost;
+use kaa_tests::packets::publish;
 
 /// The number of the durable request with this payload, if the store knows of it.
 fn accepted(world: &World, payload: &str) -> Option<RequestId> {
@@ -461,4 +464,54 @@ fn what_durable_requests_take_is_counted_again_after_a_restart() {
         let unknown = usize::from(is_sent);
         assert_eq!(second.take_recovered().unknown.len(), unknown);
     }
+}
+
+/// What had ended when its endpoint is removed is told, though its record is not stored yet.
+#[test]
+fn an_endpoint_that_is_removed_leaves_no_end_untold() {
+    let now = Clock::new().now();
+    let endpoint = EndpointOptions::default()
+        .subscriptions(Subscriptions::None)
+        .durable(true);
+    let options = connection::Options::new("c").endpoint(endpoint);
+    let mut connection = Connection::new(options, now, 1).unwrap();
+    let name = EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap();
+    let key = connection.add_endpoint(now, name).unwrap();
+    let Demand::Dial(link) = connection.demand() else {
+        panic!("{:?}", connection.demand());
+    };
+    connection.handle_connected(now, link);
+    connection.handle_input(now, link, b"\x20\x02\x00\x00");
+    let id = connection
+        .submit(now, key, &Sample::new(1).durable())
+        .unwrap();
+    let store = |connection: &mut Connection| {
+        while connection.poll_record().is_some() {}
+        connection.handle_stored(now, usize::MAX);
+    };
+    // It goes when it is stored, and then that it may have gone.
+    for _ in 0..2 {
+        store(&mut connection);
+        let sent = connection.poll_transmit(now, &mut Vec::new());
+        connection.handle_written(now, link, sent);
+    }
+    let answer = publish(b"kp1/demo-v1/dcx/JTjdbENzHh/json/1/status", b"", 0, 0);
+    connection.handle_input(now, link, &answer);
+    let told = |connection: &mut Connection| {
+        let events = std::iter::from_fn(|| connection.poll_event());
+        let ends = events.filter_map(|event| match event {
+            connection::Event::Endpoint {
+                event: Event::Completed { id, outcome },
+                ..
+            } => Some(Some((id, outcome.is_ok()))),
+            connection::Event::EndpointRemoved { .. } => Some(None),
+            _ => None,
+        });
+        ends.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut connection), []);
+    connection.remove_endpoint(now, key, Removal::Discard);
+    assert_eq!(told(&mut connection), [], "before it is stored");
+    store(&mut connection);
+    assert_eq!(told(&mut connection), [Some((id, true)), None]);
 }

@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kaa_proto::connection::{EndpointKey, Options};
+use kaa_proto::endpoint::{EndpointOptions, Subscriptions};
 use kaa_proto::platform::PlatformOptions;
 use kaa_proto::telemetry::Sample;
 use kaa_tests::device::Device;
-use kaa_tests::pair::Pair;
+use kaa_tests::pair::{Dials, Pair};
 use kaa_tests::pipe::Bandwidth;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -140,4 +141,26 @@ fn a_flood_of_large_messages_costs_no_more_than_what_the_buffers_hold() {
     let (calm, flooded) = compare(SLOW, Beat::Together, 1_000);
     let buffers = SLOW.time_of(SLOW.buffer + HIGH_WATER);
     assert!(flooded <= calm + buffers, "{calm:?} -> {flooded:?}");
+}
+
+#[test]
+fn large_and_small_messages_share_the_link_by_their_bytes() {
+    let endpoint = EndpointOptions::default().subscriptions(Subscriptions::None);
+    let options = Options::new("gateway").endpoint(endpoint);
+    let options = options.window(400).high_water(1 << 20);
+    let mut pair = Pair::new(PlatformOptions::default(), options, 1).unwrap();
+    pair.dials = Dials::Fail;
+    let [large, small] = ["large", "small"].map(|token| pair.add(token));
+    for _ in 0..60 {
+        for (key, size) in [(large, 1_000), (small, 100)] {
+            pair.submit_of(key, &Sample::new("x".repeat(size))).unwrap();
+        }
+    }
+    pair.dials = Dials::Succeed;
+    pair.pass(60 * SECOND);
+    let seen = pair.take_seen();
+    let first = seen.iter().take(40);
+    let of_large = first.filter(|seen| seen.topic.contains("/large/")).count();
+    // Each message counts for 256 bytes more: 1,286 to 386.
+    assert!((8..=11).contains(&of_large), "{of_large} of 40");
 }

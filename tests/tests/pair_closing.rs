@@ -14,6 +14,7 @@ use kaa_proto::connection::Options;
 use kaa_proto::endpoint::{CommandKey, Observation};
 use kaa_proto::names::{CommandType, EndpointName};
 use kaa_proto::platform::PlatformOptions;
+use kaa_proto::request::{Failure, RequestExt, Resend};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::device::Device;
 use kaa_tests::pair::{Dials, Pair};
@@ -71,4 +72,26 @@ fn an_observation_of_our_own_is_not_waited_for() {
     pair.connection.close(pair.now(), HOUR);
     pair.pass(SECOND);
     assert!(pair.connection.account().is_some());
+}
+
+/// Found by the fuzz target `level_b`: the account waited for the next timer.
+#[test]
+fn when_the_link_is_given_up_and_with_it_the_last_request_the_account_is_there_at_once() {
+    let options = Options::new("c")
+        .keep_alive(HOUR)
+        .window(1)
+        .acknowledge_within(20 * SECOND);
+    let mut pair = Pair::online_with(PlatformOptions::default(), options);
+    let sample = Sample::new(1).resend(Resend::Never);
+    pair.submit(&sample).unwrap();
+    pair.pass(SECOND);
+    pair.black_hole(true, true);
+    let id = pair.submit(&sample).unwrap();
+    pair.connection.close(pair.now(), HOUR);
+    pair.clock.advance(20 * SECOND);
+    pair.connection.handle_timeout(pair.clock.now());
+    let account = pair.connection.account().unwrap();
+    assert_eq!(account.outcomes.outcome_unknown, 1);
+    pair.settle();
+    assert_eq!(pair.outcome(id), Some(&Err(Failure::OutcomeUnknown)));
 }

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -20,13 +20,21 @@ use kaa_proto::platform::{EventKind, LinkId, PlatformOptions, PlatformServer};
 use kaa_proto::request::{Failure, RequestExt as _, Resend};
 use kaa_proto::telemetry::Sample;
 use kaa_proto::tls::{self, TlsError};
-use kaa_tests::certificates::{Authority, Key, Server};
+use kaa_tests::certificates::{Authority, Identity, Key, Server};
 use kaa_tests::clock::Clock;
 use kaa_tests::tls_end::{TlsEnd, server_config};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// The authority, and what the server has of it: the same for all, and of RSA, so that handshakes are
+/// equally long. The signatures of elliptic curves differ by some bytes, whoever makes them.
+static SERVER: LazyLock<(String, Identity)> = LazyLock::new(|| {
+    let authority = Authority::new("simulated");
+    let identity = authority.server(Server::Good, Key::RsaPkcs8);
+    (authority.certificate_pem(), identity)
+});
 
 /// A client over TLS, and a platform that it reaches through a narrow transport.
 struct Rig {
@@ -121,11 +129,10 @@ impl Transport for Narrow {
 
 impl Rig {
     fn new(version: &'static SupportedProtocolVersion, manner: Manner) -> (Client, Self) {
-        let authority = Authority::new("simulated");
-        let identity = authority.server(Server::Good, Key::EcPkcs8);
+        let (authority, identity) = &*SERVER;
         let options = Options::new("mqtts://localhost")
             .unwrap()
-            .tls(tls::Options::new().ca(authority.certificate_pem()));
+            .tls(tls::Options::new().ca(authority.as_str()));
         let no_file = |_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
         let options = options.load_tls(no_file, Vec::new).unwrap();
         let clock = Arc::new(Mutex::new(Clock::new()));
@@ -135,7 +142,7 @@ impl Rig {
         let rig = Self {
             driver,
             server: PlatformServer::new(PlatformOptions::default(), 3),
-            config: server_config(&identity, &[version]),
+            config: server_config(identity, &[version]),
             clock,
             transport: None,
             link: None,

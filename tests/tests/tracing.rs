@@ -456,6 +456,15 @@ fn a_command_is_told_when_it_surfaces_is_answered_and_comes_again() {
             format!("INFO offered again, its result is sent again {key}"),
         ]
     );
+    // Of the result, which is listened for until a late error cannot come any more.
+    let acknowledged = ["DEBUG kaa_proto::request ", " ended ", "/result/reboot/"];
+    let acknowledged = with(&lines, &acknowledged);
+    assert!(
+        acknowledged
+            .iter()
+            .any(|line| line.contains("outcome=acknowledged")),
+        "{lines:#?}"
+    );
     let observed = "INFO kaa_proto::observation link{link=1}: confirmed endpoint=demo-v1/JTj…";
     assert_eq!(with(&lines, &[observed]).len(), 1);
 }

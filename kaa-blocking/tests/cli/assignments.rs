@@ -19,7 +19,7 @@ fn a_configuration_is_read_applied_and_rejected() {
     let got = kit.run(&["config", "get"]).one(0);
     assert_eq!(got, json!({"configId": id, "config": {"rate": 5}}));
     kit.run(&["config", "applied", &id]).one(0);
-    assert_eq!(reported(&kit, "")["statusCode"], json!(200));
+    assert_eq!(reported(&kit, "")["statusCode"], json!(200.0));
     kit.run(&[
         "config",
         "rejected",
@@ -30,7 +30,7 @@ fn a_configuration_is_read_applied_and_rejected() {
         "no such rate",
     ])
     .one(0);
-    assert_eq!(reported(&kit, "")["statusCode"], json!(422));
+    assert_eq!(reported(&kit, "")["statusCode"], json!(422.0));
     assert_eq!(reported(&kit, "")["reasonPhrase"], json!("no such rate"));
 }
 
@@ -47,7 +47,7 @@ fn a_named_one_is_another_one() {
     );
     kit.run(&["config", "applied", &id, "--name", "network"])
         .one(0);
-    assert_eq!(reported(&kit, "network")["statusCode"], json!(200));
+    assert_eq!(reported(&kit, "network")["statusCode"], json!(200.0));
     kit.run(&["config", "get", "--name", "a/b"])
         .complains(2, "configuration name");
 }
@@ -76,11 +76,11 @@ fn a_program_applies_configurations_or_says_why_not() {
     let program = kit.start(&["config", "watch", "--exec", exec, "--count", "2"]);
     let applied = json!({"configId": first, "statusCode": 200, "outcome": "confirmed"});
     assert_eq!(program.line(), applied);
-    assert_eq!(reported(&kit, "")["statusCode"], json!(200));
+    assert_eq!(reported(&kit, "")["statusCode"], json!(200.0));
     kit.configure(None, json!({"rate": 7}));
     let rejected = program.line();
     assert_eq!(rejected["reasonPhrase"], json!("only 5 will do"));
-    assert_eq!(reported(&kit, "")["statusCode"], json!(500));
+    assert_eq!(reported(&kit, "")["statusCode"], json!(500.0));
     let (code, said) = program.end();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("2 assignments, 1 rejected"), "{said}");

@@ -127,6 +127,8 @@ impl Connection {
                 self.arrivals.push_back(key);
             }
         }
+        // With the link requests may have ended, the last one too.
+        self.look_at_changed();
         self.drain(now);
         self.look_at_changed();
         let has_transport = matches!(

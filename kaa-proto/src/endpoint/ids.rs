@@ -1,9 +1,10 @@
 //! The request IDs of one extension instance, as they stand in topics.
 //!
-//! IDs rotate through 1..=99, as PAGE advises, while one of them is free; when none is, the
-//! search goes on up to the option's bound. An ID is held by a request in flight or by an
-//! observation; after a time-out or an unknown outcome the pair of resource and ID rests as a
-//! tombstone, so that a late answer finds no new waiter (FACTS traps 9, 11, 12, 13).
+//! IDs rotate through 1..=99, as PAGE advises, while more than a few of them are free; else through
+//! those above, up to the option's bound: one that is alone free would come round at once, and a copy
+//! of the answer to its last holder would confirm the next one. An ID is held by a request in flight
+//! or by an observation; after a time-out or an unknown outcome the pair of resource and ID rests as
+//! a tombstone, so that a late answer finds no new waiter (FACTS traps 9, 11, 12, 13).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,12 +12,16 @@ use std::time::Instant;
 
 use super::Observation;
 use crate::names::Extension;
+use crate::rare::Rare;
 use crate::request::RequestId;
 use crate::rng::Rng;
 use crate::timers::Timers;
 
 /// PAGE: "a random number between 1 and 99".
 const ADVISED: u32 = 99;
+
+/// While fewer of the advised IDs are free, those above come first.
+const SPARE: usize = 16;
 
 /// Who an ID belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +36,11 @@ pub(super) struct IdSpace {
     /// the front, mostly.
     holders: VecDeque<(u32, Holder)>,
     /// Pairs that rest, and until when.
-    tombstones: Timers<(u32, Arc<str>)>,
+    tombstones: Rare<Timers<(u32, Arc<str>)>>,
     /// The advised ID that was given out last; the next search begins behind it.
     turn: u32,
     /// The same for those above the advised ones, counted from there.
     high_turn: u32,
-    /// A resource for which none of the advised ones was free, while nothing became free since.
-    none_advised: Option<Arc<str>>,
 }
 
 impl IdSpace {
@@ -60,10 +63,7 @@ impl IdSpace {
         let id = self.next(resource, max)?;
         match id <= ADVISED {
             true => self.turn = id,
-            false => {
-                self.high_turn = id - ADVISED;
-                self.none_advised = Some(Arc::clone(resource));
-            }
+            false => self.high_turn = id - ADVISED,
         }
         self.hold(id, holder);
         Some(id)
@@ -91,9 +91,6 @@ impl IdSpace {
 
     /// Frees an ID; with `rest_until` the pair rests first.
     pub(super) fn release(&mut self, id: u32, resource: &Arc<str>, rest_until: Option<Instant>) {
-        if id <= ADVISED {
-            self.none_advised = None;
-        }
         match self.place(id) {
             Ok(0) => drop(self.holders.pop_front()),
             Ok(place) => drop(self.holders.remove(place)),
@@ -110,10 +107,8 @@ impl IdSpace {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        while let Some((id, _)) = self.tombstones.pop_due(now) {
-            if id <= ADVISED {
-                self.none_advised = None;
-            }
+        if let Some(tombstones) = self.tombstones.there() {
+            while tombstones.pop_due(now).is_some() {}
         }
     }
 
@@ -122,11 +117,13 @@ impl IdSpace {
     }
 
     fn next(&self, resource: &Arc<str>, max: u32) -> Option<u32> {
-        let has_advised = self.none_advised.as_ref() != Some(resource);
-        has_advised
-            .then(|| self.search(1, max.min(ADVISED), self.turn, resource))
-            .flatten()
-            .or_else(|| self.search(ADVISED + 1, max, self.high_turn, resource))
+        let advised = || self.search(1, max.min(ADVISED), self.turn, resource);
+        let above = || self.search(ADVISED + 1, max, self.high_turn, resource);
+        match self.taken() + SPARE > ADVISED as usize {
+            true => above().or_else(advised),
+            // One of them is free, or there are none above.
+            false => advised(),
+        }
     }
 
     /// The first free ID from `low` to `high`, starting `turn` after `low`. Every ID passed over
@@ -151,7 +148,13 @@ impl IdSpace {
     fn hold(&mut self, id: u32, holder: Holder) {
         let place = self.place(id).unwrap_or_else(|place| place);
         match place == self.holders.len() {
-            true => self.holders.push_back((id, holder)),
+            true => {
+                // Most endpoints have one, for what they observe.
+                if self.holders.capacity() == 0 {
+                    self.holders.reserve_exact(1);
+                }
+                self.holders.push_back((id, holder));
+            }
             false => self.holders.insert(place, (id, holder)),
         }
     }
@@ -231,12 +234,13 @@ mod tests {
 
     /// FACTS traps 12 and 15: rotation from 1, never 0, and room above the advised ones.
     #[test]
-    fn trap_12_ids_rotate_through_the_advised_ones_and_go_on_above_when_all_are_held() {
+    fn trap_12_ids_rotate_through_the_advised_ones_and_those_above_when_few_are_free() {
         let mut space = IdSpace::default();
         let ids: Vec<_> = (0..101)
             .filter_map(|_| space.allocate(&json(), 101, HOLDER))
             .collect();
-        assert_eq!(ids, (1..=101).collect::<Vec<_>>());
+        let expected = (1..=84).chain([100, 101]).chain(85..=99);
+        assert_eq!(ids, expected.collect::<Vec<_>>());
         assert_eq!(
             space.allocate(&json(), 101, HOLDER),
             None,
@@ -258,10 +262,29 @@ mod tests {
         }
     }
 
+    /// FACTS trap 11: whether they are held or rest.
+    #[test]
+    fn an_id_that_is_alone_free_does_not_come_round_at_once_while_there_are_others_above() {
+        let until = now() + Duration::from_secs(60);
+        let mut space = IdSpace::default();
+        for id in 1..=84 {
+            assert_eq!(space.allocate(&json(), 999, HOLDER), Some(id));
+            if id % 2 == 0 {
+                space.release(id, &json(), Some(until));
+            }
+        }
+        for expected in 100..=150 {
+            assert_eq!(space.allocate(&json(), 999, HOLDER), Some(expected));
+            space.release(expected, &json(), None);
+        }
+        space.handle_timeout(until);
+        assert_eq!(space.allocate(&json(), 999, HOLDER), Some(85));
+    }
+
     #[test]
     fn those_above_the_advised_ones_have_their_turn_one_after_the_other_too() {
         let mut space = IdSpace::default();
-        for id in 1..=99 {
+        for id in 1..=84 {
             assert_eq!(space.allocate(&json(), 104, HOLDER), Some(id));
         }
         for expected in (100..=104).chain(100..=102) {
@@ -272,34 +295,43 @@ mod tests {
     }
 
     #[test]
-    fn an_advised_id_that_became_free_is_found_again() {
-        let mut space = IdSpace::default();
-        let until = now() + Duration::from_secs(60);
-        for id in 1..=120 {
-            assert_eq!(space.allocate(&json(), 999, HOLDER), Some(id));
+    fn where_there_are_none_above_the_last_free_one_is_taken() {
+        for max in [20, 99] {
+            let mut space = IdSpace::default();
+            for id in 1..=max {
+                assert_eq!(space.allocate(&json(), max, HOLDER), Some(id));
+            }
+            space.release(7, &json(), None);
+            assert!(space.has_free(&json(), max));
+            assert_eq!(space.allocate(&json(), max, HOLDER), Some(7));
         }
-        space.release(120, &json(), None);
-        space.release(50, &json(), None);
-        assert_eq!(space.allocate(&json(), 999, HOLDER), Some(50));
+    }
+
+    #[test]
+    fn an_advised_id_that_became_free_is_found_when_all_above_are_held() {
+        let mut space = IdSpace::default();
+        for _ in 1..=120 {
+            space.allocate(&json(), 120, HOLDER).unwrap();
+        }
+        let until = now() + Duration::from_secs(60);
         space.release(7, &json(), Some(until));
-        assert_eq!(space.allocate(&json(), 999, HOLDER), Some(121));
-        assert_eq!(space.allocate(&"token".into(), 999, HOLDER), Some(7));
+        assert_eq!(space.allocate(&json(), 120, HOLDER), None);
+        assert_eq!(space.allocate(&"token".into(), 120, HOLDER), Some(7));
         space.release(7, &"token".into(), None);
-        assert_eq!(space.allocate(&json(), 999, HOLDER), Some(122));
         space.handle_timeout(until);
-        assert_eq!(space.allocate(&json(), 999, HOLDER), Some(7));
+        assert_eq!(space.allocate(&json(), 120, HOLDER), Some(7));
     }
 
     #[test]
     fn whether_an_id_is_free_is_known_without_taking_one() {
-        let mut space = IdSpace::default();
-        for held in 0..101 {
-            for max in [3, 99, 100, 101] {
-                assert_eq!(space.has_free(&json(), max), held < max, "{held} of {max}");
+        for max in [3, 99, 100, 101] {
+            let mut space = IdSpace::default();
+            for held in 0..max {
+                assert!(space.has_free(&json(), max), "{held} of {max}");
+                space.allocate(&json(), max, HOLDER).unwrap();
             }
-            space.allocate(&json(), 101, HOLDER).unwrap();
+            assert!(!space.has_free(&json(), max) && space.has_free(&json(), max + 1));
         }
-        assert!(!space.has_free(&json(), 101) && space.has_free(&json(), 102));
     }
 
     /// FACTS trap 11: on the same resource it rests, on another one it may be used.

@@ -142,8 +142,9 @@ impl EndpointOptions {
         }
     }
 
-    /// The largest request ID, used only when all of 1..=99 are taken. Default 99,999, as the
-    /// official Arduino client uses.
+    /// The largest request ID; those over 99 are used only while few of 1..=99 are free. Default
+    /// 99,999, as the official Arduino client uses. With few IDs one that became free comes round at
+    /// once, and a copy of its last answer confirms the next request.
     ///
     /// # Errors
     /// Refused if it is 0 or over 2,147,483,647, the platform's own bound.

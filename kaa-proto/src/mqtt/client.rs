@@ -380,3 +380,37 @@ fn check_filters(filters: impl Iterator<Item: AsRef<str>>) -> Result<(), Subscri
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Instant {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        Instant::now()
+    }
+
+    /// Publishes a message, and writes all there is.
+    fn send(session: &mut Session<u32>, bytes: usize, qos: QoS) {
+        session.publish(1, "a", &vec![0; bytes], qos).unwrap();
+        // Somebody else's buffer is filled up, so that the session keeps its own.
+        let sent = session.poll_transmit(&mut vec![0]);
+        session.handle_written(now(), sent);
+        assert_eq!(session.poll_written(), Some(1));
+    }
+
+    #[test]
+    fn the_room_of_a_large_message_is_kept_while_there_is_traffic_and_then_given_back() {
+        let mut session = Session::new(now(), &SessionOptions::new("c")).unwrap();
+        let mut connack = &b"\x20\x02\0\0"[..];
+        let incoming = session.handle_input(now(), &mut connack);
+        assert_eq!(incoming, Some(Incoming::Connected));
+        send(&mut session, 10_000, QoS::AtLeastOnce);
+        assert!(session.state.output.buffer().capacity() >= 10_000);
+        let mut puback = &b"\x40\x02\0\x01"[..];
+        let incoming = session.handle_input(now(), &mut puback);
+        assert!(matches!(incoming, Some(Incoming::Acknowledged { .. })));
+        send(&mut session, 10, QoS::AtMostOnce);
+        assert!(session.state.output.buffer().capacity() < 10_000);
+    }
+}

@@ -436,3 +436,75 @@ const fn unexpected(packet: PacketType, id: PacketId) -> Received<'static> {
         id: id.get(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Instant {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        Instant::now()
+    }
+
+    /// A session that is up, with nothing to write.
+    fn session(options: ServerOptions) -> ServerSession {
+        let mut session = ServerSession::new(now(), options);
+        let mut connect = &b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01c"[..];
+        let received = session.handle_input(now(), &mut connect);
+        assert!(matches!(received, Some(Received::Connect(_))));
+        session.accept(now());
+        write(&mut session);
+        session
+    }
+
+    fn write(session: &mut ServerSession) {
+        let sent = session.poll_transmit(&mut Vec::new());
+        session.handle_written(sent);
+        assert_eq!(session.unwritten(), 0);
+    }
+
+    fn receive(session: &mut ServerSession, mut packet: &[u8]) {
+        let _ = session.handle_input(now(), &mut packet);
+        assert!(packet.is_empty());
+    }
+
+    #[test]
+    fn what_a_session_holds_is_what_waits_what_is_not_acknowledged_and_what_came_in_part() {
+        let mut session = session(ServerOptions::default());
+        let before = session.held();
+        for _ in 0..5 {
+            session.publish("a", &[0; 100], QoS::AtLeastOnce).unwrap();
+        }
+        assert!(session.held() >= before + 500);
+        write(&mut session);
+        assert_eq!(session.held(), before + 5 * 16);
+        for id in 1..=3 {
+            receive(&mut session, &[0x34, 5, 0, 1, b'a', 0, id]);
+        }
+        write(&mut session);
+        assert_eq!(session.held(), before + (5 + 3) * 16);
+        for id in 1..=5 {
+            receive(&mut session, &[0x40, 2, 0, id]);
+        }
+        write(&mut session);
+        assert_eq!(session.held(), before + 3 * 16);
+        let begun = [&b"\x30\xe8\x07\0\x01a"[..], &[0; 497]].concat();
+        receive(&mut session, &begun);
+        assert!(session.held() >= before + 3 * 16 + 500);
+    }
+
+    #[test]
+    fn input_is_not_read_while_as_much_is_unwritten_as_may_be() {
+        let packet = publish_size("a", &[0; 50], QoS::AtMostOnce).unwrap();
+        for (high_water, wants) in [(packet - 1, false), (packet, false), (packet + 1, true)] {
+            let mut session = session(ServerOptions {
+                high_water,
+                ..ServerOptions::default()
+            });
+            assert!(session.wants_input());
+            session.publish("a", &[0; 50], QoS::AtMostOnce).unwrap();
+            assert_eq!(session.unwritten(), packet);
+            assert_eq!(session.wants_input(), wants, "{high_water}");
+        }
+    }
+}

@@ -349,3 +349,73 @@ fn json_of(of_type: Option<&str>, id: i64, payload: Option<&Value>) -> Value {
     }
     entry
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Bench;
+    use super::*;
+    use crate::names::EndpointName;
+
+    fn result(id: i64) -> CommandResult {
+        CommandResult {
+            id,
+            status_code: 200,
+            reason_phrase: None,
+            payload: None,
+        }
+    }
+
+    fn kept(commands: &Commands) -> Vec<i64> {
+        let results = commands.results.iter();
+        results.map(|(_, result)| result.id).collect()
+    }
+
+    #[test]
+    fn the_newest_results_are_kept_that_fit_into_the_room() {
+        let mut commands = Commands::default();
+        let weight = weight_of("reboot", &result(1));
+        let mut keep = |result, mut room: usize| {
+            commands.keep("reboot", result, &mut room);
+            (kept(&commands), room)
+        };
+        assert_eq!(keep(result(1), 3 * weight), (vec![1], 2 * weight));
+        assert_eq!(keep(result(2), 2 * weight), (vec![1, 2], weight));
+        assert_eq!(keep(result(3), weight), (vec![1, 2, 3], 0));
+        assert_eq!(keep(result(4), 0), (vec![2, 3, 4], 0));
+        let mut large = result(5);
+        large.reason_phrase = Some("x".repeat(weight));
+        assert_eq!(keep(large, 1), (vec![4, 5], 1));
+        let mut larger = result(6);
+        larger.reason_phrase = Some("x".repeat(9 * weight));
+        assert!(keep(larger, 0).0.is_empty(), "it does not fit at all");
+    }
+
+    #[test]
+    fn no_more_results_are_kept_than_there_may_be() {
+        let mut commands = Commands::default();
+        let mut room = usize::MAX / 2;
+        for id in 0..=MAX_RESULTS as i64 {
+            commands.keep("reboot", result(id), &mut room);
+        }
+        let expected: Vec<_> = (1..=MAX_RESULTS as i64).collect();
+        assert_eq!(kept(&commands), expected);
+    }
+
+    #[test]
+    fn a_push_starts_the_time_of_its_own_command_only() {
+        let mut bench = Bench::with(&[
+            ("command-clock", "delivery"),
+            ("command-ttl", "60s"),
+            ("delivery", "last-speaker"),
+        ]);
+        let name = EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap();
+        let unreached = bench.command(&name, "reboot", None);
+        bench.publish("kp1/demo-v1/dcx/JTjdbENzHh/json", "1");
+        let pushed = bench.command(&name, "reboot", None);
+        assert_ne!(unreached, pushed);
+        assert!(!bench.is_silent());
+        bench.advance(61);
+        bench.publish("kp1/demo-v1/cex/JTjdbENzHh/command/reboot/1", "");
+        assert_eq!(bench.answer().1, format!(r#"[{{"id":{unreached}}}]"#));
+    }
+}

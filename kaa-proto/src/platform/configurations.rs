@@ -371,3 +371,24 @@ fn report_event(subject: Subject, name: &str, report: Report) -> EventKind {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_taken_if_it_fits_with_what_a_new_name_takes() {
+        let mut configurations = Configurations::new(Subject::Configuration);
+        configurations.slots.insert("known".into(), Slot::default());
+        for (name, own) in [("known", 0), ("new", SLOT + 3)] {
+            for bytes in [0, 1, 700] {
+                let check = |room| configurations.check_bytes(room, name, bytes);
+                assert_eq!(check(own + bytes), Ok(()), "{name} {bytes}");
+                assert_eq!(check(own + bytes + 1), Ok(()), "{name} {bytes}");
+                if let Some(less) = (own + bytes).checked_sub(1) {
+                    assert!(check(less).is_err(), "{name} {bytes}");
+                }
+            }
+        }
+    }
+}

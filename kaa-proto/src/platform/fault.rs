@@ -520,4 +520,23 @@ mod tests {
         assert_ne!(run(1), run(2));
         assert!(run(1).contains(&Fate::Sent) && run(1).contains(&Fate::Lost));
     }
+
+    #[test]
+    fn each_group_that_is_reordered_has_a_number_of_its_own() {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        let start = Instant::now();
+        let mut faults = Faults::new(Rng::new(1));
+        faults.inject(start, parsed("reorder 2 of a times 2").unwrap());
+        faults.inject(start, parsed("reorder 2 of b").unwrap());
+        let mut fate = |token| match faults.fate(&name(token), Service::Dcx).0 {
+            Fate::Held { group, is_last } => (group, is_last),
+            other => panic!("{other:?}"),
+        };
+        let (of_a, of_b) = (fate("a"), fate("b"));
+        assert!(of_a.0 != of_b.0 && !of_a.1 && !of_b.1);
+        assert_eq!(fate("a"), (of_a.0, true));
+        assert_eq!(fate("b"), (of_b.0, true));
+        let next = fate("a");
+        assert!(next.0 != of_a.0 && next.0 != of_b.0);
+    }
 }

@@ -258,6 +258,8 @@ mod tests {
             error.to_string().contains("command type is purely numeric"),
             "{error}"
         );
+        let error = Fixture::parse(r#"{"appVersions": []}"#).unwrap_err();
+        assert!(error.to_string().contains("expected an object"), "{error}");
         let error = Fixture::parse(&WHOLE.replace("network", "default")).unwrap_err();
         assert!(error.to_string().contains("comes twice"), "{error}");
     }

@@ -141,3 +141,101 @@ impl Link {
         std::mem::take(&mut self.held)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::platform::Recipients;
+    use super::*;
+    use crate::mqtt::server::Received;
+
+    const TOPIC: &str = "a/topic";
+
+    /// A link that has sent one message of QoS 1, so that its window is full.
+    fn full() -> Link {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        let now = Instant::now();
+        let options = ServerOptions {
+            max_in_flight: 1,
+            max_packet_out: 8 << 20,
+            ..ServerOptions::default()
+        };
+        let mut link = Link::new(now, options);
+        let mut connect = &b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01c"[..];
+        let received = link.session.handle_input(now, &mut connect);
+        assert!(matches!(received, Some(Received::Connect(_))));
+        link.session.accept(now);
+        assert!(link.send(&message(0), QoS::AtLeastOnce));
+        assert!(link.backlog.is_empty());
+        link
+    }
+
+    /// A message whose topic and payload take so many bytes more than the topic.
+    fn message(payload: usize) -> Delivery {
+        Delivery {
+            recipients: Recipients {
+                link: None,
+                subscribers: true,
+            },
+            topic: TOPIC.into(),
+            payload: vec![0; payload],
+            qos: QoS::AtLeastOnce,
+        }
+    }
+
+    /// The client acknowledges all that it gets, until there is no more.
+    fn acknowledge(link: &mut Link) {
+        loop {
+            let mut out = Vec::new();
+            let sent = link.session.poll_transmit(&mut out);
+            link.session.handle_written(sent);
+            // CONNACK may be in front.
+            let publish = out.iter().position(|byte| *byte == 0x32);
+            let Some(publish) = publish else { return };
+            let topic = out[publish..]
+                .windows(TOPIC.len())
+                .position(|part| part == TOPIC.as_bytes());
+            let id = publish + topic.unwrap() + TOPIC.len();
+            let puback = [0x40, 2, out[id], out[id + 1]];
+            #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+            let received = link.session.handle_input(Instant::now(), &mut &puback[..]);
+            assert!(matches!(received, Some(Received::Acknowledged(_))));
+            link.send_backlog();
+        }
+    }
+
+    #[test]
+    fn a_backlog_is_bounded_in_messages_and_half_of_it_stops_reading() {
+        let mut link = full();
+        for waiting in 0..MAX_BACKLOG {
+            assert_eq!(link.wants_input(), waiting < MAX_BACKLOG / 2, "{waiting}");
+            assert!(link.send(&message(0), QoS::AtLeastOnce), "{waiting}");
+        }
+        assert!(!link.send(&message(0), QoS::AtLeastOnce));
+        link.stage = Stage::Ending;
+        link.backlog.clear();
+        assert!(!link.wants_input(), "it is over");
+    }
+
+    #[test]
+    fn a_backlog_is_bounded_in_bytes_which_come_back_as_they_are_sent() {
+        let mut link = full();
+        let quarter = message(MAX_BACKLOG_BYTES / 4 - TOPIC.len());
+        let before = link.held();
+        for _ in 0..2 {
+            for _ in 0..3 {
+                assert!(link.send(&quarter, QoS::AtLeastOnce));
+            }
+            let over = message(MAX_BACKLOG_BYTES / 4 - TOPIC.len() + 1);
+            assert!(!link.send(&over, QoS::AtLeastOnce));
+            assert!(link.send(&quarter, QoS::AtLeastOnce), "to the last byte");
+            assert!(!link.send(&message(0), QoS::AtLeastOnce));
+            assert!(link.held() >= before + MAX_BACKLOG_BYTES);
+            acknowledge(&mut link);
+            assert_eq!((link.backlog.len(), link.backlog_bytes), (0, 0));
+            assert!(
+                link.send(&message(0), QoS::AtLeastOnce),
+                "the window is full"
+            );
+        }
+    }
+}

@@ -414,3 +414,100 @@ fn judge(users: &[User], connect: &Connect<'_>) -> Verdict {
         None => Err(ConnectRefusal::BadLogin),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> Instant {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        Instant::now()
+    }
+
+    /// Two links; the first has sent a part of a packet, and so have both of another size.
+    fn server(now: Instant, parts: [usize; 2]) -> (PlatformServer, [LinkId; 2]) {
+        let mut server = PlatformServer::new(PlatformOptions::default(), 1);
+        let links = parts.map(|part| {
+            let link = server.handle_accepted(now);
+            let connect = b"\x10\x0c\0\x04MQTT\x04\x02\0\0\0\0";
+            server.handle_input(now, link, connect);
+            let begun = [&b"\x30\xff\xff\x03"[..], &vec![0; part]].concat();
+            server.handle_input(now, link, &begun);
+            let sent = server.poll_transmit(link, &mut Vec::new());
+            server.handle_written(now, link, sent);
+            assert!(server.links[&link].is_open());
+            link
+        });
+        (server, links)
+    }
+
+    /// Whether a link is closed when it is looked at under these limits.
+    fn is_closed(
+        server: &PlatformServer,
+        now: Instant,
+        id: LinkId,
+        link: usize,
+        links: usize,
+    ) -> bool {
+        let mut server = server.clone();
+        (server.limits.link, server.limits.links) = (link, links);
+        server.handle_written(now, id, 0);
+        let is_closed = !server.links[&id].is_open();
+        assert_eq!(server.poll_hang_up(), is_closed.then_some(id));
+        let counted: usize = server.links.values().map(|link| link.counted).sum();
+        assert_eq!(server.held, counted, "the sum is wrong");
+        is_closed
+    }
+
+    #[test]
+    fn a_link_is_closed_when_it_holds_more_than_one_may() {
+        let now = start();
+        let (server, [id, _]) = server(now, [5_000, 0]);
+        let held = server.links[&id].held();
+        assert!(held > 5_000);
+        assert!(!is_closed(&server, now, id, held, usize::MAX));
+        assert!(is_closed(&server, now, id, held - 1, usize::MAX));
+    }
+
+    #[test]
+    fn of_the_links_that_hold_too_much_together_those_over_half_of_their_share_are_closed() {
+        let now = start();
+        let (server, [large, small]) = server(now, [20_000, 0]);
+        let (of_large, of_small) = (server.links[&large].held(), server.links[&small].held());
+        let total = of_large + of_small;
+        assert_eq!(server.held, total);
+        // Half of a share is a quarter of all.
+        assert!(of_large > total / 4 && of_small < total / 4);
+        assert!(!is_closed(&server, now, large, usize::MAX, total));
+        assert!(is_closed(&server, now, large, usize::MAX, total - 1));
+        assert!(!is_closed(&server, now, small, usize::MAX, total - 1));
+        // Exactly half of a share is no more than that.
+        assert!(!is_closed(&server, now, small, usize::MAX, 4 * of_small));
+        assert!(is_closed(&server, now, small, usize::MAX, 4 * of_small - 1));
+    }
+
+    #[test]
+    fn half_of_what_a_link_may_hold_is_for_its_subscriptions() {
+        let now = start();
+        let (mut server, [id, _]) = server(now, [0, 0]);
+        // The part of a packet ends with this.
+        server.handle_closed(now, id);
+        let id = server.handle_accepted(now);
+        server.handle_input(now, id, b"\x10\x0c\0\x04MQTT\x04\x02\0\0\0\0");
+        server.limits.link = 20_000;
+        let mut refused = 0;
+        for number in 0..100 {
+            let mut packet = vec![0x82, 106, 0, 1, 0, 101];
+            packet.extend(format!("{number:0101}").into_bytes());
+            packet.push(0);
+            server.handle_input(now, id, &packet);
+            let mut out = Vec::new();
+            let sent = server.poll_transmit(id, &mut out);
+            server.handle_written(now, id, sent);
+            refused += u32::from(out.ends_with(&[0x80]));
+        }
+        let bytes = server.subscriptions.bytes(id);
+        assert!((8_000..=10_000).contains(&bytes), "{bytes}");
+        assert!(refused > 0 && server.links[&id].is_open());
+    }
+}

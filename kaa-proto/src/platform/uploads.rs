@@ -389,4 +389,36 @@ mod tests {
         assert!(bench.saw("upload-refused status=405"));
         assert!(!format!("{file:?}").contains("2222"));
     }
+
+    #[test]
+    fn a_file_replaces_only_one_of_its_name_and_its_endpoint() {
+        let fixture = FIXTURE.replace(
+            r#"{"uploadToken":"2222"}"#,
+            r#"{"uploadToken":"2222"},"other":{"uploadToken":"3333"}"#,
+        );
+        let mut bench = Bench::with_fixture(&fixture, &[]);
+        for token in ["JTjdbENzHh", "other"] {
+            bench.publish(&format!("kp1/demo-v1/bcx/{token}/token/1"), "");
+        }
+        for (size, target, token) in [
+            (1, "files/a", "2222"),
+            (2, "files/b", "2222"),
+            (3, "binary-data?name=a", "2222"),
+            (4, "files/a", "3333"),
+            (5, "files/a", "2222"),
+        ] {
+            let target = format!("/bcx/api/v1/{target}");
+            let request = UploadRequest {
+                size,
+                ..post(&target, Some(token))
+            };
+            assert!(upload(&mut bench, request).status < 300);
+        }
+        let sizes = |token| {
+            let uploads = bench.snapshot("demo-v1", token).uploads;
+            uploads.iter().map(|upload| upload.size).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes("JTjdbENzHh"), [2, 3, 5]);
+        assert_eq!(sizes("other"), [4]);
+    }
 }

@@ -209,4 +209,15 @@ mod tests {
             StoreError::Failed(text)
         );
     }
+
+    /// Leases, expiry and age over a restart are counted by it.
+    #[test]
+    fn the_wall_clock_is_that_of_the_system() {
+        let folder = std::env::temp_dir().join(format!("kaa-wall-clock-{}", std::process::id()));
+        let files = Files::open(&folder).unwrap();
+        let in_2020 = Duration::from_secs(1_577_836_800);
+        assert!(files.wall_clock() > in_2020);
+        drop(files);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

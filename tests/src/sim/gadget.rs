@@ -46,6 +46,7 @@ impl Gadget {
             bulk: 4 + dice.below(QUEUE as u64 - 3) as usize,
             drops_oldest: dice.below(2) == 0,
             in_flight: 2 + dice.below(15) as usize,
+            max_id: [20, 40, 99_999][dice.below(3) as usize],
         };
         let name = |index: u64| {
             // Those of one device begin alike, and those of the platform's log can be told apart.
@@ -63,12 +64,17 @@ impl Gadget {
 }
 
 /// How much an endpoint holds.
+///
+/// Two of three have far fewer IDs than any client is given (`max_request_id`), so that in a life of a
+/// thousand steps IDs come round, rest, and run out. The price: an ID that is alone free comes round with
+/// each request, and then a copy of an answer confirms the next one ([`Book`](book::Book)).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) control: usize,
     pub(super) bulk: usize,
     pub(super) drops_oldest: bool,
     pub(super) in_flight: usize,
+    pub(super) max_id: u32,
 }
 
 fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
@@ -98,10 +104,8 @@ fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
         let command_type = CommandType::new(word).unwrap_or_else(|error| panic!("{error}"));
         endpoint = endpoint.interrupted(command_type, policy);
     }
-    // Some have so few IDs that one rests until it is used again.
-    let max_id = [20, 40, 99_999][dice.below(3) as usize];
     let endpoint = endpoint
-        .max_request_id(max_id)
+        .max_request_id(bounds.max_id)
         .unwrap_or_else(|error| panic!("{error}"))
         .answer_within(ANSWER_WITHIN)
         .unwrap_or_else(|error| panic!("{error}"));
@@ -186,7 +190,7 @@ impl Program for Gadget {
     }
 
     fn handle_wire(&mut self, now: Instant, link: u64, passed: Passed<'_>) {
-        let (Passed::Sent(seen) | Passed::Received(seen)) = passed;
+        let (Passed::Sent(seen) | Passed::Received(seen) | Passed::Copied(seen)) = passed;
         let token = seen.topic.split('/').nth(3).unwrap_or_default();
         let mut parts = self.parts.iter_mut();
         if let Some(part) = parts.find(|part| part.name().token().as_str() == token) {

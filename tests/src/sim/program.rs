@@ -91,6 +91,8 @@ pub enum Passed<'a> {
     Sent(&'a Seen),
     /// A message for the client.
     Received(&'a Seen),
+    /// A message for the client of which the network made a copy.
+    Copied(&'a Seen),
 }
 
 /// How much of what was on its way had gone when a link ended.

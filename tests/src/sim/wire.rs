@@ -9,7 +9,7 @@ use super::transport::{Shared, Sight, Wire};
 use crate::dice::Dice;
 use crate::packets;
 use crate::pipe::{Arrival, Pieces, Pipe};
-use crate::sniffer::{Packet, Sniffer};
+use crate::sniffer::{Packet, Seen, Sniffer};
 
 /// A CONNACK that says that the server is not available: of all refusals the one that is soon retried.
 const REFUSAL: [u8; 4] = [0x20, 2, 0, 3];
@@ -58,6 +58,8 @@ pub(super) struct Line {
     packets: Sniffer,
     /// What is done to the next packets.
     pub(super) mischief: VecDeque<Mischief>,
+    /// The messages that were made to come twice.
+    copied: Vec<Seen>,
 }
 
 /// What is done to what the platform sends.
@@ -91,6 +93,7 @@ impl Line {
             is_forgotten: false,
             packets: Sniffer::default(),
             mischief: VecDeque::new(),
+            copied: Vec::new(),
         };
         (line, Wire::new(ends))
     }
@@ -195,6 +198,7 @@ impl Line {
             }
             Some(Mischief::Duplicate) if is_message => {
                 copies = 2;
+                self.copied.extend(packet.message());
                 self.mischief.pop_front();
             }
             Some(Mischief::RefuseSubscription | Mischief::Duplicate) | None => {}
@@ -302,6 +306,11 @@ impl Line {
     /// Whether the client's end handed over a part of a packet.
     pub(super) fn is_partial(&self) -> bool {
         self.ends.lock().is_partial()
+    }
+
+    /// The messages that were made to come twice since the last call.
+    pub(super) fn take_copied(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.copied)
     }
 
     /// What the client's end saw since the last call.

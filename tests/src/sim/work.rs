@@ -205,7 +205,10 @@ impl Machine {
 
     /// The messages that went through the client's ends.
     pub(super) fn watch_wire(&mut self, now: Instant, notes: &mut Vec<String>) {
-        for (number, line) in &self.lines {
+        for (number, line) in &mut self.lines {
+            for seen in &line.take_copied() {
+                self.program.handle_wire(now, *number, Passed::Copied(seen));
+            }
             let sight = line.take_sight();
             self.spin.allow(sight.calls);
             for seen in &sight.doubtful {

@@ -21,8 +21,8 @@ use crate::disk::SimulatedDisk;
 /// observations twice an hour, and waits a quarter of one for an operator.
 const CALM: Duration = Duration::from_secs(3 * 3_600);
 
-/// So many steps at one instant are an endless loop.
-const AT_ONCE: u64 = 100_000;
+/// So many steps at one instant are an endless loop. A message of 20,000 bytes takes 60,000, byte by byte.
+const AT_ONCE: u64 = 1_000_000;
 
 /// What is simulated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 mod args;
 pub(crate) mod failure;
 pub(crate) mod profile;
+mod prompt;
 pub(crate) mod secret;
 mod session;
 pub(crate) mod settings;

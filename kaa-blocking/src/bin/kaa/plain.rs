@@ -1,4 +1,4 @@
-//! `kaa plain`: one number, or a word, without JSON around it.
+//! `kaa plain`: one number without JSON around it.
 
 use clap::Args;
 use kaa_blocking::names::Metric;
@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::output;
 use crate::problem::Problem;
 
-/// Send one value without JSON around it, such as 21.5, 47% or dry.
+/// Send one number without JSON around it, such as 21.5 or 47%.
 ///
 /// Prints {"outcome": "confirmed"}. Plain values are for devices that cannot write JSON; `kaa
 /// telemetry` is for everything else.
@@ -21,7 +21,7 @@ pub(crate) struct PlainArgs {
     /// What is measured
     metric: String,
 
-    /// The value: a number, perhaps with its unit, or any text
+    /// The number, perhaps with its unit
     #[arg(allow_hyphen_values = true)]
     value: String,
 

@@ -5,12 +5,17 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use kaa_proto::request::{Class, Failure, Resend};
+use kaa_proto::topic::shortened;
 
 use super::super::program::{LinkEnd, Storage};
 use super::ANSWER_WITHIN;
+use super::part::request_of;
 
 /// For how long answers to an earlier process may come.
 const HAUNT: Duration = Duration::from_secs(600);
+
+/// The largest ID that PAGE advises: clients that may use those above have others to turn to.
+const ADVISED: u32 = 99;
 
 /// What is known of a request.
 #[derive(Clone)]
@@ -34,8 +39,7 @@ pub(super) struct Item {
     is_in_doubt: bool,
     /// A disk that failed may have forgotten it, or its end.
     is_excused: bool,
-    /// Another one was answered on its topic and link before: a copy of that answer confirms it, and no
-    /// client can tell (FACTS trap 13). Where IDs are few they come round that fast.
+    /// A copy of the answer to another one may confirm it ([`Book::is_copied`]).
     is_mistakable: bool,
     end: Option<End>,
 }
@@ -65,6 +69,11 @@ pub(super) struct Book {
     topics: BTreeMap<(u64, String), u64>,
     /// Topics on which an answer came, by link.
     answered: BTreeSet<(u64, String)>,
+    /// Topics of which the simulation copied an answer, with the token shortened as in the platform's
+    /// log.
+    copied: BTreeSet<String>,
+    /// The largest ID.
+    max_id: u32,
     /// Topics of requests of an earlier process, and until when an answer to one of them may come: it
     /// is taken for one of this process, for no client can tell (FACTS trap 13).
     ghosts: BTreeMap<String, Instant>,
@@ -122,6 +131,13 @@ impl Item {
 }
 
 impl Book {
+    pub(super) fn new(max_id: u32) -> Self {
+        Self {
+            max_id,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, n: u64, item: Item) {
         self.items.insert(n, item);
     }
@@ -144,6 +160,7 @@ impl Book {
             self.first_sent_before = self.first_sent.clone();
         }
         self.link = link;
+        let is_copied = self.is_copied(link, topic);
         let Some(item) = self.items.get_mut(&n) else {
             panic!("{n} was sent, and nobody asked for it");
         };
@@ -168,7 +185,7 @@ impl Book {
         }
         item.sent.push((link, now));
         item.answered = None;
-        item.is_mistakable = self.answered.contains(&(link, topic.to_owned()));
+        item.is_mistakable = is_copied;
         let before = self.askers.insert(topic.to_owned(), n);
         if before.is_some_and(|before| before != n) {
             // One that was given up long ago may yet be answered, and is taken for this one.
@@ -177,13 +194,32 @@ impl Book {
         self.topics.insert((link, topic.to_owned()), n);
     }
 
-    /// A whole answer came from a link; whether it may be one to a request of an earlier process.
+    /// A whole answer came from a link; whether it may be one to a request before, perhaps of an
+    /// earlier process.
     pub(super) fn handle_answer(&mut self, now: Instant, link: u64, topic: &str) -> bool {
+        let is_copy = self.is_copied(link, topic);
         self.answered.insert((link, topic.to_owned()));
         let is_ghost = self.ghosts.get(topic).is_some_and(|until| *until > now);
         self.settle_answer(now, link, topic, is_ghost);
         self.askers.remove(topic);
-        is_ghost
+        is_ghost || is_copy
+    }
+
+    /// The simulation makes copies of an answer.
+    pub(super) fn handle_copied(&mut self, answer: &str) {
+        if let Some(topic) = request_of(answer) {
+            self.copied.insert(shortened(topic));
+        }
+    }
+
+    /// Whether an answer on this topic and link may be a copy of one that its last holder got, so that
+    /// no client can tell (FACTS trap 13). Only if the simulation copied one there, and only where IDs
+    /// are so few that they come round before the copy does: with more, the client sees to it that they
+    /// do not.
+    fn is_copied(&self, link: u64, topic: &str) -> bool {
+        self.max_id <= ADVISED
+            && self.answered.contains(&(link, topic.to_owned()))
+            && self.copied.contains(&shortened(topic))
     }
 
     fn settle_answer(&mut self, now: Instant, link: u64, topic: &str, is_ghost: bool) {
@@ -272,8 +308,9 @@ impl Book {
         let end = match outcome {
             Ok(()) => {
                 let is_done = item.processed > 0 || !item.is_answered;
+                let is_mistaken = item.is_mistakable && is_answered;
                 assert!(
-                    is_done || item.is_mistakable,
+                    is_done || is_mistaken,
                     "{n} was confirmed, and not processed"
                 );
                 assert!(is_sent, "{n} was confirmed, and not sent");

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kaa_proto::client::{Endpoint, Ticket};
 use kaa_proto::connection::LinkState;
-use kaa_proto::endpoint::{Recovered, Unfinished};
+use kaa_proto::endpoint::{Recovered, Statistics, Unfinished};
 use kaa_proto::names::EndpointName;
 use kaa_proto::platform::EventKind;
 use kaa_proto::request::{Adjusted, Class};
@@ -61,7 +61,7 @@ impl Part {
             name,
             bounds,
             endpoint: None,
-            book: Book::default(),
+            book: Book::new(bounds.max_id),
             asked: BTreeMap::new(),
             n: 0,
             metadata: vec![0],
@@ -137,6 +137,7 @@ impl Part {
         if moment.is_settled && moment.storage == Storage::None {
             let has_link = !matches!(moment.client.link_state(), LinkState::Waiting { .. });
             self.book.check_deadlines(moment.now, has_link);
+            self.check_account(&endpoint);
             for (class, bound) in [
                 (Class::Control, self.bounds.control),
                 (Class::Bulk, self.bounds.bulk),
@@ -158,15 +159,23 @@ impl Part {
             }
         }
         let statistics = moment.client.statistics();
-        let (open, queued) = (
-            statistics.requests.submitted - statistics.requests.ended(),
-            statistics.queued,
-        );
+        let (open, queued) = (open_in(&statistics.requests), statistics.queued);
         let held = (queued + statistics.in_flight) as u64;
         assert!(open <= held, "{open} requests are open, {held} are held");
         // Pings, observations and results of commands wait beside the requests.
         let most = statistics.endpoints * (self.bounds.control + self.bounds.bulk + SERVICE_QUEUE);
         assert!(queued <= most, "{queued} are queued, at most {most} may be");
+    }
+
+    /// All that has ended is told by now: a ticket tells one end only, however often its request ended.
+    fn check_account(&self, endpoint: &Endpoint) {
+        if let Some(statistics) = endpoint.statistics() {
+            let (open, untold) = (open_in(&statistics), self.asked.len() as u64);
+            assert!(
+                open >= untold,
+                "{open} requests have not ended, of {untold} nobody knows how"
+            );
+        }
     }
 
     /// What the client has told by now.
@@ -265,6 +274,10 @@ impl Part {
             self.metadata.extend(&processed);
         } else if is_refusal(kind) {
             self.book.refusals += 1;
+        } else if let EventKind::Fault { fault, topic } = kind {
+            if fault == "duplicate" {
+                self.book.handle_copied(topic);
+            }
         }
         for n in processed {
             self.book.handle_processed(n);
@@ -279,9 +292,9 @@ impl Part {
                     self.book.handle_sent(now, link, &seen.topic, n);
                 }
             }
+            Passed::Copied(seen) => self.book.handle_copied(&seen.topic),
             Passed::Received(seen) => {
-                let request = seen.topic.strip_suffix("/status");
-                if let Some(topic) = request.or_else(|| seen.topic.strip_suffix("/error")) {
+                if let Some(topic) = request_of(&seen.topic) {
                     if self.book.handle_answer(now, link, topic) {
                         // It may be what some request is told instead of its own.
                         self.asked
@@ -300,6 +313,19 @@ impl Part {
 
 /// How many messages of the client itself may wait beside the requests.
 const SERVICE_QUEUE: usize = 300;
+
+/// How many requests have not ended.
+fn open_in(statistics: &Statistics) -> u64 {
+    let (taken, ended) = (statistics.submitted, statistics.ended());
+    assert!(ended <= taken, "{taken} requests were taken, {ended} ended");
+    taken - ended
+}
+
+/// The topic of the request that is answered on a topic.
+pub(super) fn request_of(answer: &str) -> Option<&str> {
+    let status = answer.strip_suffix("/status");
+    status.or_else(|| answer.strip_suffix("/error"))
+}
 
 /// Telemetry and metadata carry their number.
 fn carries_number(seen: &Seen) -> bool {

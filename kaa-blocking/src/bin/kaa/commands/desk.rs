@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kaa_blocking::commands::{CommandResult, Report};
 use kaa_blocking::request::Failure;
@@ -21,6 +21,9 @@ use crate::outcome::Outcome;
 use crate::output::{self, Reader, say};
 use crate::problem::Problem;
 use crate::stop::LOOK;
+
+/// How long results may take when the end was asked for.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A command as it is printed.
 #[derive(Serialize)]
@@ -139,17 +142,22 @@ impl Desk {
             // to run them: the store has to find them interrupted.
             mem::forget(open);
         }
+        // Results on their way have a moment to get through, whatever ended this.
+        drop(self.session.client.shutdown(FAREWELL));
+        let mut waiting = 0_usize;
+        for mut sent in mem::take(&mut self.sent) {
+            match sent.ticket.try_outcome() {
+                Some(Err(Failure::Closed)) | None => waiting += 1,
+                Some(ended) => self.report(sent, &ended)?,
+            }
+        }
         let Self {
-            session,
-            sent,
             taken,
             failed,
             mut exit,
             has_store,
             ..
         } = self;
-        session.close();
-        let waiting = sent.len();
         if waiting > 0 {
             exit = exit.and(match has_store {
                 true => Exit::Kept,

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
 use std::path::Path;
 
-use crate::exit::Exit;
+use super::prompt;
 use crate::problem::Problem;
 
 /// Something that nobody may see.
@@ -36,16 +35,14 @@ impl Secret {
     /// # Errors
     /// There is no terminal, or nothing was typed; `instead` says what else would do.
     pub(crate) fn ask(what: &str, instead: &str) -> Result<Self, Problem> {
-        match rpassword::prompt_password(format!("{what}: ")) {
+        match prompt::ask(what) {
             Ok(text) if text.is_empty() => Err(Problem::misuse(format!("no {what} was given"))),
             Ok(text) => Ok(Self(text)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                Err(Problem::new(Exit::Interrupted, "interrupted"))
+            Err(_) => {
+                let problem =
+                    format!("the {what} is missing, and there is no terminal to ask for it");
+                Err(Problem::misuse(problem).hint(instead))
             }
-            Err(_) => Err(Problem::misuse(format!(
-                "the {what} is missing, and there is no terminal to ask for it"
-            ))
-            .hint(instead)),
         }
     }
 

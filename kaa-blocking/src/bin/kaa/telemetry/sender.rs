@@ -371,7 +371,8 @@ impl Sender {
             }
             (Some(status), None) => format!("{} with status {status}", outcome.outcome),
             (None, Some(reason)) => format!("{}: {reason}", outcome.outcome),
-            (None, None) => outcome.outcome.to_owned(),
+            // The account says it.
+            (None, None) => return,
         };
         if self.told.as_ref() != Some(&words) {
             say(&words);
