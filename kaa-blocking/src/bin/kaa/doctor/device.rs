@@ -122,7 +122,7 @@ fn announce(player: &Player<'_>, wanted: &BTreeSet<Case>) {
     let timeout = player.timeout.as_secs();
     output::tell(format!(
         "{} cases in {scenes} scenes; each ends as soon as it shows what is to be judged, and after \
-         {timeout} s at the latest. A device with a keep alive of 10 s needs about four minutes for all.",
+         {timeout} s at the latest. A device with a keep alive of 10 s needs about five minutes for all.",
         wanted.len()
     ));
     match player.recipe {

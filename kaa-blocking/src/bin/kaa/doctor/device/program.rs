@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
 /// How long it may take to end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -65,7 +67,7 @@ impl Program {
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
-        self.signal("-TERM");
+        self.signal(Signal::TERM);
     }
 
     /// Waits until it has ended by itself, at most that long; whether it did.
@@ -80,16 +82,10 @@ impl Program {
         true
     }
 
-    /// To all of its group. The standard library knows no signals, the system's own tool does.
-    fn signal(&self, signal: &str) {
-        let group = format!("-{}", self.0.id());
+    /// To all of its group.
+    fn signal(&self, signal: Signal) {
         // One that has ended does not hear it.
-        let _ = Command::new("kill")
-            .args([signal, "--", &group])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        let _ = kill_process_group(Pid::from_child(&self.0), signal);
     }
 }
 
@@ -99,10 +95,10 @@ impl Drop for Program {
             self.terminate();
         }
         if !self.wait(FAREWELL) {
-            self.signal("-KILL");
+            self.signal(Signal::KILL);
         }
         // Children that outlived it, and the trace that it leaves with the system.
-        self.signal("-KILL");
+        self.signal(Signal::KILL);
         let _ = self.0.wait();
     }
 }
