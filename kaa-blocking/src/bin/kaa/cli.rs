@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::CommandsArgs;
 use crate::config::ConfigArgs;
+use crate::doctor::DoctorArgs;
 use crate::exit;
 use crate::generate::{CompletionsArgs, ManArgs};
 use crate::metadata::MetadataArgs;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Topics(TopicsArgs),
     Profile(Box<ProfileArgs>),
     Platform(Box<PlatformArgs>),
+    Doctor(Box<DoctorArgs>),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

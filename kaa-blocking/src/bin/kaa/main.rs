@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod confirm;
 mod connection;
+mod doctor;
 mod exec;
 mod exit;
 mod generate;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
         Command::Platform(args) => return platform::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     let exit = done.unwrap_or_else(|problem| {
         output::say(&problem);

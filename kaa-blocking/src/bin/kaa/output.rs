@@ -51,3 +51,8 @@ pub(crate) fn say(words: impl std::fmt::Display) {
         let _ = writeln!(io::stderr(), "kaa: {words}");
     });
 }
+
+/// Tells people something in several lines or columns, as it is.
+pub(crate) fn tell(words: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{words}");
+}

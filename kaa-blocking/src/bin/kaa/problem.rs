@@ -33,6 +33,11 @@ impl Problem {
         Self::new(Exit::Local, words)
     }
 
+    /// What failed, and what to try.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        (&self.words, self.hint.as_deref().unwrap_or_default())
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
