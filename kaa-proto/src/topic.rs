@@ -582,4 +582,15 @@ mod tests {
             let _ = shortened(topic);
         }
     }
+
+    #[test]
+    fn beside_names_and_resource_no_topic_has_more_than_it_is_given_room_for() {
+        let wire = "kp1/v/e/t/r/4294967295/status";
+        let topic = Topic::parse(&wire[..11]).unwrap();
+        let longest = topic
+            .with_id(Some(u32::MAX))
+            .with_suffix(Some(Suffix::Status));
+        assert_eq!(longest.to_wire(), wire);
+        assert_eq!(wire.len() - "vetr".len(), MAX_REST);
+    }
 }
