@@ -8,6 +8,7 @@ mod early;
 mod event;
 mod filters;
 mod flight;
+mod forgotten;
 mod ids;
 mod interrupted;
 mod journal;
@@ -48,6 +49,7 @@ use self::counters::Counters;
 use self::due::Due;
 use self::filters::{Filters, group};
 use self::flight::{Entry, Owner, Stage};
+use self::forgotten::Forgotten;
 use self::ids::IdSpaces;
 use self::journal::{Journal, Mark};
 use self::ledger::Ledger;
@@ -89,6 +91,8 @@ pub struct Endpoint {
     /// What was read for configurations and software, by observation.
     readings: Few<Observation, Reading>,
     ledger: Rare<Ledger>,
+    /// What it forgot a short while ago.
+    forgotten: Rare<Forgotten>,
     journal: Rare<Journal>,
     /// What an earlier run left, until the application has taken it.
     recovered: Option<Box<restore::Found>>,
@@ -161,6 +165,7 @@ impl Endpoint {
             standing: Few::default(),
             readings: Few::default(),
             ledger: Rare::default(),
+            forgotten: Rare::default(),
             recovered: None,
             refresh_at: None,
             counters: Counters::default(),

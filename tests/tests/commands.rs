@@ -549,3 +549,24 @@ fn a_push_while_a_live_observation_is_asked_for_again_takes_no_result_for_taken(
     host.receive(PUSH, r#"[{"id":1}]"#);
     assert_eq!(read(&mut host), [], "it was run a second time");
 }
+
+/// Found by the fuzz target `pair`: the list was held up until the platform had the results of what it
+/// names, and a full ledger had forgotten those.
+#[test]
+fn a_list_that_comes_late_brings_no_command_again_that_was_forgotten_meanwhile() {
+    let mut host = observing(options().max_commands(count(1)));
+    let run = |host: &mut EndpointHost, id: i64| {
+        host.receive(PUSH, &format!(r#"[{{"id":{id}}}]"#));
+        assert_eq!(read(host), [Some(id)]);
+        finish(host, id, CommandResult::ok());
+    };
+    run(&mut host, 1);
+    run(&mut host, 2);
+    host.receive("cex/command/reboot/1/status", r#"[{"id":1},{"id":2}]"#);
+    assert_eq!(read(&mut host), [], "it was run a second time");
+    assert_eq!(host.statistics().commands_repeated, 1);
+    // Perhaps its result is lost, and the platform waits for it.
+    host.advance(Duration::from_secs(301));
+    host.receive(PUSH, r#"[{"id":1}]"#);
+    assert_eq!(read(&mut host), [Some(1)]);
+}

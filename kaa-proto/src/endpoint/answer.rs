@@ -312,6 +312,11 @@ impl Endpoint {
                 + surfaced.iter().filter(of_type).count();
             let bytes = self.ledger.unread_bytes() + surfaced_bytes;
             let is_new = !self.ledger.is_known(&key);
+            if is_new && self.is_forgotten(&key) {
+                trace::offered(&self.name, &key, &Offer::Late);
+                self.counters.others.commands_repeated += 1;
+                continue;
+            }
             let is_full = unread >= self.options.max_unread_commands
                 // A lone one is taken, however large.
                 || bytes > 0 && bytes + command.size() > self.options.max_unread_bytes;
@@ -332,7 +337,7 @@ impl Endpoint {
                     surfaced_bytes += command.size();
                     surfaced.push(command.interrupted(interruptions));
                 }
-                Offer::Running => self.counters.others.commands_repeated += 1,
+                Offer::Running | Offer::Late => self.counters.others.commands_repeated += 1,
                 Offer::Resend(result) => {
                     self.counters.others.results_resent += 1;
                     self.report_again(&mut again, command.command_type(), result);
@@ -384,11 +389,20 @@ impl Endpoint {
         }
     }
 
+    /// Whether a command that is not known was, until a short while ago.
+    fn is_forgotten(&mut self, key: &CommandKey) -> bool {
+        let forgotten = self.now.zip(self.forgotten.there());
+        forgotten.is_some_and(|(now, forgotten)| forgotten.has(now, key))
+    }
+
     /// Room in the ledger, if there can be.
     pub(super) fn make_room(&mut self) {
         let max = self.options.max_commands;
         let ledger = self.ledger.there();
         if let Some(key) = ledger.and_then(|ledger| ledger.make_room(max)) {
+            if let Some(now) = self.now {
+                self.forgotten.add(now, key.clone());
+            }
             self.record(|| Record::Forgotten(key));
         }
     }

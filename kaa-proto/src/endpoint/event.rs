@@ -125,7 +125,7 @@ pub struct Statistics {
     pub malformed: u64,
     /// Commands surfaced.
     pub commands_surfaced: u64,
-    /// Commands delivered again while in progress.
+    /// Commands delivered again while in progress, or soon after they had to be forgotten.
     pub commands_repeated: u64,
     /// Stored results sent again.
     pub results_resent: u64,

@@ -134,6 +134,8 @@ pub(super) enum Offer {
     Fail,
     /// The application has it, or its result is on the way.
     Running,
+    /// It was finished, and forgotten a short while ago.
+    Late,
     /// It is finished: send this result again.
     Resend(StoredResult),
     /// There is no room: leave it with the platform.

@@ -147,6 +147,7 @@ pub(super) fn offered(name: &EndpointName, key: &CommandKey, offer: &Offer) {
         Offer::Surface { .. } => tell!(INFO, "surfaced, was interrupted"),
         Offer::Fail => tell!(WARN, "was interrupted, is answered with a failure"),
         Offer::Running => tell!(DEBUG, "offered again while in progress"),
+        Offer::Late => tell!(DEBUG, "offered again, too late to be new"),
         Offer::Resend(_) => tell!(INFO, "offered again, its result is sent again"),
         Offer::NoRoom => tell!(DEBUG, "offered without room"),
     }
