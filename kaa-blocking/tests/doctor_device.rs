@@ -165,6 +165,8 @@ fn a_device_that_says_nothing_for_longer_than_its_keep_alive_fails() {
     let mute = Habits {
         asks_whether_it_is_there: false,
         measures: false,
+        // Or it would dial again before its silence is long enough.
+        notices_dead_links: false,
         ..GOOD
     };
     fails(mute, "keep-alive", "said nothing");

@@ -1,4 +1,4 @@
-//! The example `device` as a newcomer runs it.
+//! The example `device_tokio` as a newcomer runs it.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,7 +9,7 @@ use kaa_tests::example::{example, transcript};
 
 #[test]
 fn it_measures_obeys_and_follows_its_configuration() {
-    let output = example("device").output().unwrap();
+    let output = example("device_tokio").output().unwrap();
     let transcript = transcript(&output);
     let mut lines: Vec<_> = transcript.lines().collect();
     lines.sort_unstable();

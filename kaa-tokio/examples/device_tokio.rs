@@ -4,7 +4,7 @@
 //! submitted goes on.
 //!
 //! ```sh
-//! cargo run --package kaa-tokio --example device
+//! cargo run --package kaa-tokio --example device_tokio
 //! ```
 //!
 //! It starts a local platform inside this process, and ends when it has had a command and a
