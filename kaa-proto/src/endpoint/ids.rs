@@ -332,6 +332,13 @@ mod tests {
             }
             assert!(!space.has_free(&json(), max) && space.has_free(&json(), max + 1));
         }
+        // One that rests for two resources is free for a third.
+        let mut space = IdSpace::default();
+        for resource in [json(), "token".into()] {
+            space.release(1, &resource, Some(now() + Duration::from_secs(60)));
+            assert!(!space.has_free(&resource, 1));
+        }
+        assert!(!space.has_free(&json(), 1) && space.has_free(&"keys".into(), 1));
     }
 
     /// FACTS trap 11: on the same resource it rests, on another one it may be used.
