@@ -66,11 +66,17 @@
 //! The requests and their defaults are those of [`kaa_proto`], reexported here. There is one
 //! thread for each client, and a short-lived one for each dial.
 //!
-//! What survives links, crashes and power cuts: the guides [`reliability`] and [`commands`][guide]
-//! of the core.
+//! # Guides
 //!
-//! [`reliability`]: kaa_proto::guide::reliability
-//! [guide]: kaa_proto::guide::commands
+//! They are in the core, [`kaa_proto::guide`], and hold for all bindings: from the [first
+//! sample](kaa_proto::guide::getting_started) and the [table of
+//! operations](kaa_proto::guide::operations) to what survives [links, crashes and power
+//! cuts](kaa_proto::guide::reliability).
+//!
+//! # What it is not
+//!
+//! It decides nothing: queueing, request IDs, matching, retry and reconnect are the core's, and so is what
+//! [is stable](kaa_proto#stability). It opens sockets, reads certificates, and sleeps.
 //!
 //! # Features
 //!
@@ -81,6 +87,8 @@
 //! | `store` | a store on disk (`Options::store_in`): requests and commands survive a crash |
 //! | `tracing` | spans and events of the core: see "Tracing" in `kaa_proto` |
 //! | `cli` | the program `kaa` |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
 mod dial;
@@ -106,7 +114,12 @@ pub use kaa_proto::client::{
 pub use kaa_proto::tls;
 #[doc(no_inline)]
 pub use kaa_proto::{
-    commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software, store,
-    telemetry, topic, upload,
+    QoS, commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software,
+    store, telemetry, topic, upload,
 };
 pub use stream::Stream;
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -12,6 +12,7 @@
 
 mod addresses;
 mod archive;
+mod block;
 mod channel;
 mod command;
 mod connect_error;
@@ -24,6 +25,7 @@ mod options;
 mod readers;
 mod shared;
 mod slot;
+mod spare;
 mod streams;
 mod target;
 mod task;

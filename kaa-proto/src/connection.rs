@@ -94,6 +94,7 @@ mod subscriptions;
 mod suspects;
 mod trace;
 mod transitions;
+mod wakeups;
 
 #[cfg(test)]
 mod tests;
@@ -125,6 +126,7 @@ use self::slab::Slab;
 use self::storing::Storing;
 use self::subscriptions::Subscribing;
 use self::suspects::Suspects;
+use self::wakeups::Wakeups;
 use crate::backoff::Backoff;
 use crate::endpoint::{self, Endpoint, MessageKey};
 use crate::mqtt::{Login, Session};
@@ -153,7 +155,9 @@ pub struct Connection {
     schedule: Schedule<EndpointKey>,
     /// Who may speak.
     suspects: Suspects<EndpointKey>,
-    /// All deadlines but those of link, session and suspects.
+    /// When endpoints have something to do.
+    wakeups: Wakeups,
+    /// All deadlines but those of endpoints, link, session and suspects.
     timers: Timers<Deadline>,
     /// Endpoints to be told of the link, as fast as the output goes; none without a link.
     arrivals: VecDeque<EndpointKey>,
@@ -163,7 +167,8 @@ pub struct Connection {
     filtering: VecDeque<EndpointKey>,
     subscribing: Subscribing,
     /// What idle endpoints gave away, for those that speak next.
-    rooms: Vec<endpoint::Room>,
+    #[allow(clippy::vec_box, reason = "what is lent is the boxes")]
+    rooms: Vec<Box<endpoint::Room>>,
     /// Endpoints in which something changed. Nobody is there twice.
     changed: Vec<EndpointKey>,
     /// Endpoints that may have events. Nobody is there twice.
@@ -205,8 +210,6 @@ enum Ticket {
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Deadline {
-    /// An endpoint has something to do.
-    Endpoint(EndpointKey),
     /// An endpoint is to be gone, flushed or not.
     Removal(EndpointKey),
     /// A SUBSCRIBE is not answered.
@@ -266,6 +269,7 @@ impl Connection {
             directory: Directory::default(),
             schedule: Schedule::new(window),
             suspects,
+            wakeups: Wakeups::new(),
             timers: Timers::default(),
             arrivals: VecDeque::new(),
             observing: VecDeque::new(),
@@ -396,7 +400,8 @@ impl Connection {
         for _ in 0..MAX_ROUNDS {
             self.handle_due(now);
             self.follow_up(now);
-            if self.timers.next().is_none_or(|at| at > now) {
+            let next = [self.next_wakeup(), self.timers.next()];
+            if next.into_iter().flatten().all(|at| at > now) {
                 break;
             }
         }
@@ -420,6 +425,7 @@ impl Connection {
             self.link.poll_timeout(),
             session,
             self.suspects.poll_timeout(),
+            self.next_wakeup(),
             self.timers.next(),
         ];
         deadlines.into_iter().flatten().min()
@@ -448,15 +454,13 @@ impl Connection {
 
     /// Acts on the deadlines that are due, not on those that this sets.
     fn handle_due(&mut self, now: Instant) {
+        let due: Vec<_> = std::iter::from_fn(|| self.pop_wakeup(now)).collect();
+        for key in due {
+            self.with(key, |endpoint| endpoint.handle_timeout(now));
+        }
         let due: Vec<_> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
         for deadline in due {
             match deadline {
-                Deadline::Endpoint(key) => {
-                    if let Some(slot) = self.slots.get_mut(key) {
-                        slot.deadline = None;
-                    }
-                    self.with(key, |endpoint| endpoint.handle_timeout(now));
-                }
                 Deadline::Removal(key) => self.discard(now, key),
                 Deadline::SubAck(number) => self.handle_no_suback(now, number),
                 Deadline::Refill => self.refill.lapse(),

@@ -1,6 +1,7 @@
 #![doc = include_str!("endpoint/hosts.md")]
 
 mod answer;
+mod counters;
 mod due;
 #[cfg(feature = "connection")]
 mod early;
@@ -17,9 +18,8 @@ mod options;
 mod queue;
 mod record;
 mod record_json;
-#[cfg(feature = "connection")]
-mod rest;
 mod restore;
+mod room;
 mod sending;
 mod settle;
 mod snapshot;
@@ -36,34 +36,32 @@ pub use observe::Observation;
 pub use options::{EndpointOptions, InvalidEndpointOptions, Subscriptions, WhenFull};
 pub use record::{Record, ResultRecord, Stored};
 pub use record_json::InvalidRecord;
-#[cfg(feature = "connection")]
-pub(crate) use rest::Room;
 pub use restore::Recovered;
+pub(crate) use room::Room;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::counters::Counters;
 use self::due::Due;
 use self::filters::{Filters, group};
-use self::flight::{Entry, Flight, Flights, Owner, Stage};
+use self::flight::{Entry, Owner, Stage};
 use self::forgotten::Forgotten;
 use self::ids::IdSpaces;
 use self::journal::{Journal, Mark};
 use self::ledger::Ledger;
 use self::observe::{Reading, Standing};
-use self::queue::Queue;
 use self::settle::Regard;
 use crate::QoS;
 use crate::commands::{Command, CommandResult};
 use crate::few::Few;
 use crate::names::{CommandType, EndpointName};
+use crate::rare::Rare;
 use crate::request::{Failure, Offline, RequestId, SubmitError};
 use crate::rng::Rng;
-use crate::timers::Timers;
 use crate::topic::Topic;
 
 /// The Kaa machine of one endpoint. See the [module](self) for how it is driven.
@@ -83,48 +81,26 @@ pub struct Endpoint {
     closed: bool,
     /// The latest time seen: a clock that goes back is ignored.
     now: Option<Instant>,
-    queue: Queue,
-    /// What was given out and has not ended, by request.
-    flights: Flights,
-    /// Boxes of requests that ended, for those to come.
-    #[allow(clippy::vec_box, reason = "what is kept is the boxes")]
-    spare: Vec<Box<Entry>>,
+    /// The requests that have not ended.
+    room: Rare<Room>,
     /// The request IDs in use, for each extension instance.
     spaces: IdSpaces,
-    filters: Filters,
+    filters: Rare<Filters>,
     /// What is observed.
     standing: Few<Observation, Standing>,
     /// What was read for configurations and software, by observation.
     readings: Few<Observation, Reading>,
-    ledger: Ledger,
+    ledger: Rare<Ledger>,
     /// What it forgot a short while ago.
-    forgotten: Forgotten,
-    events: VecDeque<Event>,
-    journal: Journal,
+    forgotten: Rare<Forgotten>,
+    journal: Rare<Journal>,
     /// What an earlier run left, until the application has taken it.
-    recovered: Option<restore::Found>,
-    /// Until when requests may wait in the queue.
-    expiries: Due,
-    /// Until when flights may wait for their answers.
-    answers: Due,
-    /// All other deadlines.
-    timers: Timers<Timer>,
-    /// Whether the drain rate holds the bulk queue back; `Timer::Drain` ends it.
-    bulk_held: bool,
-    statistics: Statistics,
+    recovered: Option<Box<restore::Found>>,
+    /// When the first observation is to be sent again.
+    refresh_at: Option<Instant>,
+    counters: Counters,
     /// What the platform thinks of it.
     regard: Regard,
-}
-
-/// What a deadline is for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Timer {
-    /// The host did not tell what became of this subscription.
-    Filter(String),
-    /// An observation is to be sent again.
-    Refresh(Observation),
-    /// The next bulk message may go.
-    Drain,
 }
 
 /// Whom a message was for.
@@ -172,7 +148,10 @@ impl Endpoint {
     pub fn new(name: EndpointName, options: Arc<EndpointOptions>, seed: u64) -> Self {
         Self {
             name,
-            journal: Journal::new(options.durable),
+            journal: match options.durable {
+                true => Box::new(Journal::new(true)).into(),
+                false => Rare::default(),
+            },
             options,
             rng: Rng::new(seed),
             next_id: RequestId::FIRST,
@@ -180,22 +159,16 @@ impl Endpoint {
             is_early: false,
             closed: false,
             now: None,
-            queue: Queue::default(),
-            flights: Flights::default(),
-            spare: Vec::new(),
+            room: Rare::default(),
             spaces: IdSpaces::default(),
-            filters: Filters::default(),
+            filters: Rare::default(),
             standing: Few::default(),
             readings: Few::default(),
-            ledger: Ledger::default(),
-            forgotten: Forgotten::default(),
-            events: VecDeque::new(),
+            ledger: Rare::default(),
+            forgotten: Rare::default(),
             recovered: None,
-            expiries: Due::default(),
-            answers: Due::default(),
-            timers: Timers::default(),
-            bulk_held: false,
-            statistics: Statistics::default(),
+            refresh_at: None,
+            counters: Counters::default(),
             regard: Regard::default(),
         }
     }
@@ -206,10 +179,22 @@ impl Endpoint {
         &self.name
     }
 
+    /// Its options.
+    #[cfg(feature = "connection")]
+    pub(crate) fn options(&self) -> &EndpointOptions {
+        &self.options
+    }
+
     /// What it has seen.
     #[must_use]
-    pub const fn statistics(&self) -> &Statistics {
-        &self.statistics
+    pub fn statistics(&self) -> Statistics {
+        self.counters.all()
+    }
+
+    /// How many requests were confirmed.
+    #[cfg(feature = "connection")]
+    pub(crate) const fn confirmed(&self) -> u64 {
+        self.counters.confirmed
     }
 
     #[cfg(feature = "connection")]
@@ -220,25 +205,25 @@ impl Endpoint {
     /// How many requests wait to be sent.
     #[must_use]
     pub fn queue_len(&self) -> usize {
-        self.queue.len()
+        self.room.queue.len()
     }
 
     /// What the waiting requests take, in bytes of resource and payload.
     #[must_use]
-    pub const fn queue_bytes(&self) -> usize {
-        self.queue.bytes()
+    pub fn queue_bytes(&self) -> usize {
+        self.room.queue.bytes()
     }
 
     /// How many requests are sent and not yet confirmed.
     #[must_use]
     pub fn in_flight_len(&self) -> usize {
-        self.flights.open_len()
+        self.room.flights.open_len()
     }
 
     /// Whether nothing is queued and nothing is in flight. Observations that stand do not count.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.queue.len() == 0 && self.in_flight_len() == 0
+        self.room.queue.len() == 0 && self.in_flight_len() == 0
     }
 
     /// Prepares for [`close`](Self::close): nothing is observed any more, so that nothing but what
@@ -249,8 +234,13 @@ impl Endpoint {
         let now = self.advance(now);
         self.forget_observations(now);
         let ours = |entry: &Entry| matches!(entry.owner, Owner::Observation(_) | Owner::Nobody);
-        let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
-        let flights = self.flights.iter().map(|(_, flight)| &*flight.entry);
+        let queued = self
+            .room
+            .queue
+            .bulk
+            .iter()
+            .chain(self.room.queue.control.iter());
+        let flights = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
         let own: Vec<_> = queued.chain(flights).filter(|entry| ours(entry)).collect();
         let own: Vec<_> = own.iter().map(|entry| entry.id).collect();
         for id in own {
@@ -293,7 +283,8 @@ impl Endpoint {
     /// Gives a command back unanswered: the next delivery surfaces it again.
     pub fn release(&mut self, now: Instant, command: &CommandKey) {
         self.advance(now);
-        if let Some(times) = self.ledger.release(command) {
+        let ledger = self.ledger.there();
+        if let Some(times) = ledger.and_then(|ledger| ledger.release(command)) {
             trace::released(&self.name, command);
             self.record_release(command, times);
             self.ask_for_held();
@@ -304,6 +295,7 @@ impl Endpoint {
     pub fn poll_command(&mut self, wanted: impl Fn(&CommandType) -> bool) -> Option<Command> {
         let command = self
             .ledger
+            .there()?
             .poll(wanted, |mark| self.journal.is_stored(mark))?;
         self.ask_for_held();
         Some(command)
@@ -317,11 +309,11 @@ impl Endpoint {
         self.closed = true;
         self.leave_for_later();
         self.standing.clear();
-        self.filters.withdraw();
-        let queued: Vec<_> = self.queue.drain().collect();
-        let flights = self.flights.drain();
-        let open = flights.filter(|flight| flight.stage != Stage::Listening);
-        let mut entries: Vec<_> = open.map(Flight::into_entry).chain(queued).collect();
+        self.refresh_at = None;
+        if let Some(filters) = self.filters.there() {
+            filters.withdraw();
+        }
+        let mut entries = self.room.there().map(Room::drain).unwrap_or_default();
         entries.sort_by_key(|entry| entry.id);
         let callers = entries.iter().map(|entry| &**entry);
         let callers = callers.filter(|entry| entry.owner == Owner::Caller);
@@ -330,8 +322,6 @@ impl Endpoint {
         for entry in entries {
             self.end(now, entry, Err(Failure::Closed), Rest::None);
         }
-        (self.expiries, self.answers) = (Due::default(), Due::default());
-        self.timers = Timers::default();
         unfinished
     }
 
@@ -351,13 +341,13 @@ impl Endpoint {
             return;
         }
         // Only what is needed now is subscribed to, not what was needed once.
-        self.filters = Filters::default();
-        let queued = self.queue.bulk.iter().chain(self.queue.control.iter());
-        let listening = self.flights.iter().map(|(_, flight)| &*flight.entry);
+        self.filters = Rare::default();
+        let mode = self.options.subscriptions;
+        let queued = self.room.queue.iter();
+        let listening = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
         for entry in queued.chain(listening) {
-            if entry.request.with_id {
-                self.filters
-                    .need(self.options.subscriptions, &self.name, &group(entry));
+            if entry.request.with_id && mode != Subscriptions::None {
+                self.filters.need(mode, &self.name, &group(entry));
             }
         }
         for (_, standing) in self.standing.iter_mut() {
@@ -375,11 +365,8 @@ impl Endpoint {
             return;
         }
         self.is_early = false;
-        for filter in self.filters.asked() {
-            self.timers.clear(&Timer::Filter(filter.clone()));
-        }
         self.record_unsent();
-        let flights = self.flights.iter();
+        let flights = self.room.flights.iter();
         let gone: Vec<_> = flights.map(|(id, flight)| (id, flight.stage)).collect();
         for (id, stage) in gone {
             match stage {
@@ -389,7 +376,12 @@ impl Endpoint {
             }
         }
         let impatient = |entry: &&Entry| entry.request.policy.offline == Offline::Drop;
-        let waiting = self.queue.bulk.iter().chain(self.queue.control.iter());
+        let waiting = self
+            .room
+            .queue
+            .bulk
+            .iter()
+            .chain(self.room.queue.control.iter());
         let failure = |entry: &Entry| entry.failure_unless_sent(Failure::Dropped);
         let dropped: Vec<_> = waiting
             .filter(impatient)
@@ -421,10 +413,10 @@ impl Endpoint {
     /// the text of [`Filter::Subscribe`]; one that is not asked for is ignored.
     pub fn handle_filter(&mut self, now: Instant, filter: &str, outcome: FilterOutcome) {
         self.advance(now);
-        if !self.filters.handle(filter) {
+        let filters = self.filters.there();
+        if !filters.is_some_and(|filters| filters.handle(filter)) {
             return;
         }
-        self.timers.clear(&Timer::Filter(filter.to_owned()));
         if outcome == FilterOutcome::Refused {
             self.notify(refused(filter));
         }
@@ -435,22 +427,18 @@ impl Endpoint {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         self.spaces.handle_timeout(now);
-        while let Some(id) = self.expiries.pop_due(now) {
+        while let Some(id) = self.pop_due(now, |room| &mut room.expiries) {
             self.end_unsent(now, id, Failure::Expired);
         }
-        while let Some(id) = self.answers.pop_due(now) {
+        while let Some(id) = self.pop_due(now, |room| &mut room.answers) {
             self.handle_no_answer(now, id);
         }
-        while let Some(timer) = self.timers.pop_due(now) {
-            match timer {
-                Timer::Filter(filter) => self.handle_filter(now, &filter, FilterOutcome::Refused),
-                Timer::Refresh(observation) => {
-                    if self.link_up {
-                        self.issue(&observation);
-                    }
-                }
-                Timer::Drain => self.bulk_held = false,
-            }
+        for filter in self.unanswered_filters(now) {
+            self.handle_filter(now, &filter, FilterOutcome::Refused);
+        }
+        self.refresh(now);
+        if let Some(room) = self.room.there() {
+            room.bulk_from.take_if(|at| *at <= now);
         }
     }
 
@@ -460,9 +448,11 @@ impl Endpoint {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of = |due: &Due| due.first().map(|(at, _)| at);
         let deadlines = [
-            of(&self.answers),
-            of(&self.expiries),
-            self.timers.next(),
+            of(&self.room.answers),
+            of(&self.room.expiries),
+            self.refresh_at,
+            self.filters_by(),
+            self.room.bulk_from,
             self.spaces.poll_timeout(),
         ];
         deadlines.into_iter().flatten().min()
@@ -475,28 +465,36 @@ impl Endpoint {
         if !self.link_up {
             return None;
         }
-        let filter = self.filters.poll()?;
-        if let Filter::Subscribe(filter) = &filter {
-            let deadline = now + self.options.answer_within;
-            self.timers.set(Timer::Filter(filter.clone()), deadline);
+        self.filters.there()?.poll(now + self.options.answer_within)
+    }
+
+    /// When the first subscription counts as not answered.
+    fn filters_by(&self) -> Option<Instant> {
+        self.link_up.then(|| self.filters.poll_timeout()).flatten()
+    }
+
+    /// The subscriptions that were not answered in time.
+    fn unanswered_filters(&self, now: Instant) -> Vec<String> {
+        match self.link_up {
+            true => self.filters.unanswered(now),
+            false => Vec::new(),
         }
-        Some(filter)
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.room.there()?.events.pop_front()
     }
 
     /// Whether there are events.
     #[cfg(feature = "connection")]
     pub(crate) fn has_events(&self) -> bool {
-        !self.events.is_empty()
+        !self.room.events.is_empty()
     }
 
     /// Whether there are subscriptions to make or to take back.
     #[cfg(feature = "connection")]
-    pub(crate) const fn has_filters(&self) -> bool {
+    pub(crate) fn has_filters(&self) -> bool {
         self.filters.has_some()
     }
 
@@ -508,21 +506,35 @@ impl Endpoint {
     }
 
     fn record(&mut self, record: impl FnOnce() -> Record) {
-        self.journal.record(record);
+        if let Some(journal) = self.journal.there() {
+            journal.record(record);
+        }
+    }
+
+    /// Keeps an event back until `mark` is stored; gives it back if it need not wait.
+    fn hold(&mut self, mark: Mark, event: Event) -> Option<Event> {
+        match self.journal.there() {
+            Some(journal) => journal.hold(mark, event),
+            None => Some(event),
+        }
     }
 
     /// Tells something that must not be known before `mark` is stored.
     fn tell(&mut self, mark: Mark, event: Event) {
-        self.events.extend(self.journal.hold(mark, event));
+        if let Some(event) = self.hold(mark, event) {
+            self.room.events.push_back(event);
+        }
     }
 
     /// Tells something that is no completion.
     fn notify(&mut self, event: Event) {
         trace::notified(&self.name, &event);
-        self.statistics.not_stored += u64::from(matches!(event, Event::NotStored(_)));
-        match self.events.len() < MAX_UNPOLLED_EVENTS {
-            true => self.events.push_back(event),
-            false => self.statistics.events_lost += 1,
+        if matches!(event, Event::NotStored(_)) {
+            self.counters.others.not_stored += 1;
+        }
+        match self.room.events.len() < MAX_UNPOLLED_EVENTS {
+            true => self.room.events.push_back(event),
+            false => self.counters.others.events_lost += 1,
         }
     }
 }
@@ -532,7 +544,7 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("name", &self.name)
             .field("link_up", &self.link_up)
-            .field("queued", &self.queue.len())
+            .field("queued", &self.room.queue.len())
             .field("in_flight", &self.in_flight_len())
             .field("observations", &self.standing.len())
             .finish_non_exhaustive()

@@ -9,6 +9,12 @@ pub(crate) struct Few<K, V>(Vec<(K, V)>);
 
 impl<K, V> Default for Few<K, V> {
     fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K, V> Few<K, V> {
+    pub(crate) const fn new() -> Self {
         Self(Vec::new())
     }
 }

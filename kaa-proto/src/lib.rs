@@ -65,20 +65,80 @@
 //! serde_json = "1"
 //! ```
 //!
+//! # What it is not
+//!
+//! * No runtime and no sockets: a binding brings them (`kaa-tokio`, `kaa-smol`, `kaa-blocking`).
+//! * No general MQTT client: it speaks what Kaa needs of MQTT 3.1.1, with QoS 0 and 1, clean sessions,
+//!   nothing retained, no will.
+//! * No HTTP: uploads and downloads are described, and done by a client of your choice.
+//! * No provisioning: tokens are made by the platform's own API.
+//! * No `no_std`: it needs `std` for collections, time and errors.
+//!
 //! # Which part to use
 //!
 //! | you have | use |
 //! |---|---|
 //! | a program for a device | a binding, such as `kaa-blocking`; it brings the I/O |
-//! | a runtime or a transport of your own | `connection::Connection`: bytes in, bytes out, many endpoints |
+//! | a runtime or a transport of your own | `client::Driver`, or `connection::Connection`: bytes in, bytes out, many endpoints |
 //! | an MQTT client of your own | [`endpoint::Endpoint`]: topics and payloads, one endpoint |
 //! | only topics and payloads to read or write | [`topic`], and the requests below |
 //!
+//! # The layers
+//!
+//! ```text
+//!  your program          device.request(&Sample::new(…))
+//! ─────────────────────────────────────────────────────────────────────────────
+//!  binding               opens transports, sleeps           kaa-tokio, -smol, -blocking
+//!  client                handles, tickets, streams; driver, TLS, store writer
+//!  connection  level B   bytes ⇄ many endpoints; links, fairness, reconnect
+//!    mqtt                packets ⇄ bytes: session, keep-alive
+//!    endpoint  level A   topics and payloads ⇄ requests: queues, IDs, matching, ledger
+//!  requests              telemetry metadata commands config software upload raw
+//!  topic, names          the grammar of 1/KP
+//! ```
+//!
+//! Each may be used without what stands above it. The module `platform` is the other side, for tests; it shares
+//! only the names, the topic grammar and the MQTT codec.
+//!
+//! # The run loop
+//!
+//! All machines have four kinds of methods, told apart by name: nouns look, `handle_…` tells what the
+//! world did, verbs say what the application wants, and `poll_…` gives what is to be done. Whoever drives
+//! one does this:
+//!
+//! ```text
+//!  loop {
+//!    drain poll_… until a whole round gives nothing
+//!    wait for the first of: the world · a verb of the application · poll_timeout
+//!    say what it was: handle_…(now, …), or handle_timeout(now)
+//!  }
+//! ```
+//!
+//! `now` is an argument wherever something changes. After `handle_timeout(now)`, `poll_timeout` is in the
+//! future or `None`. What exactly to do stands at [`endpoint`], at `connection`, and at
+//! `client::Driver`, which does most of it.
+//!
+//! # The states
+//!
+//! A request, and the link:
+//!
+//! ```text
+//!  submit ──▶ queued ──▶ emitted ──▶ sent ──▶ ended, once: confirmed, rejected, unanswered, …
+//!               ▲           │          │
+//!               └───────────┴──────────┘ link lost: back to its place, if it may be sent again
+//!
+//!  ┌──▶ dialing ──▶ greeting ──CONNACK──▶ up ──close──▶ draining ──▶ hanging up ──▶ finished
+//!  │        └───────────┴─────────────────┴─ lost, or given up
+//!  └── waiting ◀────────────────────────────────┘
+//! ```
+//!
+//! A command is surfaced once, and then in progress until it is answered, given back, or interrupted by a
+//! crash: see `guide::commands`. A durable request, and the store: see `guide::reliability`.
+//!
 //! # Guides
 //!
-//! `guide::reliability` (feature `client`) says what becomes of a request, and what survives a
-//! crash; `guide::commands` how a device runs no command twice. A host of [`endpoint`] finds its
-//! duties there.
+//! The module `guide` (feature `client`): getting started, the table of operations, reliability, commands,
+//! gateways, testing, security, an MQTT client of your own, a binding of your own.
 //!
 //! # The operations
 //!
@@ -114,6 +174,25 @@
 //! | `http` | | an upload as an `http::Request` |
 //! | `tracing` | | spans and events, see below |
 //!
+//! Each works alone and with all others; a feature never changes what another one does.
+//!
+//! # Stability
+//!
+//! Before 1.0 a minor version may break what is public, and the changelog says so. Afterwards:
+//!
+//! | part | promise |
+//! |---|---|
+//! | names, topic, the requests, `request` | semantic versioning |
+//! | `client`: what bindings hand out | semantic versioning |
+//! | `endpoint`, `connection`, `store` | semantic versioning; enums of events and errors grow (`non_exhaustive`) |
+//! | `client`: what bindings implement (`Driver`, `Runtime`, `Transport`) | semantic versioning; new methods have defaults |
+//! | `mqtt` | only what `connection` shows of it (`Login`, errors, counters) |
+//! | `platform` | none: it follows what becomes known about the platform |
+//! | the log on disk | a library that cannot read it sets it aside whole, and says so |
+//! | texts of errors, `Debug`, tracing | none |
+//!
+//! The oldest Rust that was checked is 1.85; a later one is required by a minor version only.
+//!
 //! # Tracing
 //!
 //! With the feature `tracing` the machines tell the crate of that name what they do; without it
@@ -145,6 +224,8 @@
 //! Names such as "FACTS trap 9" in the docs count the known traps of the protocol; the suite
 //! `tests/tests/traps.rs` of the repository lists them all.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod assignment;
 #[cfg(feature = "connection")]
 mod backoff;
@@ -166,6 +247,7 @@ pub mod names;
 #[cfg(feature = "platform")]
 pub mod platform;
 mod qos;
+mod rare;
 pub mod raw;
 pub mod request;
 mod rng;
@@ -180,3 +262,8 @@ mod trace;
 pub mod upload;
 
 pub use qos::QoS;
+
+/// The program in the README runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,7 +6,9 @@ use std::collections::binary_heap::PeekMut;
 use std::hash::Hash;
 use std::time::Instant;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use crate::rare::Blank;
 
 /// At most one deadline for each key; due ones come out in order of time, then of key.
 ///
@@ -29,13 +31,20 @@ struct Alarm {
 /// So many places more than twice as many as there are deadlines are left behind.
 const LEFT_BEHIND: usize = 16;
 
-impl<K> Default for Timers<K> {
+impl<K: Ord> Default for Timers<K> {
     fn default() -> Self {
         Self {
             at: FxHashMap::default(),
             heap: BinaryHeap::new(),
         }
     }
+}
+
+impl<K: Ord + 'static> Blank for Timers<K> {
+    const BLANK: &'static Self = &Self {
+        at: FxHashMap::with_hasher(FxBuildHasher),
+        heap: BinaryHeap::new(),
+    };
 }
 
 impl<K: Clone + Ord + Hash> Timers<K> {

@@ -76,11 +76,17 @@
 //! Timers are those of async-io, which has a thread of its own; streams are anything with the
 //! traits of futures-io. The module `async_std` has the same client on async-std.
 //!
-//! What survives links, crashes and power cuts: the guides [`reliability`] and [`commands`][guide]
-//! of the core.
+//! # Guides
 //!
-//! [`reliability`]: kaa_proto::guide::reliability
-//! [guide]: kaa_proto::guide::commands
+//! They are in the core, [`kaa_proto::guide`], and hold for all bindings: from the [first
+//! sample](kaa_proto::guide::getting_started) and the [table of
+//! operations](kaa_proto::guide::operations) to what survives [links, crashes and power
+//! cuts](kaa_proto::guide::reliability).
+//!
+//! # What it is not
+//!
+//! It decides nothing: queueing, request IDs, matching, retry and reconnect are the core's, and so is what
+//! [is stable](kaa_proto#stability). It opens sockets, reads certificates, and sleeps.
 //!
 //! # Features
 //!
@@ -91,6 +97,8 @@
 //! | `tls` (default) | `mqtts://`: TLS 1.2 and 1.3 by rustls, with the system's roots or one's own |
 //! | `store` | a store on disk (`Options::store_in`): requests and commands survive a crash |
 //! | `tracing` | events and spans of the core, see [`kaa_proto`] |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "async-std")]
 pub mod async_std;
@@ -109,6 +117,11 @@ pub use kaa_proto::client::{
 pub use kaa_proto::tls;
 #[doc(no_inline)]
 pub use kaa_proto::{
-    commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software, store,
-    telemetry, topic, upload,
+    QoS, commands, config, connection, endpoint, metadata, mqtt, names, raw, request, software,
+    store, telemetry, topic, upload,
 };
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

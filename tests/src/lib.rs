@@ -26,6 +26,7 @@ pub mod scratch;
 pub mod scripted_store;
 pub mod sim;
 pub mod sniffer;
+pub mod std_binding;
 pub mod tls_end;
 pub mod wire_ids;
 pub mod witness;
@@ -34,3 +35,8 @@ pub mod witness;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The operation that CONTRIBUTING.md adds compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../CONTRIBUTING.md")]
+struct Contributing;

@@ -283,7 +283,7 @@ impl Device for PairA {
     }
 
     fn statistics(&self) -> Statistics {
-        self.host.statistics().clone()
+        self.host.statistics()
     }
 
     fn take_events(&mut self) -> Vec<Event> {

@@ -176,5 +176,5 @@ fn nothing_that_can_be_shown_shows_a_token() {
     assert!(kinds.iter().all(|seen| *seen > 1), "{kinds:?}");
     assert_hidden(&endpoint);
     assert_hidden(endpoint.name());
-    assert_hidden(endpoint.statistics());
+    assert_hidden(&endpoint.statistics());
 }

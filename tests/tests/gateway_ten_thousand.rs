@@ -39,7 +39,7 @@ fn fleet(pair: &mut Pair, count: u32) -> Vec<EndpointKey> {
         .collect()
 }
 
-fn statistics(pair: &Pair, key: EndpointKey) -> &endpoint::Statistics {
+fn statistics(pair: &Pair, key: EndpointKey) -> endpoint::Statistics {
     pair.connection.endpoint(key).unwrap().statistics()
 }
 

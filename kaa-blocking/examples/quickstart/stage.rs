@@ -1,5 +1,5 @@
 //! Where the device plays: the platform that the environment names, or a local one in this
-//! process. Shared by the quickstarts of all runtimes.
+//! process. Shared by the examples of all runtimes.
 
 use std::error::Error;
 use std::fs;
@@ -29,8 +29,10 @@ impl Stage {
                 local: None,
             });
         }
-        // On a free port of this machine.
-        let local = LocalPlatform::start(LocalOptions::default())?;
+        // On free ports of this machine.
+        let mut options = LocalOptions::default();
+        options.http_listen = Some(([127, 0, 0, 1], 0).into());
+        let local = LocalPlatform::start(options)?;
         Ok(Self {
             options: Options::new(local.url())?,
             name: EndpointName::parse("demo-v1", "JTjdbENzHh")?,
@@ -41,6 +43,13 @@ impl Stage {
 
     pub(crate) fn is_local(&self) -> bool {
         self.local.is_some()
+    }
+
+    /// Where uploads go, as `HOST:PORT` of plain HTTP. The cloud takes them by HTTPS only.
+    #[allow(dead_code, reason = "the quickstarts upload nothing")]
+    pub(crate) fn uploads(&self) -> Option<String> {
+        let local = self.local.as_ref()?;
+        local.http_addr().map(|addr| addr.to_string())
     }
 
     // What an operator does at the platform's user interface.

@@ -176,7 +176,7 @@ fn on_a_platform_that_is_not_its_own_it_writes_no_metadata_and_claims_no_version
     });
     let platform = LocalPlatform::start(local).unwrap();
     let output = on(&platform)
-        .env("KAA_USER", "name@tenant")
+        .env("KAA_USERNAME", "name@tenant")
         .env("KAA_PASSWORD", "secret")
         .output()
         .unwrap();

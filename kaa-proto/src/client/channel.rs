@@ -4,16 +4,12 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Transport;
+use super::block::{Block, READ_BLOCK};
 use super::layer::Layer;
 use super::shared::Shared;
 use crate::connection::{Connection, Demand, LinkError, LinkId, TransportError};
 
-/// At most this is fed before timers are looked at again. No TLS record is larger (18,437 bytes in
-/// TLS 1.2): whatever waits there after a stall, some of the server's bytes are seen before its
-/// silence is judged.
-pub(super) const READ_BLOCK: usize = 20 * 1_024;
-
-/// What a link that says little needs at a time.
+/// A link that says less at a time keeps no room for it.
 const SMALL_BLOCK: usize = 2 * 1_024;
 
 /// At most about this is written before timers are looked at again.
@@ -63,8 +59,6 @@ pub(super) struct Channel {
     goodbye_until: Option<Instant>,
     /// How far that is.
     goodbye: Goodbye,
-    /// Where the next read goes: as large as the latest ones asked for, nothing while they are small.
-    input: Vec<u8>,
     /// Whether those who are woken have their turn before the link speaks.
     yields: bool,
     /// Whether those who were woken had their turn before this one: what they say goes out in one
@@ -82,7 +76,6 @@ impl Channel {
             written: 0,
             goodbye_until: None,
             goodbye: Goodbye::Untold,
-            input: Vec::new(),
             yields,
             has_yielded: false,
         }
@@ -185,30 +178,23 @@ impl Channel {
         transport: &mut impl Transport,
     ) -> Result<(Exchanged, bool), LinkError> {
         let (mut read, mut has_woken) = (0, false);
+        let mut block = Block::borrow();
         while self.wants_input(shared) {
             if read == READ_BLOCK {
                 return Ok((Exchanged::Some, has_woken));
             }
-            if self.input.is_empty() {
-                self.input = vec![0; SMALL_BLOCK];
-            }
-            let left = self.input.len().min(READ_BLOCK - read);
-            let block = self.input.get_mut(..left).unwrap_or_default();
-            match transport.read(block) {
+            let left = READ_BLOCK - read;
+            match transport.read(block.first(left)) {
                 Ok(0) => return Err(self.layer.cut(LinkError::Eof)),
                 Ok(n) => {
                     read += n.min(left);
-                    let block = self.input.get(..n).unwrap_or_default();
                     let link = self.link;
                     let feed = |plain: &[u8]| has_woken |= shared.feed(link, plain);
-                    if let Err(error) = self.layer.receive(block, feed) {
+                    if let Err(error) = self.layer.receive(block.first(n), feed) {
                         self.say_why(transport);
                         return Err(error);
                     }
                     self.announce(shared);
-                    if n == self.input.len() {
-                        self.input.resize(READ_BLOCK, 0);
-                    }
                 }
                 Err(error) => match would_block(&error) {
                     Some(Exchanged::Some) => {}
@@ -216,9 +202,6 @@ impl Channel {
                     None => return Err(self.failed(&error)),
                 },
             }
-        }
-        if read < SMALL_BLOCK {
-            self.input = Vec::new();
         }
         Ok((Exchanged::All, has_woken))
     }

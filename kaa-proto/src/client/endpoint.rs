@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::shared::Handle;
 use super::slot::Slot;
-use super::{Command, Commands, Configurations, EndpointEvents, SoftwareUpdates, Ticket};
+use super::{Command, Commands, Configurations, EndpointEvents, SoftwareUpdates, Ticket, spare};
 use crate::commands;
 use crate::config::Configuration;
 use crate::connection::EndpointKey;
 use crate::endpoint::{Recovered, Statistics};
 use crate::names::{CommandType, ConfigName, EndpointName};
-use crate::request::{InvalidRequest, Prepared, Request, RequestError, RequestId, SubmitError};
+use crate::request::{InvalidRequest, Request, RequestError, RequestId, SubmitError};
 
 /// Speaks for one endpoint. Clones share it.
 #[derive(Clone)]
@@ -42,10 +42,8 @@ impl Endpoint {
     /// What it has seen; `None` after it was removed.
     #[must_use]
     pub fn statistics(&self) -> Option<Statistics> {
-        let look = |endpoint: &crate::endpoint::Endpoint| endpoint.statistics().clone();
-        self.handle
-            .shared()
-            .look(|connection| connection.endpoint(self.key).map(look))
+        let shared = self.handle.shared();
+        shared.look(|connection| Some(connection.endpoint(self.key)?.statistics()))
     }
 
     /// Takes a request. Never blocks and needs no link.
@@ -53,9 +51,13 @@ impl Endpoint {
     /// # Errors
     /// [`SubmitError`] says why it was not taken; nothing else is affected.
     pub fn submit<R: Request>(&self, request: &R) -> Result<Ticket<R>, SubmitError> {
-        let prepared = Prepared::new(request)?;
+        let prepared = spare::encode(request)?;
         let shared = self.handle.shared();
-        let id = shared.act_on_state(|state, now| state.submit(now, self.key, prepared))?;
+        let (id, left) = shared.act_on_state(|state, now| {
+            let id = state.submit(now, self.key, prepared)?;
+            Ok::<_, SubmitError>((id, state.connection.blank(self.key)))
+        })?;
+        spare::leave(left);
         Ok(Ticket::new(Arc::clone(&self.handle), self.key, id))
     }
 
@@ -64,10 +66,13 @@ impl Endpoint {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub fn send<R: Request>(&self, request: &R) -> Result<RequestId, SubmitError> {
-        let prepared = Prepared::new(request)?;
-        self.handle
-            .shared()
-            .act(|c, now| c.submit_prepared(now, self.key, prepared))
+        let prepared = spare::encode(request)?;
+        let (id, left) = self.handle.shared().act(|connection, now| {
+            let id = connection.submit_prepared(now, self.key, prepared)?;
+            Ok::<_, SubmitError>((id, connection.blank(self.key)))
+        })?;
+        spare::leave(left);
+        Ok(id)
     }
 
     /// Takes a request and waits for its end. The request is taken when this is called, not when

@@ -14,7 +14,7 @@ impl Options {
     /// | variable | meaning |
     /// |---|---|
     /// | `KAA_URL` | where the platform is, as for [`new`](Self::new); required |
-    /// | `KAA_USER`, `KAA_PASSWORD` | the login; both or none |
+    /// | `KAA_USERNAME`, `KAA_PASSWORD` | the login; both or none |
     /// | `KAA_CA_FILE` | authorities to trust instead of the system's |
     /// | `KAA_CERT_FILE`, `KAA_KEY_FILE` | the client's certificate and key; both or none |
     ///
@@ -33,7 +33,7 @@ impl Options {
             variable: URL,
             problem: EnvironmentProblem::Target(error),
         })?;
-        if let Some((user, password)) = both(read, "KAA_USER", "KAA_PASSWORD")? {
+        if let Some((user, password)) = both(read, "KAA_USERNAME", "KAA_PASSWORD")? {
             options = options.login(user, password);
         }
         let authorities = read(CA_FILE)?;
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(plain.target().to_string(), "mqtt://here:2883");
         let login = [
             (URL, "mqtt://here"),
-            ("KAA_USER", "name@tenant"),
+            ("KAA_USERNAME", "name@tenant"),
             ("KAA_PASSWORD", "a:b@c"),
         ];
         let shown = format!("{:?}", options(&login).unwrap());
@@ -223,7 +223,7 @@ mod tests {
         let cases: [(&[(&'static str, &str)], _); 3] = [
             (&[], missing(URL, EnvironmentProblem::Missing)),
             (
-                &[(URL, "mqtt://here"), ("KAA_USER", "name")],
+                &[(URL, "mqtt://here"), ("KAA_USERNAME", "name")],
                 missing("KAA_PASSWORD", EnvironmentProblem::HalfMissing),
             ),
             (
@@ -299,8 +299,8 @@ mod tests {
     #[test]
     fn the_half_that_is_there_is_not_the_one_at_fault() {
         for (set, missing) in [
-            ("KAA_USER", "KAA_PASSWORD"),
-            ("KAA_PASSWORD", "KAA_USER"),
+            ("KAA_USERNAME", "KAA_PASSWORD"),
+            ("KAA_PASSWORD", "KAA_USERNAME"),
             ("KAA_CERT_FILE", "KAA_KEY_FILE"),
             ("KAA_KEY_FILE", "KAA_CERT_FILE"),
         ] {

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[cfg(feature = "tls")]
 use std::{io, path::Path};
 
-use super::channel::READ_BLOCK;
+use super::block::READ_BLOCK;
 use super::{InvalidTarget, Target};
 use crate::connection::{self, MemoryBudget};
 use crate::mqtt::Login;

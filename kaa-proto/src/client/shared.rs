@@ -1,11 +1,12 @@
 //! The connection behind its lock, and who waits for what.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 use super::archive::{Archive, Done, Job, StoreStatus};
 use super::events::Subscribers;
@@ -31,7 +32,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) connection: Connection,
     /// Requests whose end somebody wants to know.
-    pub(super) slots: BTreeMap<(EndpointKey, RequestId), Slot>,
+    pub(super) slots: FxHashMap<(EndpointKey, RequestId), Slot>,
     /// Who reads commands, configurations and software.
     pub(super) readers: Readers,
     /// Who listens to link and endpoint events.
@@ -63,7 +64,7 @@ impl Shared {
     ) -> Self {
         let state = State {
             connection,
-            slots: BTreeMap::new(),
+            slots: FxHashMap::default(),
             readers: Readers::default(),
             subscribers: Subscribers::default(),
             waits: Waits::default(),
@@ -159,8 +160,8 @@ impl Shared {
         let mut state = self.lock();
         let result = f(&mut state);
         if state.slots.is_empty() {
-            // An empty map keeps room for eleven.
-            state.slots = BTreeMap::new();
+            // An empty map keeps its room.
+            state.slots = FxHashMap::default();
         }
         let replaced = std::mem::take(&mut state.replaced);
         drop(state);
@@ -456,6 +457,7 @@ impl State {
         }
         self.replaced.extend(self.driver.take());
         let closed = |slot: &mut Slot| slot.end(Err(Failure::Closed));
+        #[allow(clippy::disallowed_methods, reason = "all are woken at once")]
         woken.extend(self.slots.values_mut().filter_map(closed));
         self.readers.wake_all(woken);
         self.subscribers.wake_all(woken);

@@ -1,6 +1,6 @@
 //! A request on its way, seen from the application.
 
-use std::collections::btree_map::Entry;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;

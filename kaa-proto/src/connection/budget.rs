@@ -13,7 +13,8 @@ use crate::endpoint::EndpointOptions;
 /// `answer` for each answer that nobody has read, `listener` for each listener that nobody reads, and
 /// for each command whose result is known that result
 /// ([`EndpointOptions::max_commands`]). Beside that there are what the application holds itself, the
-/// certificates that TLS trusts, and the store.
+/// certificates that TLS trusts, and the store. What a thread that turns a driver or submits requests
+/// keeps for the next time is counted with the link, but stays until the thread ends.
 ///
 /// ```
 /// use kaa_proto::connection::Options;

@@ -1,7 +1,7 @@
 //! What changed in endpoints, and what that means for the connection: sums, deadlines, turns.
 
+use super::Connection;
 use super::slab::EndpointKey;
-use super::{Connection, Deadline};
 
 /// Sums over endpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,9 +79,7 @@ impl Connection {
         if endpoint.may_record() && !std::mem::replace(&mut slot.is_recording, true) {
             self.recording.push_back(key);
         }
-        if std::mem::replace(&mut slot.deadline, deadline) != deadline {
-            self.timers.set(Deadline::Endpoint(key), deadline);
-        }
+        self.wake_at(key, deadline);
         if is_leaving && is_idle {
             self.discard(self.now, key);
         } else if is_idle && self.has_many() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::changes::Totals;
 use super::event::Event;
 use super::slab::EndpointKey;
+use super::wakeups::Wakeup;
 use super::{Connection, Deadline, later, trace};
 use crate::QoS;
 use crate::commands::{Command, CommandResult};
@@ -22,7 +23,6 @@ use crate::{config, software};
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) endpoint: Endpoint,
-    options: Arc<EndpointOptions>,
     /// Whether it was told of the link.
     pub(super) is_up: bool,
     /// Whether it stands in `filtering`.
@@ -35,8 +35,8 @@ pub(super) struct Slot {
     pub(super) is_leaving: bool,
     /// Whether it stands in `changed`.
     pub(super) is_changed: bool,
-    /// Its deadline as it is set.
-    pub(super) deadline: Option<Instant>,
+    /// When it has something to do.
+    pub(super) wakeup: Wakeup,
     /// Its part of the totals.
     pub(super) counted: Totals,
 }
@@ -44,7 +44,7 @@ pub(super) struct Slot {
 impl Slot {
     /// Whether its endpoint leaves records.
     pub(super) fn is_durable(&self) -> bool {
-        self.options.leaves_records()
+        self.endpoint.options().leaves_records()
     }
 }
 
@@ -156,9 +156,14 @@ impl Connection {
         request: &R,
     ) -> Result<RequestId, SubmitError> {
         self.give_room(key);
-        let slot = self.slots.get_mut(key);
-        let blank = slot.map_or_else(Prepared::blank, |slot| slot.endpoint.blank());
+        let blank = self.blank(key);
         self.submit_prepared(now, key, Prepared::reusing(blank, request)?)
+    }
+
+    /// What is left of a request that ended, for one to come.
+    pub(crate) fn blank(&mut self, key: EndpointKey) -> Prepared {
+        let slot = self.slots.get_mut(key);
+        slot.map_or_else(Prepared::blank, |slot| slot.endpoint.blank())
     }
 
     /// Takes a request that was encoded before, on another thread perhaps.
@@ -337,15 +342,14 @@ impl Connection {
         }
         let seed = self.rng.next_u64();
         let slot = Slot {
-            endpoint: Endpoint::new(name, Arc::clone(&options), seed),
-            options,
+            endpoint: Endpoint::new(name, options, seed),
             is_up: false,
             is_filtering: false,
             is_eventful: false,
             is_recording: false,
             is_leaving: false,
             is_changed: false,
-            deadline: None,
+            wakeup: Wakeup::default(),
             counted: Totals::default(),
         };
         let key = self.slots.insert(slot).ok_or(AddError::TooMany)?;
@@ -425,10 +429,10 @@ impl Connection {
         self.directory.remove(&name);
         self.suspects.remove(key);
         self.schedule.handle_count(self.slots.len());
-        self.timers.clear(&Deadline::Endpoint(key));
+        self.tidy_wakeups();
         self.timers.clear(&Deadline::Removal(key));
         self.totals.replace(slot.counted, Totals::default());
-        self.retired.add(slot.endpoint.statistics());
+        self.retired.add(&slot.endpoint.statistics());
         while let Some(filter) = slot.endpoint.poll_filter(now) {
             if let Filter::Unsubscribe(filter) = filter {
                 self.subscribing.say_farewell(filter);
@@ -456,7 +460,7 @@ impl Connection {
 
     /// Whether a packet can hold a request; how many bytes its payload has.
     fn measure(&self, slot: &Slot, request: &Prepared) -> Result<usize, SubmitError> {
-        let extension = slot.options.instances.of(request.service());
+        let extension = slot.endpoint.options().instances.of(request.service());
         let name = slot.endpoint.name();
         let (version, token) = (name.app_version().as_str(), name.token().as_str());
         let topic = MAX_TOPIC_OVERHEAD

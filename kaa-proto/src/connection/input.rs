@@ -81,7 +81,7 @@ impl Connection {
     /// Tells an endpoint what the server said, and takes note if that confirmed something, and of
     /// what it says of the endpoint.
     fn hear(&mut self, now: Instant, key: EndpointKey, tell: impl FnOnce(&mut Endpoint)) {
-        let look = |endpoint: &Endpoint| (endpoint.statistics().confirmed, endpoint.regard());
+        let look = |endpoint: &Endpoint| (endpoint.confirmed(), endpoint.regard());
         let heard = self.with(key, |endpoint| {
             let before = look(endpoint);
             tell(endpoint);

@@ -28,7 +28,8 @@ impl fmt::Debug for EndpointKey {
     }
 }
 
-/// Values by [`EndpointKey`], in order of their place.
+/// Values by [`EndpointKey`], in order of their place. Each has memory of its own: a table of large
+/// values would be half empty after it grew.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     /// Every place that was ever used.
@@ -41,7 +42,7 @@ pub(crate) struct Slab<T> {
 struct Place<T> {
     /// The generation of the value that is there or comes next.
     generation: u32,
-    value: Option<T>,
+    value: Option<Box<T>>,
 }
 
 impl<T> Default for Slab<T> {
@@ -58,14 +59,14 @@ impl<T> Slab<T> {
     pub(crate) fn insert(&mut self, value: T) -> Option<EndpointKey> {
         if let Some(index) = self.free.pop() {
             let place = self.places.get_mut(index as usize)?;
-            place.value = Some(value);
+            place.value = Some(Box::new(value));
             let generation = place.generation;
             return Some(EndpointKey { index, generation });
         }
         let index = u32::try_from(self.places.len()).ok()?;
         self.places.push(Place {
             generation: 0,
-            value: Some(value),
+            value: Some(Box::new(value)),
         });
         Some(EndpointKey {
             index,
@@ -84,14 +85,14 @@ impl<T> Slab<T> {
             place.generation = next;
             self.free.push(key.index);
         }
-        Some(value)
+        Some(*value)
     }
 
     pub(crate) fn get(&self, key: EndpointKey) -> Option<&T> {
         let place = self.places.get(key.index as usize)?;
         place
             .value
-            .as_ref()
+            .as_deref()
             .filter(|_| place.generation == key.generation)
     }
 
@@ -99,7 +100,7 @@ impl<T> Slab<T> {
         let place = self.places.get_mut(key.index as usize)?;
         place
             .value
-            .as_mut()
+            .as_deref_mut()
             .filter(|_| place.generation == key.generation)
     }
 
@@ -107,9 +108,21 @@ impl<T> Slab<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (EndpointKey, &T)> {
         self.places.iter().zip(0..).filter_map(|(place, index)| {
             let generation = place.generation;
-            let value = place.value.as_ref()?;
+            let value = place.value.as_deref()?;
             Some((EndpointKey { index, generation }, value))
         })
+    }
+
+    /// As [`iter`](Self::iter), to change the values.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (EndpointKey, &mut T)> {
+        self.places
+            .iter_mut()
+            .zip(0..)
+            .filter_map(|(place, index)| {
+                let generation = place.generation;
+                let value = place.value.as_deref_mut()?;
+                Some((EndpointKey { index, generation }, value))
+            })
     }
 
     pub(crate) fn len(&self) -> usize {

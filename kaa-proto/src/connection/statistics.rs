@@ -178,7 +178,7 @@ impl Connection {
     pub(super) fn requests(&self) -> endpoint::Statistics {
         let mut sum = self.retired.clone();
         for (_, endpoint) in self.endpoints() {
-            sum.add(endpoint.statistics());
+            sum.add(&endpoint.statistics());
         }
         sum
     }

@@ -147,7 +147,7 @@ impl Connection {
             if any {
                 // It set a deadline for the answer.
                 let deadline = slot.endpoint.poll_timeout();
-                self.timers.set(Deadline::Endpoint(key), deadline);
+                self.wake_at(key, deadline);
             }
         }
     }

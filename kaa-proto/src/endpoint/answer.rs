@@ -31,7 +31,7 @@ impl Endpoint {
             // A request, ours or another client's, that a broker echoed (FACTS trap 16).
             (None, _) => {
                 trace::ignored(topic, "an echo");
-                self.statistics.echoes += 1;
+                self.counters.others.echoes += 1;
             }
             (Some(suffix), Some(id)) => self.handle_numbered(now, topic, suffix, id, payload),
             (Some(Suffix::Status), None) => self.handle_push(topic, payload),
@@ -53,7 +53,7 @@ impl Endpoint {
     ) {
         let Some(space) = self.spaces.get(topic.extension()) else {
             trace::ignored(topic, "nobody waits for it");
-            self.statistics.foreign_answers += 1;
+            self.counters.others.foreign_answers += 1;
             return;
         };
         match space.holder(wire_id) {
@@ -69,11 +69,11 @@ impl Endpoint {
             }
             _ if space.is_tombstone(wire_id, topic.resource()) => {
                 trace::ignored(topic, "late");
-                self.statistics.late_answers += 1;
+                self.counters.others.late_answers += 1;
             }
             _ => {
                 trace::ignored(topic, "nobody waits for it");
-                self.statistics.foreign_answers += 1;
+                self.counters.others.foreign_answers += 1;
             }
         }
     }
@@ -81,12 +81,12 @@ impl Endpoint {
     fn handle_answer(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
         // It may wait in the queue to be sent again after a link loss: any answer is right. If it
         // was sent again, that will be answered too.
-        let (rest, entry) = match self.flights.remove(id) {
+        let (rest, entry) = match self.room.flights.remove(id) {
             Some(flight) if flight.stage == Stage::Listening => {
                 return self.handle_late_verdict(now, &flight, suffix, payload);
             }
             Some(flight) => (flight.rest_after_answer(), Some(flight.into_entry())),
-            None => (Rest::None, self.queue.remove(id)),
+            None => (Rest::None, self.room.queue.remove(id)),
         };
         let Some(entry) = entry else { return };
         let outcome = match verdict(suffix, payload, entry.request.status_in_body) {
@@ -154,7 +154,7 @@ impl Endpoint {
         let was_live = standing.is_some_and(|standing| standing.is_live);
         let verdict = verdict(suffix, payload, true);
         self.regard.handle(verdict.as_ref().err());
-        let flight = asked.and_then(|id| self.flights.remove(id));
+        let flight = asked.and_then(|id| self.room.flights.remove(id));
         // What comes on a live one may be a push, which does not list all that is outstanding.
         let is_answer = flight.is_some() && !was_live;
         if let Some(Flight { entry, .. }) = flight {
@@ -192,7 +192,7 @@ impl Endpoint {
             }
             Some(Subject::One(_)) | None => {
                 trace::ignored(topic, "not observed");
-                self.statistics.unsolicited += 1;
+                self.counters.others.unsolicited += 1;
             }
         }
     }
@@ -234,7 +234,7 @@ impl Endpoint {
                 let reading: &mut Reading = self.readings.get_or_default(observation.clone());
                 // The same update comes with and without ID, and again after a reconnect.
                 if reading.surfaced.as_ref() == Some(&id) {
-                    self.statistics.configurations_repeated += 1;
+                    self.counters.others.configurations_repeated += 1;
                     return;
                 }
                 reading.surfaced = Some(id);
@@ -244,7 +244,7 @@ impl Endpoint {
                     reading.assigned = Some(assigned.clone());
                 }
                 reading.unread = Some(unread);
-                self.statistics.configurations_surfaced += 1;
+                self.counters.configurations_surfaced += 1;
                 self.notify(Event::Unread(observation.clone()));
             }
         }
@@ -274,7 +274,7 @@ impl Endpoint {
             let is_observed = self.standing.contains_key(&observation);
             if !is_observed {
                 trace::not_observed(&self.name, command);
-                self.statistics.commands_unobserved += 1;
+                self.counters.others.commands_unobserved += 1;
             }
             is_observed
         });
@@ -312,9 +312,9 @@ impl Endpoint {
                 + surfaced.iter().filter(of_type).count();
             let bytes = self.ledger.unread_bytes() + surfaced_bytes;
             let is_new = !self.ledger.is_known(&key);
-            if is_new && self.now.is_some_and(|now| self.forgotten.has(now, &key)) {
+            if is_new && self.is_forgotten(&key) {
                 trace::offered(&self.name, &key, &Offer::Late);
-                self.statistics.commands_repeated += 1;
+                self.counters.others.commands_repeated += 1;
                 continue;
             }
             let is_full = unread >= self.options.max_unread_commands
@@ -333,13 +333,13 @@ impl Endpoint {
             match offer {
                 Offer::Surface { interruptions } => {
                     self.record(|| Record::Surfaced(key));
-                    self.statistics.commands_surfaced += 1;
+                    self.counters.others.commands_surfaced += 1;
                     surfaced_bytes += command.size();
                     surfaced.push(command.interrupted(interruptions));
                 }
-                Offer::Running | Offer::Late => self.statistics.commands_repeated += 1,
+                Offer::Running | Offer::Late => self.counters.others.commands_repeated += 1,
                 Offer::Resend(result) => {
-                    self.statistics.results_resent += 1;
+                    self.counters.others.results_resent += 1;
                     self.report_again(&mut again, command.command_type(), result);
                 }
                 Offer::Fail => {
@@ -350,7 +350,7 @@ impl Endpoint {
                 Offer::NoRoom => {
                     self.hold_back(command.command_type());
                     if let Some((command_type, result)) = self.ledger.retry() {
-                        self.statistics.results_resent += 1;
+                        self.counters.others.results_resent += 1;
                         self.report_again(&mut again, &command_type, result);
                     }
                 }
@@ -384,14 +384,22 @@ impl Endpoint {
     /// Tells that a command is there to be read, once it may be.
     fn tell_unread(&mut self, mark: Mark, observation: Observation) {
         // If it has to wait, it is told when it comes out.
-        if let Some(event) = self.journal.hold(mark, Event::Unread(observation)) {
+        if let Some(event) = self.hold(mark, Event::Unread(observation)) {
             self.notify(event);
         }
     }
 
+    /// Whether a command that is not known was, until a short while ago.
+    fn is_forgotten(&mut self, key: &CommandKey) -> bool {
+        let forgotten = self.now.zip(self.forgotten.there());
+        forgotten.is_some_and(|(now, forgotten)| forgotten.has(now, key))
+    }
+
     /// Room in the ledger, if there can be.
     pub(super) fn make_room(&mut self) {
-        if let Some(key) = self.ledger.make_room(self.options.max_commands) {
+        let max = self.options.max_commands;
+        let ledger = self.ledger.there();
+        if let Some(key) = ledger.and_then(|ledger| ledger.make_room(max)) {
             if let Some(now) = self.now {
                 self.forgotten.add(now, key.clone());
             }
@@ -401,20 +409,22 @@ impl Endpoint {
 
     /// The platform answered a request with all that is outstanding of a type.
     fn settle(&mut self, command_type: &CommandType, listed: &[Command]) {
-        for key in self.ledger.settle(command_type, listed) {
+        let ledger = self.ledger.there();
+        let settled = ledger.map(|ledger| ledger.settle(command_type, listed));
+        for key in settled.into_iter().flatten() {
             self.record(|| Record::ResultTaken(key));
         }
     }
 
     fn hold_back(&mut self, command_type: &CommandType) {
-        self.statistics.commands_held += 1;
+        self.counters.others.commands_held += 1;
         if self.ledger.hold(command_type) {
             self.notify(Event::CommandsHeld(command_type.clone()));
         }
     }
 
     fn malformed(&mut self, topic: &Topic<'_>) {
-        self.statistics.malformed += 1;
+        self.counters.others.malformed += 1;
         self.notify(Event::Malformed {
             topic: cut(&topic.shortened()),
         });
@@ -423,8 +433,8 @@ impl Endpoint {
     /// The resource of a request that may be answered: one in flight, or one that waits to be
     /// sent again. One with a fixed ID holds that even before it is sent.
     fn resource_of(&self, id: RequestId) -> Option<&str> {
-        let flight = self.flights.get(id).map(|flight| &*flight.entry);
-        let entry = flight.or_else(|| self.queue.find(id).filter(|entry| entry.was_sent))?;
+        let flight = self.room.flights.get(id).map(|flight| &*flight.entry);
+        let entry = flight.or_else(|| self.room.queue.find(id).filter(|entry| entry.was_sent))?;
         Some(entry.request.resource())
     }
 

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Instant;
 
-use super::Endpoint;
+use super::{Endpoint, Room};
 use crate::request::RequestId;
 
 /// Deadlines by time; the request knows whether one still counts.
@@ -20,6 +20,13 @@ pub(super) struct Due {
 const LEFT_BEHIND: usize = 16;
 
 impl Due {
+    pub(super) const fn new() -> Self {
+        Self {
+            in_order: VecDeque::new(),
+            others: BinaryHeap::new(),
+        }
+    }
+
     /// Writes one down.
     pub(super) fn set(&mut self, at: Instant, id: RequestId) {
         match self.in_order.back() {
@@ -81,17 +88,34 @@ impl Due {
 }
 
 impl Endpoint {
+    /// Takes out the earliest of these deadlines that is not in the future.
+    pub(super) fn pop_due(
+        &mut self,
+        now: Instant,
+        of: impl FnOnce(&mut Room) -> &mut Due,
+    ) -> Option<RequestId> {
+        of(self.room.there()?).pop_due(now)
+    }
+
     /// Sees to it that the earliest deadlines of requests are ones that count. To be called when a
     /// request has left the queue or the flights.
     pub(super) fn tidy_deadlines(&mut self) {
-        let flights = &self.flights;
-        self.answers.tidy(flights.len(), |at, id| {
+        let Some(Room {
+            queue,
+            flights,
+            expiries,
+            answers,
+            ..
+        }) = self.room.there()
+        else {
+            return;
+        };
+        answers.tidy(flights.len(), |at, id| {
             flights
                 .get(id)
                 .is_some_and(|flight| flight.answer_by == Some(at))
         });
-        let queue = &self.queue;
-        self.expiries.tidy(queue.len(), |at, id| {
+        expiries.tidy(queue.len(), |at, id| {
             queue
                 .find(id)
                 .is_some_and(|entry| entry.expires_at == Some(at))

@@ -32,7 +32,9 @@ impl Endpoint {
     /// packets in their order has subscribed when it gets them.
     pub(crate) fn handle_filter_ahead(&mut self, now: Instant, filter: &str) {
         self.advance(now);
-        self.filters.handle_ahead(filter);
+        if let Some(filters) = self.filters.there() {
+            filters.handle_ahead(filter);
+        }
     }
 
     /// The session is there: what only had to be sent has been.
@@ -45,7 +47,11 @@ impl Endpoint {
             let confirm = flight.entry.request.policy.confirm;
             flight.stage == Stage::Sent && confirm == Confirm::Nothing
         };
-        let done = self.flights.iter().filter(|(_, flight)| is_done(flight));
+        let done = self
+            .room
+            .flights
+            .iter()
+            .filter(|(_, flight)| is_done(flight));
         let done: Vec<_> = done.map(|(id, _)| id).collect();
         for id in done {
             self.confirm(now, id, Confirm::Nothing, Bytes::new());
@@ -57,7 +63,7 @@ impl Endpoint {
     /// down. What has ended meanwhile stays so.
     pub(crate) fn handle_refused(&mut self, now: Instant) {
         if self.is_early {
-            let open = self.flights.iter();
+            let open = self.room.flights.iter();
             let open = open.filter(|(_, flight)| flight.stage != Stage::Listening);
             let open: Vec<_> = open.map(|(id, _)| id).collect();
             for id in open {

@@ -144,18 +144,35 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn count(&mut self, outcome: &Outcome) {
-        let counter = match outcome {
-            Ok(_) => &mut self.confirmed,
-            Err(Failure::Rejected { .. } | Failure::Undecodable(_)) => &mut self.rejected,
-            Err(Failure::Unanswered) => &mut self.unanswered,
-            Err(Failure::OutcomeUnknown) => &mut self.outcome_unknown,
-            Err(Failure::Expired) => &mut self.expired,
-            Err(Failure::Dropped) => &mut self.dropped,
-            Err(Failure::Cancelled) => &mut self.cancelled,
-            Err(Failure::Closed) => &mut self.closed,
-        };
-        *counter += 1;
+    /// Nothing is counted yet.
+    pub(super) const fn new() -> Self {
+        Self {
+            submitted: 0,
+            confirmed: 0,
+            rejected: 0,
+            unanswered: 0,
+            outcome_unknown: 0,
+            expired: 0,
+            dropped: 0,
+            cancelled: 0,
+            closed: 0,
+            messages: 0,
+            resent: 0,
+            late_answers: 0,
+            foreign_answers: 0,
+            echoes: 0,
+            unsolicited: 0,
+            malformed: 0,
+            commands_surfaced: 0,
+            commands_repeated: 0,
+            results_resent: 0,
+            commands_unobserved: 0,
+            commands_held: 0,
+            configurations_surfaced: 0,
+            configurations_repeated: 0,
+            not_stored: 0,
+            events_lost: 0,
+        }
     }
 
     /// Counts together with another endpoint.

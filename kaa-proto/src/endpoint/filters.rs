@@ -3,11 +3,15 @@
 //! Subscriptions are made in groups: all filters that a resource needs. A request waits until
 //! its group was answered; a refused filter is reported and blocks nothing (FACTS trap 17).
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use super::flight::Entry;
 use super::options::Subscriptions;
 use super::trace;
 use crate::few::Few;
 use crate::names::{EndpointName, Extension};
+use crate::rare::Blank;
 
 /// A subscription that the host is to make or to take back.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,13 +58,22 @@ pub(super) type GroupKey = (Extension, Option<&'static str>);
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     /// Each filter and where it stands. A filter may belong to several groups.
-    states: Few<String, State>,
+    states: Few<Arc<str>, State>,
     /// The filters of each group.
-    groups: Few<GroupKey, Vec<String>>,
+    groups: Few<GroupKey, Box<[Arc<str>]>>,
     /// How many are `Wanted` or `Asked`: while there are none, nothing waits.
     open: usize,
     /// How many are `Wanted` or `Unwanted`.
     to_tell: usize,
+}
+
+impl Blank for Filters {
+    const BLANK: &'static Self = &Self {
+        states: Few::new(),
+        groups: Few::new(),
+        open: 0,
+        to_tell: 0,
+    };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,16 +82,16 @@ enum State {
     ///
     /// Exits: `Asked`.
     Wanted,
-    /// Given to the host.
+    /// Given to the host, which has until then to tell what became of it.
     ///
-    /// Exits: `Settled` with its answer; `Ahead`; gone on a new link.
-    Asked,
+    /// Exits: `Settled` with its answer or without; `Ahead`; gone on a new link.
+    Asked(Instant),
     /// Not answered, but nobody waits for that.
     ///
-    /// Exits: `Settled` with its answer; gone on a new link.
+    /// Exits: `Settled` with its answer or without; gone on a new link.
     #[cfg_attr(not(feature = "connection"), allow(dead_code, reason = "hosts wait"))]
-    Ahead,
-    /// Answered.
+    Ahead(Instant),
+    /// Answered, or not in time.
     ///
     /// Exits: gone on a new link.
     Settled,
@@ -91,12 +104,12 @@ enum State {
 impl Filters {
     /// Makes sure that a group is there.
     pub(super) fn need(&mut self, mode: Subscriptions, name: &EndpointName, key: &GroupKey) {
-        if mode == Subscriptions::None || self.groups.contains_key(key) {
+        if self.groups.contains_key(key) {
             return;
         }
         let filters = filters_of(mode, name, key);
         for filter in &filters {
-            self.states.get_or_insert_with(filter.clone(), || {
+            self.states.get_or_insert_with(Arc::clone(filter), || {
                 self.open += 1;
                 self.to_tell += 1;
                 State::Wanted
@@ -117,10 +130,10 @@ impl Filters {
     }
 
     fn is_group_settled(&self, key: &GroupKey) -> bool {
-        let filters = self.groups.get(key).map_or(&[][..], Vec::as_slice);
+        let filters = self.groups.get(key).map_or(&[][..], |filters| filters);
         filters.iter().all(|filter| {
             let state = self.states.get(filter);
-            matches!(state, Some(State::Settled | State::Ahead))
+            matches!(state, Some(State::Settled | State::Ahead(_)))
         })
     }
 
@@ -137,7 +150,7 @@ impl Filters {
     /// Settles what was asked; `false` if it was not, or was settled before.
     pub(super) fn handle(&mut self, filter: &str) -> bool {
         match self.states.get_mut(filter) {
-            Some(state @ (State::Asked | State::Ahead)) => {
+            Some(state @ (State::Asked(_) | State::Ahead(_))) => {
                 *state = State::Settled;
                 self.open -= 1;
                 trace::settled(filter);
@@ -150,35 +163,55 @@ impl Filters {
     /// Nobody waits for the answer to this one, if it is not there yet.
     #[cfg(feature = "connection")]
     pub(super) fn handle_ahead(&mut self, filter: &str) {
-        if let Some(state @ State::Asked) = self.states.get_mut(filter) {
-            *state = State::Ahead;
+        let state = self.states.get_mut(filter);
+        if let Some((state, at)) = state.and_then(|state| state.deadline().map(|at| (state, at))) {
+            *state = State::Ahead(at);
         }
     }
 
-    /// Those that were given to the host and not answered.
-    pub(super) fn asked(&self) -> impl Iterator<Item = &String> {
-        let asked = self.states.iter();
-        asked
-            .filter(|(_, state)| matches!(state, State::Asked | State::Ahead))
-            .map(|(filter, _)| filter)
+    /// When the first one counts as not answered.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        if self.open == 0 {
+            return None;
+        }
+        let states = self.states.iter();
+        states.filter_map(|(_, state)| state.deadline()).min()
     }
 
-    pub(super) fn poll(&mut self) -> Option<Filter> {
+    /// Those that were given to the host and not answered in time.
+    pub(super) fn unanswered(&self, now: Instant) -> Vec<String> {
+        let is_due = |state: &State| state.deadline().is_some_and(|at| at <= now);
+        let due = self.states.iter().filter(|(_, state)| is_due(state));
+        due.map(|(filter, _)| filter.to_string()).collect()
+    }
+
+    /// The next one to tell the host, which has until `answer_by` to tell what became of it.
+    pub(super) fn poll(&mut self, answer_by: Instant) -> Option<Filter> {
         if self.to_tell == 0 {
             return None;
         }
         self.to_tell -= 1;
         let waiting = |state: &State| matches!(state, State::Wanted | State::Unwanted);
         let (filter, state) = self.states.iter_mut().find(|(_, state)| waiting(state))?;
-        let filter = filter.clone();
+        let text = filter.to_string();
         if *state == State::Wanted {
-            *state = State::Asked;
-            trace::subscribed(&filter);
-            return Some(Filter::Subscribe(filter));
+            *state = State::Asked(answer_by);
+            trace::subscribed(&text);
+            return Some(Filter::Subscribe(text));
         }
-        self.states.remove(&filter);
-        trace::unsubscribed(&filter);
-        Some(Filter::Unsubscribe(filter))
+        self.states.remove(&*text);
+        trace::unsubscribed(&text);
+        Some(Filter::Unsubscribe(text))
+    }
+}
+
+impl State {
+    /// Until when an answer is due.
+    const fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Asked(at) | Self::Ahead(at) => Some(at),
+            Self::Wanted | Self::Settled | Self::Unwanted => None,
+        }
     }
 }
 
@@ -192,10 +225,10 @@ pub(super) fn group(entry: &Entry) -> GroupKey {
     )
 }
 
-fn filters_of(mode: Subscriptions, name: &EndpointName, key: &GroupKey) -> Vec<String> {
+fn filters_of(mode: Subscriptions, name: &EndpointName, key: &GroupKey) -> Box<[Arc<str>]> {
     let (version, token) = (name.app_version().as_str(), name.token().as_str());
     let (extension, pattern) = key;
-    match (mode, pattern) {
+    let filters = match (mode, pattern) {
         (Subscriptions::None, _) => Vec::new(),
         (Subscriptions::PerEndpoint, _) => vec![format!("kp1/{version}/+/{token}/#")],
         (Subscriptions::PerResource, None) => vec![format!("kp1/{version}/{extension}/{token}/#")],
@@ -210,7 +243,8 @@ fn filters_of(mode: Subscriptions, name: &EndpointName, key: &GroupKey) -> Vec<S
             }
             filters
         }
-    }
+    };
+    filters.into_iter().map(Arc::from).collect()
 }
 
 /// The resources that are their own patterns. Any other one without a pattern is covered by a
@@ -243,7 +277,9 @@ mod tests {
     }
 
     fn polled(filters: &mut Filters) -> Vec<String> {
-        std::iter::from_fn(|| filters.poll())
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        let later = Instant::now();
+        std::iter::from_fn(|| filters.poll(later))
             .map(|filter| match filter {
                 Filter::Subscribe(filter) => filter,
                 Filter::Unsubscribe(filter) => format!("-{filter}"),

@@ -149,6 +149,14 @@ pub(super) struct Flights {
 }
 
 impl Flights {
+    pub(super) const fn new() -> Self {
+        Self {
+            in_order: VecDeque::new(),
+            listening: 0,
+            next: 0,
+        }
+    }
+
     /// How many have not ended.
     pub(super) fn open_len(&self) -> usize {
         self.in_order.len() - self.listening
@@ -156,11 +164,6 @@ impl Flights {
 
     pub(super) fn len(&self) -> usize {
         self.in_order.len()
-    }
-
-    #[cfg(feature = "connection")]
-    pub(super) fn has_room(&self) -> bool {
-        self.in_order.capacity() > 0
     }
 
     pub(super) fn get(&self, id: RequestId) -> Option<&Flight> {

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::CommandKey;
+use crate::rare::Blank;
 
 /// How long a forgotten command is not taken for a new one: longer than any list is on its way, and
 /// than the platform offers a command unless an operator says otherwise.
@@ -20,6 +21,10 @@ const MAX_RESTING: usize = 64;
 /// Those that rest, and until when; the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Forgotten(VecDeque<(Instant, CommandKey)>);
+
+impl Blank for Forgotten {
+    const BLANK: &'static Self = &Self(VecDeque::new());
+}
 
 impl Forgotten {
     /// The ledger forgot a command.

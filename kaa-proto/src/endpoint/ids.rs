@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use super::Observation;
 use crate::names::Extension;
+use crate::rare::Rare;
 use crate::request::RequestId;
 use crate::rng::Rng;
 use crate::timers::Timers;
@@ -35,7 +36,7 @@ pub(super) struct IdSpace {
     /// the front, mostly.
     holders: VecDeque<(u32, Holder)>,
     /// Pairs that rest, and until when.
-    tombstones: Timers<(u32, Arc<str>)>,
+    tombstones: Rare<Timers<(u32, Arc<str>)>>,
     /// The advised ID that was given out last; the next search begins behind it.
     turn: u32,
     /// The same for those above the advised ones, counted from there.
@@ -106,7 +107,9 @@ impl IdSpace {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        while self.tombstones.pop_due(now).is_some() {}
+        if let Some(tombstones) = self.tombstones.there() {
+            while tombstones.pop_due(now).is_some() {}
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -145,7 +148,13 @@ impl IdSpace {
     fn hold(&mut self, id: u32, holder: Holder) {
         let place = self.place(id).unwrap_or_else(|place| place);
         match place == self.holders.len() {
-            true => self.holders.push_back((id, holder)),
+            true => {
+                // Most endpoints have one, for what they observe.
+                if self.holders.capacity() == 0 {
+                    self.holders.reserve_exact(1);
+                }
+                self.holders.push_back((id, holder));
+            }
             false => self.holders.insert(place, (id, holder)),
         }
     }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Event, Record};
+use crate::rare::Blank;
 use crate::request::RequestId;
 
 /// How many records must be stored first; 0 waits for none.
@@ -34,6 +35,21 @@ pub(super) struct Journal {
     told: BTreeSet<RequestId>,
     /// Requests of an earlier run.
     restored: BTreeSet<RequestId>,
+}
+
+impl Blank for Journal {
+    const BLANK: &'static Self = &Self {
+        is_on: false,
+        unpolled: VecDeque::new(),
+        made: 0,
+        stored: 0,
+        held: VecDeque::new(),
+        requests: BTreeMap::new(),
+        bytes: 0,
+        unstored: BTreeMap::new(),
+        told: BTreeSet::new(),
+        restored: BTreeSet::new(),
+    };
 }
 
 /// Never stored, as things stand.

@@ -18,6 +18,7 @@ use super::interrupted::WhenInterrupted;
 use super::journal::Mark;
 use crate::commands::{Command, CommandId, CommandResult, Report};
 use crate::names::CommandType;
+use crate::rare::Blank;
 use crate::request::StoredResult;
 
 /// One command of an endpoint: IDs are unique only within a type (11/CEP).
@@ -76,6 +77,16 @@ pub(super) struct Ledger {
     unread_bytes: usize,
     /// Types of which a command was left with the platform for want of room.
     held: BTreeSet<CommandType>,
+}
+
+impl Blank for Ledger {
+    const BLANK: &'static Self = &Self {
+        states: BTreeMap::new(),
+        finished: VecDeque::new(),
+        unread: VecDeque::new(),
+        unread_bytes: 0,
+        held: BTreeSet::new(),
+    };
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::flight::{Entry, Owner};
 use super::trace;
-use super::{Endpoint, Event, Rest, Timer, rest_time};
+use super::{Endpoint, Event, Rest, rest_time};
 use crate::config::Configuration;
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Effect, Failure, Prepared, RequestId, SubmitError};
@@ -36,6 +36,8 @@ pub(super) struct Standing {
     pub(super) wire_id: Option<u32>,
     /// How often in a row it failed.
     failures: u32,
+    /// When it is sent again.
+    refresh_at: Option<Instant>,
     /// Whether it is confirmed, so that the next confirmation is no news.
     pub(super) is_live: bool,
     /// Whether it was asked for on this link.
@@ -123,11 +125,9 @@ impl Endpoint {
         let Some(standing) = self.standing.remove(observation) else {
             return false;
         };
-        self.timers.clear(&Timer::Refresh(observation.clone()));
+        self.find_next_refresh();
         if let Observation::Commands(command_type) = observation {
-            for (key, times) in self.ledger.release_unread(command_type) {
-                self.record_release(&key, times);
-            }
+            self.release_unread(command_type);
             self.ask_for_held();
         }
         self.forget_surfaced(observation);
@@ -212,7 +212,9 @@ impl Endpoint {
         if busy {
             return;
         }
-        self.timers.clear(&Timer::Refresh(observation.clone()));
+        if standing.refresh_at.take().is_some() {
+            self.find_next_refresh();
+        }
         if *observation == Observation::Software && !self.is_version_under_way() {
             let applied = self
                 .readings
@@ -234,8 +236,8 @@ impl Endpoint {
     /// Whether the application's own report of the version has not ended: another would come after
     /// it, and say what was before.
     fn is_version_under_way(&self) -> bool {
-        let flights = self.flights.iter().map(|(_, flight)| &*flight.entry);
-        let mut entries = self.queue.iter().chain(flights);
+        let flights = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
+        let mut entries = self.room.queue.iter().chain(flights);
         entries.any(|entry| {
             entry.owner == Owner::Caller && matches!(entry.request.effect, Effect::Current(_))
         })
@@ -267,8 +269,8 @@ impl Endpoint {
                 pause.saturating_sub(self.rng.between(Duration::ZERO, pause / 10))
             }
         };
-        self.timers
-            .set(Timer::Refresh(observation.clone()), now + pause);
+        standing.refresh_at = Some(now + pause);
+        self.find_next_refresh();
         match failure {
             Some(failure) => {
                 let observation = observation.clone();
@@ -282,11 +284,37 @@ impl Endpoint {
         }
     }
 
+    /// Sends those again whose time has come.
+    pub(super) fn refresh(&mut self, now: Instant) {
+        if self.refresh_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let mut due = Vec::new();
+        for (observation, standing) in self.standing.iter_mut() {
+            if standing.refresh_at.take_if(|at| *at <= now).is_some() {
+                due.push(observation.clone());
+            }
+        }
+        self.find_next_refresh();
+        if self.link_up {
+            due.iter().for_each(|observation| self.issue(observation));
+        }
+    }
+
+    fn find_next_refresh(&mut self) {
+        let standing = self.standing.iter();
+        self.refresh_at = standing
+            .filter_map(|(_, standing)| standing.refresh_at)
+            .min();
+    }
+
     /// Asks again for the commands that there was no room for.
     pub(super) fn ask_for_held(&mut self) {
         let (max, unread) = (self.options.max_commands, self.options.max_unread_commands);
         let bytes = self.options.max_unread_bytes;
-        for command_type in self.ledger.take_held(max, unread, bytes) {
+        let ledger = self.ledger.there();
+        let held = ledger.map(|ledger| ledger.take_held(max, unread, bytes));
+        for command_type in held.into_iter().flatten() {
             if self.link_up {
                 self.issue(&Observation::Commands(command_type));
             }
@@ -301,7 +329,7 @@ impl Endpoint {
                 && entry.request.service == request.service
                 && entry.request.resource() == request.resource()
         };
-        let earlier = self.queue.control.iter().filter(is_earlier);
+        let earlier = self.room.queue.control.iter().filter(is_earlier);
         let earlier: Vec<_> = earlier.map(|entry| entry.id).collect();
         for id in earlier {
             if let Some(now) = self.now {
@@ -338,8 +366,8 @@ impl Endpoint {
     /// readable.
     #[cfg(feature = "connection")]
     pub(super) fn forget_observations(&mut self, now: Instant) {
+        self.refresh_at = None;
         for (observation, standing) in std::mem::take(&mut self.standing).into_iter() {
-            self.timers.clear(&Timer::Refresh(observation.clone()));
             self.forget_surfaced(&observation);
             // While there is a request, that has the ID.
             if let (None, Some(wire_id)) = (standing.request, standing.wire_id) {

@@ -15,6 +15,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    pub(super) const fn new() -> Self {
+        Self {
+            control: Lane::new(),
+            bulk: Lane::new(),
+        }
+    }
+
     pub(super) const fn lane(&mut self, class: Class) -> &mut Lane {
         match class {
             Class::Control => &mut self.control,
@@ -38,6 +45,10 @@ impl Queue {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.control.iter().chain(self.bulk.iter())
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.control.iter_mut().chain(self.bulk.iter_mut())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -75,6 +86,13 @@ pub(super) enum Admission {
 }
 
 impl Lane {
+    const fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
     /// Whether an entry of `size` bytes fits into `bound`.
     pub(super) fn admit(&self, size: usize, bound: &Bound, when_full: WhenFull) -> Admission {
         let (mut count, mut bytes) = (self.entries.len() + 1, self.bytes + size);
@@ -114,7 +132,7 @@ impl Lane {
         self.entries.iter().map(|entry| &**entry)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.entries.iter_mut().map(|entry| &mut **entry)
     }
 

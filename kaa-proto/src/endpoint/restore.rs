@@ -69,7 +69,7 @@ impl Endpoint {
             self.ledger.restore_finished(key, result.0, taken);
         }
         for (id, request) in past.requests {
-            self.statistics.submitted += 1;
+            self.counters.submitted += 1;
             let Accepted { request, sent, age } = request;
             let may_repeat = request.policy.resend == Resend::AfterLinkLoss;
             let told = Unfinished {
@@ -81,7 +81,7 @@ impl Endpoint {
                 stored: true,
             };
             if sent && !may_repeat {
-                self.statistics.count(&Err(Failure::OutcomeUnknown));
+                self.counters.count(&Err(Failure::OutcomeUnknown));
                 self.journal.restore(id, size(&request));
                 account.unknown.push(told);
                 unknown.push((id, request, age));
@@ -91,7 +91,7 @@ impl Endpoint {
             }
         }
         if account != Recovered::default() {
-            self.recovered = Some(Found { account, unknown });
+            self.recovered = Some(Box::new(Found { account, unknown }));
             self.notify(Event::Recovered);
         }
     }
@@ -111,8 +111,8 @@ impl Endpoint {
         self.advance(now);
         let found = self.recovered.take()?;
         for (id, ..) in &found.unknown {
-            self.journal.take_restored(*id);
-            self.journal.end(*id);
+            self.take_restored(*id);
+            self.end_durable(*id);
         }
         Some(found.account)
     }
@@ -131,12 +131,15 @@ impl Endpoint {
         let next = self.next_id;
         self.record(|| Record::Reached(next));
         let mark = self.journal.mark();
-        for id in self.journal.await_restored() {
-            if let Some(entry) = self.queue.find_mut(id) {
+        let journal = self.journal.there();
+        let restored = journal.map(|journal| journal.await_restored());
+        for id in restored.into_iter().flatten() {
+            if let Some(entry) = self.room.queue.find_mut(id) {
                 entry.guard = mark;
             }
         }
-        if let Some(Found { account, .. }) = &mut self.recovered {
+        if let Some(found) = &mut self.recovered {
+            let account = &mut found.account;
             let told = account.resumed.iter_mut().chain(&mut account.unknown);
             told.for_each(|request| request.stored = false);
         }

@@ -8,9 +8,8 @@ use bytes::Bytes;
 use super::flight::{Entry, Flight, MessageKey, Owner, Stage};
 use super::ids::Holder;
 use super::options::RESERVED_IN_FLIGHT;
-use super::queue::Lane;
 use super::trace;
-use super::{Endpoint, Message, Record, Rest, Timer};
+use super::{Endpoint, Message, Record, Rest};
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{Class, Confirm, Failure, Reply, RequestId, Resend};
@@ -56,7 +55,7 @@ impl Endpoint {
     pub fn handle_acknowledged(&mut self, now: Instant, key: MessageKey) {
         let now = self.advance(now);
         let id = key.request();
-        let Some(flight) = self.flights.get(id) else {
+        let Some(flight) = self.room.flights.get(id) else {
             return;
         };
         if flight.stage == Stage::Listening
@@ -73,7 +72,7 @@ impl Endpoint {
     /// client has room. One that nobody confirms ended when it was given out, and stays so.
     pub fn handle_not_sent(&mut self, now: Instant, key: MessageKey) {
         self.advance(now);
-        if let Some(flight) = self.flights.get_open(key.request()) {
+        if let Some(flight) = self.room.flights.get_open(key.request()) {
             flight.entry.was_sent = flight.sent_before;
             self.put_back(key.request());
         }
@@ -83,7 +82,7 @@ impl Endpoint {
     pub(crate) fn handle_sent(&mut self, now: Instant, key: MessageKey) {
         let now = self.advance(now);
         let id = key.request();
-        let Some(flight) = self.flights.get_open(id) else {
+        let Some(flight) = self.room.flights.get_open(id) else {
             return;
         };
         if flight.stage != Stage::Emitted {
@@ -103,7 +102,7 @@ impl Endpoint {
             Confirm::Acknowledged | Confirm::Answered => {
                 let answer_by = now + within;
                 flight.answer_by = Some(answer_by);
-                self.answers.set(answer_by, id);
+                self.room.answers.set(answer_by, id);
             }
         }
     }
@@ -116,7 +115,7 @@ impl Endpoint {
         topic: &mut String,
     ) -> Option<Outgoing<'_>> {
         let now = self.advance(now);
-        let mut entry = self.queue.lane(class).remove(id)?;
+        let mut entry = self.room.queue.lane(class).remove(id)?;
         if entry.request.with_id && entry.wire_id.is_none() {
             entry.wire_id = self.allocate(&entry);
         }
@@ -124,15 +123,17 @@ impl Endpoint {
         Topic::of_valid(&self.name, &entry.extension, &entry.request.resource)
             .with_id(entry.wire_id)
             .write_to(topic);
-        self.statistics.messages += 1;
-        self.statistics.resent += u64::from(entry.was_sent);
+        self.counters.messages += 1;
+        if entry.was_sent {
+            self.counters.others.resent += 1;
+        }
         if class == Class::Bulk {
             self.hold_bulk(now);
         }
         if entry.expires_at.is_some() {
             self.tidy_deadlines();
         }
-        let Flight { entry, .. } = self.flights.insert(Flight::new(entry))?;
+        let Flight { entry, .. } = self.room.flights.insert(Flight::new(entry))?;
         Some(Outgoing {
             key: MessageKey(id),
             payload: &entry.request.payload,
@@ -159,7 +160,7 @@ impl Endpoint {
             .options
             .max_in_flight
             .saturating_sub(self.in_flight_len());
-        let (control, bulk) = (self.queue.control.iter(), self.queue.bulk.iter());
+        let (control, bulk) = (self.room.queue.control.iter(), self.room.queue.bulk.iter());
         // Those that wait for something else count too: their turn comes in their order.
         let of = |entry: &&Entry| self.must_record_sent(entry);
         let next = control
@@ -172,7 +173,7 @@ impl Endpoint {
         for (class, id) in next {
             self.record(|| Record::Sent(id));
             let mark = self.journal.mark();
-            if let Some(entry) = self.queue.lane(class).find_mut(id) {
+            if let Some(entry) = self.room.queue.lane(class).find_mut(id) {
                 entry.sent_recorded = true;
                 entry.guard = mark;
             }
@@ -182,8 +183,8 @@ impl Endpoint {
     /// What waits is not sent for now: the records that it might be are taken back, so that a crash
     /// finds it as what it is.
     pub(super) fn record_unsent(&mut self) {
-        let lanes = [&mut self.queue.control, &mut self.queue.bulk];
-        for entry in lanes.into_iter().flat_map(Lane::iter_mut) {
+        let room = self.room.there();
+        for entry in room.into_iter().flat_map(|room| room.queue.iter_mut()) {
             if !entry.was_sent && std::mem::replace(&mut entry.sent_recorded, false) {
                 self.journal.record(|| Record::Unsent(entry.id));
             }
@@ -192,18 +193,21 @@ impl Endpoint {
 
     /// Takes a message's request back to its place in the queue, as if it had not been sent.
     pub(super) fn put_back(&mut self, id: RequestId) {
-        let Some(Flight { entry, .. }) = self.flights.remove(id) else {
+        let Some(Flight { entry, .. }) = self.room.flights.remove(id) else {
             return;
         };
         trace::put_back(&self.name, &entry);
         self.tidy_deadlines();
         self.wait_in_queue(entry.expires_at, id);
-        self.queue.lane(entry.request.policy.class).put_back(entry);
+        self.room
+            .queue
+            .lane(entry.request.policy.class)
+            .put_back(entry);
     }
 
     /// The link died with a request sent and not confirmed.
     pub(super) fn lose(&mut self, now: Instant, id: RequestId) {
-        let Some(flight) = self.flights.get(id) else {
+        let Some(flight) = self.room.flights.get(id) else {
             return;
         };
         match flight.entry.request.policy.resend {
@@ -216,7 +220,7 @@ impl Endpoint {
 
     /// Ends a request with its confirmation.
     pub(super) fn confirm(&mut self, now: Instant, id: RequestId, by: Confirm, payload: Bytes) {
-        let Some(flight) = self.flights.get(id) else {
+        let Some(flight) = self.room.flights.get(id) else {
             return;
         };
         let reply = Reply::new(by, flight.entry.request.resource.clone(), payload);
@@ -227,7 +231,7 @@ impl Endpoint {
                 flight.entry.owner.clone(),
                 flight.entry.request.effect.clone(),
             );
-            if let Some(flight) = self.flights.listen(id) {
+            if let Some(flight) = self.room.flights.listen(id) {
                 trace::acknowledged(now, &self.name, &mut flight.entry);
             }
             self.conclude(now, id, &owner, &effect, Ok(reply));
@@ -260,10 +264,10 @@ impl Endpoint {
             return Some(Ready { class, id });
         }
         let reserved = RESERVED_IN_FLIGHT.min(max / 8);
-        if self.bulk_held || in_flight >= max - reserved {
+        if self.room.bulk_from.is_some() || in_flight >= max - reserved {
             return None;
         }
-        let first = self.queue.bulk.first()?;
+        let first = self.room.queue.bulk.first()?;
         let (class, id) = (Class::Bulk, first.id);
         self.is_ready(first).then_some(Ready { class, id })
     }
@@ -272,7 +276,7 @@ impl Endpoint {
     /// extension instance only.
     fn next_control(&self) -> Option<RequestId> {
         let mut waiting: BTreeSet<&Extension> = BTreeSet::new();
-        for entry in self.queue.control.iter() {
+        for entry in self.room.queue.control.iter() {
             if waiting.contains(&entry.extension) {
                 continue;
             }
@@ -306,14 +310,12 @@ impl Endpoint {
                 && flight.stage != Stage::Listening
                 && flight.entry.extension == entry.extension
         };
-        !entry.request.serial || !self.flights.iter().any(in_the_way)
+        !entry.request.serial || !self.room.flights.iter().any(in_the_way)
     }
 
     fn hold_bulk(&mut self, now: Instant) {
         if let Some(rate) = self.options.drain_rate {
-            self.bulk_held = true;
-            self.timers
-                .set(Timer::Drain, now + Duration::from_secs(1) / rate.get());
+            self.room.bulk_from = Some(now + Duration::from_secs(1) / rate.get());
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Regard {
 impl Endpoint {
     /// Ends a request that waits in the queue.
     pub(super) fn end_queued(&mut self, now: Instant, id: RequestId, failure: Failure) {
-        if let Some(entry) = self.queue.remove(id) {
+        if let Some(entry) = self.room.queue.remove(id) {
             let rest = Rest::after(&entry);
             self.end(now, entry, Err(failure), rest);
         }
@@ -29,7 +29,7 @@ impl Endpoint {
     /// Ends a request that waits in the queue, and is not to be sent any more: as `failure` if it
     /// certainly never was.
     pub(super) fn end_unsent(&mut self, now: Instant, id: RequestId, failure: Failure) {
-        let entry = self.queue.find(id);
+        let entry = self.room.queue.find(id);
         if let Some(failure) = entry.map(|entry| entry.failure_unless_sent(failure)) {
             self.end_queued(now, id, failure);
         }
@@ -37,14 +37,14 @@ impl Endpoint {
 
     /// Ends a request that is in flight.
     pub(super) fn end_flight(&mut self, now: Instant, id: RequestId, outcome: Outcome, rest: Rest) {
-        if let Some(Flight { entry, .. }) = self.flights.remove(id) {
+        if let Some(Flight { entry, .. }) = self.room.flights.remove(id) {
             self.end(now, entry, outcome, rest);
         }
     }
 
     /// `answer_within` is over.
     pub(super) fn handle_no_answer(&mut self, now: Instant, id: RequestId) {
-        let Some(Flight { entry, stage, .. }) = self.flights.remove(id) else {
+        let Some(Flight { entry, stage, .. }) = self.room.flights.remove(id) else {
             return;
         };
         match stage {
@@ -86,10 +86,10 @@ impl Endpoint {
         self.apply(effect, outcome.is_ok());
         match owner {
             Owner::Caller => {
-                self.statistics.count(&outcome);
+                self.counters.count(&outcome);
                 // What was only closed is still to be done: its records bring it back.
                 if outcome != Err(Failure::Closed) {
-                    self.journal.end(id);
+                    self.end_durable(id);
                 }
                 let mark = match effect {
                     // The commands in it were recorded when they passed the ledger.
@@ -99,7 +99,7 @@ impl Endpoint {
                     | Effect::Applied(..)
                     | Effect::Current(_) => self.journal.mark_since(before),
                 };
-                let event = match self.journal.take_restored(id) {
+                let event = match self.take_restored(id) {
                     true => Event::RestoredCompleted { id, outcome },
                     false => Event::Completed { id, outcome },
                 };
@@ -119,11 +119,11 @@ impl Endpoint {
         ours: impl Fn(&Entry) -> bool,
     ) -> Option<Box<Entry>> {
         let open = |flight: &Flight| flight.stage != Stage::Listening && ours(&flight.entry);
-        if self.flights.get(id).is_some_and(open) {
-            return self.flights.remove(id).map(Flight::into_entry);
+        if self.room.flights.get(id).is_some_and(open) {
+            return self.room.flights.remove(id).map(Flight::into_entry);
         }
-        match self.queue.find(id).is_some_and(&ours) {
-            true => self.queue.remove(id),
+        match self.room.queue.find(id).is_some_and(&ours) {
+            true => self.room.queue.remove(id),
             false => None,
         }
     }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::flight::{Entry, Stage};
-use super::queue::Lane;
 use super::{Endpoint, Observation, Record, ResultRecord, Stored};
 use crate::request::{RequestId, Resend};
 
@@ -45,12 +44,14 @@ impl Endpoint {
         self.write_requests(now, &mut records);
         self.journal.begin_anew();
         // It is not among them that what waits may have been sent.
-        let lanes = [&mut self.queue.control, &mut self.queue.bulk];
-        for entry in lanes.into_iter().flat_map(Lane::iter_mut) {
+        let Some(room) = self.room.there() else {
+            return records;
+        };
+        for entry in room.queue.iter_mut() {
             entry.sent_recorded &= entry.was_sent;
         }
         // Of what may have been sent it is.
-        for entry in self.flights.open_entries() {
+        for entry in room.flights.open_entries() {
             let is_once = entry.request.policy.resend == Resend::Never;
             entry.sent_recorded |= is_once && self.journal.is_durable(entry.id);
         }
@@ -59,8 +60,13 @@ impl Endpoint {
 
     /// The durable requests, in their order.
     fn write_requests(&self, now: Instant, records: &mut Vec<Stored>) {
-        let queued = self.queue.control.iter().chain(self.queue.bulk.iter());
-        let flights = self.flights.iter().map(|(_, flight)| flight);
+        let queued = self
+            .room
+            .queue
+            .control
+            .iter()
+            .chain(self.room.queue.bulk.iter());
+        let flights = self.room.flights.iter().map(|(_, flight)| flight);
         let flights = flights.filter(|flight| flight.stage != Stage::Listening);
         let mut open: Vec<(&Entry, bool)> = queued.map(|entry| (entry, false)).collect();
         open.extend(flights.map(|flight| (&*flight.entry, true)));

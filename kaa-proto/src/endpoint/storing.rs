@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Event, Record};
-#[cfg(feature = "client")]
+use super::{Endpoint, Event, Journal, Record};
+use crate::names::CommandType;
 use crate::request::RequestId;
 
 impl Endpoint {
@@ -13,13 +13,13 @@ impl Endpoint {
         if !self.journal.has_some() {
             self.record_sent();
         }
-        self.journal.poll()
+        self.journal.there()?.poll()
     }
 
     /// The next record there is, without making more.
     #[cfg(feature = "connection")]
     pub(crate) fn take_record(&mut self) -> Option<Record> {
-        self.journal.poll()
+        self.journal.there()?.poll()
     }
 
     /// Whether there may be records to be polled.
@@ -43,7 +43,8 @@ impl Endpoint {
     /// Takes the events that wait for records: they are held back elsewhere.
     #[cfg(feature = "connection")]
     pub(crate) fn take_held(&mut self) -> Vec<Event> {
-        self.journal.take_held()
+        let journal = self.journal.there();
+        journal.map(Journal::take_held).unwrap_or_default()
     }
 
     /// How many records were polled and not yet told as stored.
@@ -63,8 +64,9 @@ impl Endpoint {
     /// out. More than there are count as all.
     pub fn handle_stored(&mut self, now: Instant, n: usize) {
         self.advance(now);
-        let out = self.journal.handle_stored(n);
-        self.let_out(out);
+        let journal = self.journal.there();
+        let out = journal.map(|journal| journal.handle_stored(n));
+        self.let_out(out.unwrap_or_default());
     }
 
     /// The store failed: what was recorded and is not stored will not be. The endpoint goes on in
@@ -76,14 +78,36 @@ impl Endpoint {
     /// since may be sent again, and commands that were surfaced since are new again.
     pub fn handle_store_lost(&mut self, now: Instant) {
         self.advance(now);
-        let out = self.journal.handle_lost();
-        self.let_out(out);
+        let out = self.journal.there().map(Journal::handle_lost);
+        self.let_out(out.unwrap_or_default());
+    }
+
+    /// A durable request ended, or its end is known to the application; nothing for others.
+    pub(super) fn end_durable(&mut self, id: RequestId) {
+        if let Some(journal) = self.journal.there() {
+            journal.end(id);
+        }
+    }
+
+    /// Whether a request is of an earlier run; asked once, when it ends.
+    pub(super) fn take_restored(&mut self, id: RequestId) -> bool {
+        let journal = self.journal.there();
+        journal.is_some_and(|journal| journal.take_restored(id))
+    }
+
+    /// Gives the commands of a type back that nobody has read.
+    pub(super) fn release_unread(&mut self, command_type: &CommandType) {
+        let ledger = self.ledger.there();
+        let released = ledger.map(|ledger| ledger.release_unread(command_type));
+        for (key, times) in released.into_iter().flatten() {
+            self.record_release(&key, times);
+        }
     }
 
     fn let_out(&mut self, events: Vec<Event>) {
         for event in events {
             match event.is_end() {
-                true => self.events.push_back(event),
+                true => self.room.events.push_back(event),
                 false => self.notify(event),
             }
         }
@@ -94,9 +118,7 @@ impl Endpoint {
     pub(crate) fn leave_for_later(&mut self) {
         self.record_unsent();
         for command_type in self.ledger.unread_types() {
-            for (key, times) in self.ledger.release_unread(&command_type) {
-                self.record_release(&key, times);
-            }
+            self.release_unread(&command_type);
         }
     }
 }

@@ -71,7 +71,7 @@ impl Endpoint {
             }
         }
         self.next_id = id.next();
-        self.statistics.submitted += 1;
+        self.counters.submitted += 1;
         trace::submitted(self.now, &self.name, &mut entry);
         for oldest in dropped {
             self.end_unsent(now, oldest, Failure::Dropped);
@@ -138,7 +138,7 @@ impl Endpoint {
                 return Ok(Vec::new());
             }
         }
-        if self.events.len() + self.journal.held_len() >= MAX_UNPOLLED_EVENTS {
+        if self.room.events.len() + self.journal.held_len() >= MAX_UNPOLLED_EVENTS {
             return Err(SubmitError::QueueFull(class));
         }
         if unwanted {
@@ -148,11 +148,12 @@ impl Endpoint {
         let admission = match class {
             Class::Control => {
                 let bound = &self.options.control;
-                self.queue.control.admit(size, bound, WhenFull::Refuse)
+                self.room.queue.control.admit(size, bound, WhenFull::Refuse)
             }
             Class::Bulk => {
                 let bound = &self.options.bulk;
-                self.queue
+                self.room
+                    .queue
                     .bulk
                     .admit(size, bound, self.options.bulk_when_full)
             }
@@ -190,7 +191,7 @@ impl Endpoint {
             life: Life::default(),
             request,
         };
-        match self.spare.pop() {
+        match self.room.spare.pop() {
             Some(mut spare) => {
                 *spare = entry;
                 spare
@@ -204,14 +205,16 @@ impl Endpoint {
         entry.owner = Owner::Nobody;
         entry.life = Life::default();
         entry.request.effect = Effect::None;
-        if self.spare.len() < MAX_SPARE && entry.request.payload.capacity() <= MAX_SPARE_PAYLOAD {
-            self.spare.push(entry);
+        if self.room.spare.len() < MAX_SPARE
+            && entry.request.payload.capacity() <= MAX_SPARE_PAYLOAD
+        {
+            self.room.spare.push(entry);
         }
     }
 
     /// A request to be written, whose buffers were used before where there are such.
     pub(crate) fn blank(&mut self) -> Prepared {
-        let spare = self.spare.last_mut();
+        let spare = self.room.there().and_then(|room| room.spare.last_mut());
         let used = spare.map(|spare| std::mem::replace(&mut spare.request, Prepared::blank()));
         used.unwrap_or_else(Prepared::blank)
     }
@@ -222,13 +225,13 @@ impl Endpoint {
             self.filters.need(mode, &self.name, &group(&entry));
         }
         self.wait_in_queue(entry.expires_at, entry.id);
-        self.queue.lane(entry.request.policy.class).push(entry);
+        self.room.queue.lane(entry.request.policy.class).push(entry);
     }
 
     /// Notes until when a request may wait in the queue.
     pub(super) fn wait_in_queue(&mut self, expires_at: Option<Instant>, id: RequestId) {
         if let Some(at) = expires_at {
-            self.expiries.set(at, id);
+            self.room.expiries.set(at, id);
         }
     }
 

@@ -3,7 +3,7 @@
 //! It starts a local platform inside this process, connects a device to it over TCP, and goes
 //! through all fourteen operations and the three kinds of pushes. With `KAA_URL`,
 //! `KAA_APP_VERSION` and `KAA_TOKEN` set it speaks to that platform instead, and asks nothing
-//! destructive of it; `KAA_USER` and `KAA_PASSWORD` are the login there.
+//! destructive of it; `KAA_USERNAME` and `KAA_PASSWORD` are the login there.
 //!
 //! ```sh
 //! cargo run --package kaa-smol --example quickstart_smol

@@ -93,9 +93,7 @@ impl Device for Pair {
 
     fn statistics(&self) -> Statistics {
         let endpoint = self.connection.endpoint(self.key);
-        endpoint.map_or_else(Statistics::default, |endpoint| {
-            endpoint.statistics().clone()
-        })
+        endpoint.map_or_else(Statistics::default, |endpoint| endpoint.statistics())
     }
 
     fn take_events(&mut self) -> Vec<endpoint::Event> {

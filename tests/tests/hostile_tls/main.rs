@@ -293,7 +293,7 @@ fn options(authority: &Authority) -> Options {
 fn a_client_bears_all_that_tls_can_be_abused_for_within_its_budget_and_goes_on() {
     let authority = Authority::new("hostile");
     let identity = authority.server(Server::Good, Key::EcPkcs8);
-    for attack in ATTACKS {
+    let life = |attack: &Attack| {
         let name = attack.name;
         let bad = config(&identity, attack.start, attack.copies);
         let good = config(&identity, Start::Greeted13, 1);
@@ -339,7 +339,12 @@ fn a_client_bears_all_that_tls_can_be_abused_for_within_its_budget_and_goes_on()
             ..
         } = device;
         meter.run(|| drop((driver, client, endpoint, ticket)));
-        assert_eq!(meter.live(), 0, "{name}: something is left");
+        meter.live()
+    };
+    // A thread keeps a block to read into, and what one request left to the next.
+    life(&ATTACKS[0]);
+    for attack in ATTACKS {
+        assert_eq!(life(attack), 0, "{}: something is left", attack.name);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a scenario needs of a runtime, and the asynchronous ones.
 
-use std::future::Future as _;
-use std::net::SocketAddr;
+use std::future::{Future as _, ready};
+use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use kaa_proto::client::{Client, Options};
 use kaa_tests::scenario::{ClientHand, SharedClient, Waiting};
+use kaa_tests::std_binding;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -56,7 +57,7 @@ pub(crate) struct Runtime {
 
 pub(crate) type Script = Waiting<'static, Result<(), String>>;
 
-pub(crate) const ALL: [Runtime; 5] = [
+pub(crate) const ALL: [Runtime; 6] = [
     Runtime {
         name: "tokio current-thread",
         play: |script| on_tokio(Builder::new_current_thread(), script),
@@ -90,6 +91,13 @@ pub(crate) const ALL: [Runtime; 5] = [
         run: |task| Box::pin(async move { async_std::task::spawn(guarded(task)).await }),
     },
     crate::blocking::RUNTIME,
+    Runtime {
+        name: "threads",
+        play: |script| std_binding::wait(script),
+        sleep: |time| Box::pin(sleep_on_a_thread(time)),
+        start: |start| Box::pin(ready(start_on_threads(start))),
+        run: |task| Box::pin(ready(run_on_a_thread(task))),
+    },
 ];
 
 /// Where a dial goes now.
@@ -206,6 +214,27 @@ async fn start_on_async_std(
         }
     };
     Ok(Started::immortal((*client.map_err(shown)?).clone()))
+}
+
+fn start_on_threads(Start { options, at, .. }: Start) -> Result<Started, String> {
+    let client = match at {
+        None => std_binding::connect(options),
+        Some(at) => std_binding::connect_with(options, move || TcpStream::connect(present(&at))),
+    };
+    client.map(Started::immortal).map_err(shown)
+}
+
+async fn sleep_on_a_thread(time: Duration) {
+    let (woken, when_woken) = oneshot::channel();
+    thread::spawn(move || {
+        thread::sleep(time);
+        let _ = woken.send(());
+    });
+    let _ = when_woken.await;
+}
+
+fn run_on_a_thread(task: Waiting<'static, ()>) -> bool {
+    thread::spawn(|| std_binding::wait(task)).join().is_err()
 }
 
 fn shown(error: impl std::fmt::Display) -> String {

@@ -1,112 +1,64 @@
-//! The lines that the program prints: for people, or JSON.
+//! Standard input as lines, read apart so that the program can do other things meanwhile.
 
-use std::time::Instant;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
-use kaa_blocking::platform::LocalPlatform;
-use kaa_proto::platform::{EVENT_SCHEMA, Event, LinkId, Tokens};
-use serde_json::{Map, Value, json};
+use crate::output::say;
 
-use crate::answer::Answer;
+/// How many lines are read ahead.
+const AHEAD: usize = 256;
+/// The longest line: what one message may hold.
+const MAX_LINE: usize = 256 * 1_024;
 
-/// How lines look.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Style {
-    pub(crate) is_json: bool,
-    pub(crate) tokens: Tokens,
-    /// When the platform was started.
-    pub(crate) start: Instant,
+/// A line of standard input.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// Its number, from 1.
+    pub(crate) number: u64,
+    /// Its length in bytes, with its end.
+    pub(crate) bytes: u64,
+    /// What it says, or why it cannot be read.
+    pub(crate) text: Result<String, &'static str>,
 }
 
-impl Style {
-    /// `listening on ADDR`, and where uploads go.
-    pub(crate) fn listening(&self, platform: &LocalPlatform) -> String {
-        let address = platform.addr().map(|addr| addr.to_string());
-        let address = address.unwrap_or_default();
-        self.ready(
-            "listening",
-            format!("listening on {address}"),
-            "address",
-            &address,
-            platform,
-        )
+/// Begins to read. The channel ends with the input. Blank lines are left out.
+pub(crate) fn read() -> Receiver<Line> {
+    if io::stdin().is_terminal() {
+        say("reading JSON lines from the terminal; Ctrl-D ends them");
     }
-
-    /// `attached to URL`, and where uploads go.
-    pub(crate) fn attached(&self, platform: &LocalPlatform) -> String {
-        let url = platform.url();
-        self.ready(
-            "attached",
-            format!("attached to {url}"),
-            "url",
-            url,
-            platform,
-        )
-    }
-
-    /// Says that devices can come: `text`, in JSON too, so that a script finds it either way.
-    fn ready(
-        &self,
-        event: &str,
-        text: String,
-        field: &str,
-        value: &str,
-        platform: &LocalPlatform,
-    ) -> String {
-        let uploads = platform.http_addr().map(|addr| addr.to_string());
-        if self.is_json {
-            let mut fields = Map::new();
-            fields.insert(field.into(), json!(value));
-            fields.insert("text".into(), json!(text));
-            if let Some(uploads) = uploads {
-                fields.insert("uploads".into(), json!(uploads));
+    let (sender, lines) = mpsc::sync_channel(AHEAD);
+    thread::spawn(move || {
+        let mut reader = io::stdin().lock();
+        for number in 1_u64.. {
+            let mut line = Vec::new();
+            let mut bounded = reader.by_ref().take(MAX_LINE as u64);
+            let mut bytes = match bounded.read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(bytes) => bytes as u64,
+            };
+            let text = if line.len() == MAX_LINE && line.last() != Some(&b'\n') {
+                bytes += match reader.skip_until(b'\n') {
+                    Ok(skipped) => skipped as u64,
+                    Err(_) => return,
+                };
+                Err("is longer than 256 KiB")
+            } else {
+                let text = String::from_utf8(line).map_err(|_| "is not UTF-8");
+                text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+            };
+            if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
+                continue;
             }
-            return self.own(event, fields);
-        }
-        match uploads {
-            Some(uploads) => format!("{text}\nuploads on http://{uploads}"),
-            None => text,
-        }
-    }
-
-    pub(crate) fn event(&self, event: &Event) -> String {
-        if self.is_json {
-            return event.to_json(self.start, self.tokens).to_string();
-        }
-        let at = event.at.saturating_duration_since(self.start).as_secs_f64();
-        match (&event.endpoint, self.tokens) {
-            (Some(name), Tokens::Whole) => {
-                let (version, token) = (name.app_version(), name.token().as_str());
-                format!("{at:.3} {version}/{token} {}", event.kind)
+            let line = Line {
+                number,
+                bytes,
+                text,
+            };
+            if sender.send(line).is_err() {
+                return;
             }
-            _ => format!("{at:.3} {event}"),
         }
-    }
-
-    /// A connection is closed because TLS failed.
-    pub(crate) fn tls_failed(&self, link: LinkId, cause: &str) -> String {
-        let (event, link, cause) = ("tls-failed", json!(link.number()), json!(cause));
-        if self.is_json {
-            let fields = [("link".into(), link), ("cause".into(), cause)];
-            return self.own(event, fields.into_iter().collect());
-        }
-        let at = self.start.elapsed().as_secs_f64();
-        format!("{at:.3} link {link} {event} cause={cause}")
-    }
-
-    pub(crate) fn answer(&self, answer: &Answer) -> String {
-        match self.is_json {
-            true => self.own("answer", answer.to_json()),
-            false => answer.to_text(),
-        }
-    }
-
-    /// A JSON line of the program itself.
-    fn own(&self, event: &str, fields: Map<String, Value>) -> String {
-        let mut line = Map::new();
-        line.insert("v".into(), json!(EVENT_SCHEMA));
-        line.insert("at".into(), json!(self.start.elapsed().as_secs_f64()));
-        line.insert("event".into(), json!(event));
-        line.extend(fields);
-        Value::Object(line).to_string()
-    }
+    });
+    lines
 }

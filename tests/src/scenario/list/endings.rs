@@ -110,10 +110,13 @@ pub(super) const ALL: &[Scenario] = &[
         name: "everything_that_waits_ends_with_the_driver",
         why: "a runtime that ends must not leave futures that hang",
         given: &[],
-        except: &[(
-            Place::On("blocking"),
-            "its thread ends with the client only",
-        )],
+        except: &[
+            (
+                Place::On("blocking"),
+                "its thread ends with the client only",
+            ),
+            (Place::On("threads"), "its threads end with the client only"),
+        ],
         steps: &[
             Read("commands", REBOOT),
             Sees("commands-requested", r#"{"observe": true}"#),

@@ -31,7 +31,12 @@ pub(crate) struct Exchanges<C> {
 }
 
 impl<C: Client> Exchanges<C> {
-    pub(crate) fn new(mut client: C) -> Self {
+    pub(crate) fn new(client: C) -> Self {
+        Self::after(200, client)
+    }
+
+    /// Those of a client that has had so many rounds.
+    pub(crate) fn after(rounds: usize, mut client: C) -> Self {
         let mut left_over = Vec::new();
         client.submit();
         client.write(&mut left_over);
@@ -41,7 +46,7 @@ impl<C: Client> Exchanges<C> {
             left_over,
             out: Vec::new(),
         };
-        for _ in 0..200 {
+        for _ in 0..rounds {
             exchanges.round(&mut Meter::default());
         }
         exchanges

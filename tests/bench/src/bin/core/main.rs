@@ -73,7 +73,14 @@ fn main() {
     match &*case {
         "kernel" => run(kernel::Kernel, count),
         "confirmed_exchange" => run(Exchanges::new(Gateway::new(1)), count),
-        "gateway" => run(Exchanges::new(Gateway::new(scale::ENDPOINTS)), count),
+        // Each endpoint has spoken before.
+        "gateway" => {
+            let rounds = scale::ENDPOINTS / Exchanges::<Gateway>::TIMES as usize + 1;
+            run(
+                Exchanges::after(rounds, Gateway::new(scale::ENDPOINTS)),
+                count,
+            )
+        }
         #[cfg(feature = "peers")]
         "rumqttc" => run(Exchanges::new(peers::Rumqttc::new()), count),
         #[cfg(feature = "peers")]

@@ -15,8 +15,10 @@ use crate::work::Client;
 const ROUNDS: usize = 9;
 /// How long a run is to take, about.
 const SECONDS: f64 = 0.5;
-/// Unconfirmed at a time.
-const IN_FLIGHT: u16 = 64;
+/// What is compared: how many are unconfirmed at a time, and the QoS.
+pub(crate) type Tables = &'static [(u16, u8)];
+pub(crate) const RATE: Tables = &[(64, 1), (64, 0)];
+pub(crate) const LATENCY: Tables = &[(1, 1)];
 
 /// One table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +69,14 @@ impl Rounds {
     }
 }
 
-pub(crate) fn all() -> Outcome<()> {
+pub(crate) fn all(tables: Tables) -> Outcome<()> {
     let mut lines = Vec::new();
     for server in [Kind::Mosquitto, Kind::Null] {
         let running = match server {
             Kind::Null => Server::null()?,
             Kind::Mosquitto => Server::mosquitto()?,
         };
-        let tables = [(IN_FLIGHT, 1), (IN_FLIGHT, 0), (1, 1)];
-        for (in_flight, qos) in tables {
+        for &(in_flight, qos) in tables {
             let table = Table {
                 server,
                 in_flight,

@@ -2,7 +2,7 @@
 //! what a user would write today and beside the practical limit.
 //!
 //! `e2e` compares all clients, each in a process of its own, in turns, and prints tables and a line
-//! `NAME VALUE UNIT` for each figure. `e2e CLIENT PORT COUNT IN_FLIGHT QOS` is one of them.
+//! `NAME VALUE UNIT` for each figure; `e2e latency` compares one request at a time. `e2e CLIENT PORT COUNT IN_FLIGHT QOS` is one of them.
 
 mod compare;
 mod ours;
@@ -19,8 +19,10 @@ use work::{Client, Work};
 
 fn main() -> Outcome<()> {
     let mut words = std::env::args().skip(1);
-    let Some(client) = words.next() else {
-        return compare::all();
+    let client = match words.next() {
+        None => return compare::all(compare::RATE),
+        Some(word) if word == "latency" => return compare::all(compare::LATENCY),
+        Some(client) => client,
     };
     let mut number =
         || -> Outcome<u32> { Ok(words.next().ok_or("e2e: a number is missing")?.parse()?) };

@@ -1,0 +1,45 @@
+//! SIGINT, SIGTERM and SIGHUP: the first asks for a clean end, the second ends the program at once.
+
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::exit::Exit;
+use crate::problem::Problem;
+
+/// Whoever waits looks this often whether the program is to end.
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
+
+/// Tells whether the program is to end.
+#[derive(Clone, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Begins to listen for signals.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(crate) fn listen() -> Result<Self, Problem> {
+        let stop = Self::default();
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+            .map_err(|error| Problem::local(format!("signals: {error}")))?;
+        let heard = stop.clone();
+        thread::spawn(move || {
+            for _ in signals.forever() {
+                if heard.0.swap(true, Ordering::Relaxed) {
+                    process::exit(Exit::Interrupted.code().into());
+                }
+            }
+        });
+        Ok(stop)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
