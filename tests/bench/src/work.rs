@@ -103,7 +103,7 @@ mod tests {
     fn a_sample_has_its_length() {
         assert_eq!(
             sample(1_234_567).unwrap().payload(),
-            r#"{"ts":1795342834567,"temperature":21.567,"sequence":10001234567}"#
+            br#"{"ts":1795342834567,"temperature":21.567,"sequence":10001234567}"#
         );
         for id in [0, 999, 1_000_000] {
             assert!(sample(id).is_ok());

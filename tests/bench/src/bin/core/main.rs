@@ -7,6 +7,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "what cannot go on has failed, and the rest is its output"
 )]
 
@@ -79,7 +80,7 @@ fn main() {
             run(
                 Exchanges::after(rounds, Gateway::new(scale::ENDPOINTS)),
                 count,
-            )
+            );
         }
         #[cfg(feature = "peers")]
         "rumqttc" => run(Exchanges::new(peers::Rumqttc::new()), count),

@@ -123,7 +123,7 @@ impl ProtocolCore {
                     }
                 }
                 Event::NotifyPacketReceived(mqtt::packet::Packet::V3_1_1Publish(publish)) => {
-                    confirmed += usize::from(self.waiting.handle(publish.topic_name()))
+                    confirmed += usize::from(self.waiting.handle(publish.topic_name()));
                 }
                 _ => {}
             }
