@@ -6,11 +6,10 @@ use std::process::Stdio;
 
 use kaa_blocking::platform::LocalTls;
 use kaa_tests::certificates::{Authority, Key, Server};
-use kaa_tests::ports::free_port;
 use kaa_tests::scratch::Scratch;
 use serde_json::json;
 
-use crate::kit::{Kit, Running, run, text};
+use crate::kit::{Kit, Running, nowhere, run, text};
 
 #[test]
 fn what_was_confirmed_is_0() {
@@ -84,8 +83,7 @@ fn what_the_link_took_with_it_is_4() {
 
 #[test]
 fn a_platform_that_is_not_there_is_5_and_is_not_waited_for_for_ever() {
-    let url = format!("mqtt://127.0.0.1:{}", free_port().unwrap());
-    let kit = Kit::new().at(url);
+    let kit = Kit::new().at(nowhere());
     let ended = kit.run(&["plain", "t", "1", "--timeout", "500ms"]);
     ended.complains(5, "Connection refused");
     assert!(ended.stderr.contains("try: check --url"), "{ended:?}");
@@ -133,14 +131,14 @@ fn a_server_that_is_not_trusted_is_6_and_one_of_the_own_authority_is_used() {
 fn what_is_kept_is_7_and_the_next_run_sends_it() {
     let kit = Kit::new();
     let store = text(&kit.path("store"));
-    let nowhere = format!("mqtt://127.0.0.1:{}", free_port().unwrap());
+    let url = nowhere();
     let away = [
         "telemetry",
         "{\"a\": 1}",
         "--store",
         &store,
         "--url",
-        &nowhere,
+        &url,
         "--timeout",
         "1s",
     ];

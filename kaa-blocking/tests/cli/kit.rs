@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use kaa_blocking::names::{CommandType, ConfigName, EndpointName};
 use kaa_blocking::platform::{LocalOptions, LocalPlatform};
 use kaa_proto::platform::{Fault, Secret, Snapshot, User, UserState};
+use kaa_tests::ports::free_port;
 use kaa_tests::scratch::Scratch;
 use serde_json::Value;
 
@@ -178,6 +179,11 @@ impl Kit {
 
 pub(crate) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
+}
+
+/// The URL of a platform that is not there.
+pub(crate) fn nowhere() -> String {
+    format!("mqtt://127.0.0.1:{}", free_port().unwrap())
 }
 
 /// What became of a run.

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use kaa_tests::ports::free_port;
 use serde_json::json;
 
-use crate::kit::{Kit, LONG, Running, eventually, run, text};
+use crate::kit::{Kit, LONG, Running, eventually, nowhere, run, text};
 
 #[test]
 fn one_sample_is_sent_as_it_is_and_its_outcome_printed() {
@@ -142,13 +141,13 @@ fn a_reader_that_goes_away_is_no_panic() {
 fn a_stream_into_a_store_goes_on_without_a_platform_and_is_sent_by_the_next_run() {
     let kit = Kit::new();
     let store = text(&kit.path("store"));
-    let nowhere = format!("mqtt://127.0.0.1:{}", free_port().unwrap());
+    let url = nowhere();
     let away = [
         "telemetry",
         "--store",
         &store,
         "--url",
-        &nowhere,
+        &url,
         "--timeout",
         "1s",
         "--batch",

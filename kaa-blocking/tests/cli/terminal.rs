@@ -59,6 +59,14 @@ impl Terminal {
     fn press(&self, key: &str) {
         self.tmux(&["send-keys", key]);
     }
+
+    /// Answers a prompt; what the program that was asked shows when it has ended well.
+    fn answers(&self, prompt: &str, words: &str) -> String {
+        self.shows(prompt);
+        self.keys(words);
+        self.press("Enter");
+        self.shows("rc=0")
+    }
 }
 
 impl Drop for Terminal {
@@ -71,10 +79,7 @@ impl Drop for Terminal {
 fn the_token_is_asked_for_and_not_shown() {
     let kit = Kit::new();
     let terminal = Terminal::run(&kit, "\"$KAA\" plain t 1", "KAA_TOKEN");
-    terminal.shows("endpoint token:");
-    terminal.keys(TOKEN);
-    terminal.press("Enter");
-    let screen = terminal.shows("rc=0");
+    let screen = terminal.answers("endpoint token:", TOKEN);
     assert!(screen.contains("{\"outcome\":\"confirmed\"}"), "{screen}");
     assert_eq!(kit.samples(), 1);
 }
@@ -84,10 +89,7 @@ fn the_password_is_asked_for_even_when_the_input_is_a_pipe() {
     let kit = Kit::with_user("pump@tenant", "s3cretPassw0rd");
     let line = "echo '{\"a\": 1}' | \"$KAA\" telemetry --username pump@tenant";
     let terminal = Terminal::run(&kit, line, "KAA_PASSWORD");
-    terminal.shows("password:");
-    terminal.keys("s3cretPassw0rd");
-    terminal.press("Enter");
-    terminal.shows("rc=0");
+    terminal.answers("password:", "s3cretPassw0rd");
     assert_eq!(kit.samples(), 1);
 }
 
@@ -96,10 +98,7 @@ fn a_secret_can_be_kept_in_a_profile() {
     let kit = Kit::new();
     let line = "\"$KAA\" profile set --ask token && \"$KAA\" plain t 1";
     let terminal = Terminal::run(&kit, line, "KAA_TOKEN");
-    terminal.shows("endpoint token:");
-    terminal.keys(TOKEN);
-    terminal.press("Enter");
-    terminal.shows("rc=0");
+    terminal.answers("endpoint token:", TOKEN);
     let profile = fs::read_to_string(kit.path(".config/kaa/default.toml")).unwrap();
     assert_eq!(profile, format!("token = \"{TOKEN}\"\n"));
 }

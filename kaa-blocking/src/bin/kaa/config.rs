@@ -6,7 +6,6 @@ use clap::{Args, Subcommand};
 use kaa_blocking::Configurations;
 use kaa_blocking::config::{Answer, Applied, Get, Rejected};
 use kaa_blocking::names::ConfigName;
-use kaa_blocking::request::RequestError;
 
 use crate::connection::{ConnectionArgs, Session, ask_once};
 use crate::exec::Failed;
@@ -133,18 +132,12 @@ impl Source for Watched {
     ) -> Result<(), Problem> {
         let name = assigned.name.as_ref().map(ConfigName::new).transpose();
         let name = name.map_err(|error| Problem::local(error.to_string()))?;
-        let id = &assigned.id;
-        let device = &session.device;
+        let (id, within) = (&assigned.id, session.timeout);
         match failed {
-            None => {
-                let ticket = device.submit(&applied(id, name));
-                let ticket = ticket.map_err(RequestError::from)?;
-                session.outcome(ticket, session.timeout)
-            }
+            None => session.send(&applied(id, name), within),
             Some(failed) => {
                 let request = rejected(id, failed.status, &failed.words, name);
-                let ticket = device.submit(&request).map_err(RequestError::from)?;
-                session.outcome(ticket, session.timeout)
+                session.send(&request, within)
             }
         }
     }

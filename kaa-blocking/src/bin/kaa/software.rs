@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use kaa_blocking::SoftwareUpdates;
-use kaa_blocking::request::RequestError;
 use kaa_blocking::software::{Answer, Get, Rejected, ReportCurrent};
 
 use crate::connection::{ConnectionArgs, Session, ask_once};
@@ -113,17 +112,12 @@ impl Source for Watched {
         assigned: &Assigned,
         failed: Option<&Failed>,
     ) -> Result<(), Problem> {
-        let device = &session.device;
+        let (id, within) = (&assigned.id, session.timeout);
         match failed {
-            None => {
-                let ticket = device.submit(&ReportCurrent::new(&assigned.id));
-                let ticket = ticket.map_err(RequestError::from)?;
-                session.outcome(ticket, session.timeout)
-            }
+            None => session.send(&ReportCurrent::new(id), within),
             Some(failed) => {
-                let request = Rejected::new(&assigned.id, failed.status, &failed.words);
-                let ticket = device.submit(&request).map_err(RequestError::from)?;
-                session.outcome(ticket, session.timeout)
+                let request = Rejected::new(id, failed.status, &failed.words);
+                session.send(&request, within)
             }
         }
     }

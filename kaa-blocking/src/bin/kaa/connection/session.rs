@@ -131,7 +131,19 @@ impl Session {
         // The platform was reached: it has what is left of the time, and a second at least.
         let within = self.left().max(Duration::from_secs(1));
         let request = request.clone().answer_within(within);
-        let ticket = self.device.submit(&request).map_err(RequestError::from)?;
+        self.send(&request, within)
+    }
+
+    /// Asks, and waits for the answer for at most that long.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(crate) fn send<R: Request>(
+        &self,
+        request: &R,
+        within: Duration,
+    ) -> Result<R::Response, Problem> {
+        let ticket = self.device.submit(request).map_err(RequestError::from)?;
         self.outcome(ticket, within)
     }
 
