@@ -234,12 +234,7 @@ impl Endpoint {
         let now = self.advance(now);
         self.forget_observations(now);
         let ours = |entry: &Entry| matches!(entry.owner, Owner::Observation(_) | Owner::Nobody);
-        let queued = self
-            .room
-            .queue
-            .bulk
-            .iter()
-            .chain(self.room.queue.control.iter());
+        let queued = self.room.queue.iter();
         let flights = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
         let own: Vec<_> = queued.chain(flights).filter(|entry| ours(entry)).collect();
         let own: Vec<_> = own.iter().map(|entry| entry.id).collect();

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::shared::Handle;
+use super::shared::{Handle, State};
 use super::slot::Slot;
 use super::{Command, Commands, Configurations, EndpointEvents, SoftwareUpdates, Ticket, spare};
 use crate::commands;
@@ -12,7 +13,7 @@ use crate::config::Configuration;
 use crate::connection::EndpointKey;
 use crate::endpoint::{Recovered, Statistics};
 use crate::names::{CommandType, ConfigName, EndpointName};
-use crate::request::{InvalidRequest, Request, RequestError, RequestId, SubmitError};
+use crate::request::{InvalidRequest, Prepared, Request, RequestError, RequestId, SubmitError};
 
 /// Speaks for one endpoint. Clones share it.
 #[derive(Clone)]
@@ -51,13 +52,9 @@ impl Endpoint {
     /// # Errors
     /// [`SubmitError`] says why it was not taken; nothing else is affected.
     pub fn submit<R: Request>(&self, request: &R) -> Result<Ticket<R>, SubmitError> {
-        let prepared = spare::encode(request)?;
-        let shared = self.handle.shared();
-        let (id, left) = shared.act_on_state(|state, now| {
-            let id = state.submit(now, self.key, prepared)?;
-            Ok::<_, SubmitError>((id, state.connection.blank(self.key)))
+        let id = self.hand_over(request, |state, now, prepared| {
+            state.submit(now, self.key, prepared)
         })?;
-        spare::leave(left);
         Ok(Ticket::new(Arc::clone(&self.handle), self.key, id))
     }
 
@@ -66,10 +63,22 @@ impl Endpoint {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub fn send<R: Request>(&self, request: &R) -> Result<RequestId, SubmitError> {
+        self.hand_over(request, |state, now, prepared| {
+            state.connection.submit_prepared(now, self.key, prepared)
+        })
+    }
+
+    /// Encodes a request outside the lock, and lets it be taken under it.
+    fn hand_over<R: Request>(
+        &self,
+        request: &R,
+        take: impl FnOnce(&mut State, Instant, Prepared) -> Result<RequestId, SubmitError>,
+    ) -> Result<RequestId, SubmitError> {
         let prepared = spare::encode(request)?;
-        let (id, left) = self.handle.shared().act(|connection, now| {
-            let id = connection.submit_prepared(now, self.key, prepared)?;
-            Ok::<_, SubmitError>((id, connection.blank(self.key)))
+        let shared = self.handle.shared();
+        let (id, left) = shared.act_on_state(|state, now| {
+            let id = take(state, now, prepared)?;
+            Ok::<_, SubmitError>((id, state.connection.blank(self.key)))
         })?;
         spare::leave(left);
         Ok(id)

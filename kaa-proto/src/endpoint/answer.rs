@@ -311,12 +311,9 @@ impl Endpoint {
             let unread = self.ledger.unread_len(command.command_type())
                 + surfaced.iter().filter(of_type).count();
             let bytes = self.ledger.unread_bytes() + surfaced_bytes;
-            let is_new = !self.ledger.is_known(&key);
-            if is_new && self.is_forgotten(&key) {
-                trace::offered(&self.name, &key, &Offer::Late);
-                self.counters.others.commands_repeated += 1;
-                continue;
-            }
+            let is_known = self.ledger.is_known(&key);
+            let is_late = !is_known && self.is_forgotten(&key);
+            let is_new = !is_known && !is_late;
             let is_full = unread >= self.options.max_unread_commands
                 // A lone one is taken, however large.
                 || bytes > 0 && bytes + command.size() > self.options.max_unread_bytes;
@@ -328,7 +325,10 @@ impl Endpoint {
                 self.make_room();
             }
             let policy = self.options.when_interrupted(&key);
-            let offer = self.ledger.offer(&key, self.options.max_commands, policy);
+            let offer = match is_late {
+                true => Offer::Late,
+                false => self.ledger.offer(&key, self.options.max_commands, policy),
+            };
             trace::offered(&self.name, &key, &offer);
             match offer {
                 Offer::Surface { interruptions } => {
