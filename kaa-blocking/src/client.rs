@@ -111,7 +111,8 @@ impl Client {
 
     /// Takes no more requests, sends what is queued and waits for the answers, for at most
     /// `timeout`; then closes the link and gives the account: how many requests ended how, and
-    /// those themselves that were not confirmed.
+    /// those themselves that were not confirmed. With a store it waits up to five more seconds, until
+    /// everything is written and the folder is free for the next client.
     pub fn shutdown(&self, timeout: Duration) -> Account {
         wait::for_end(self.0.shutdown(timeout))
     }

@@ -206,6 +206,9 @@ impl Client {
 
     /// Takes no more requests, sends what is queued and waits for the answers, for at most
     /// `timeout`; then closes the link and gives the account.
+    ///
+    /// With a store it waits up to five more seconds, until everything is written and the folder is
+    /// free for the next client.
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
         self.shared()
             .act(|connection, now| connection.close(now, timeout));

@@ -261,7 +261,8 @@ impl Rig {
             }
             StoreTurn::Finished => {
                 self.writer = None;
-                false
+                // The driver may have waited for that.
+                true
             }
         }
     }
@@ -370,7 +371,7 @@ impl Rig {
 
 /// A byte stream in memory; clones are its two ends.
 #[derive(Clone, Debug, Default)]
-struct Wire(Arc<Mutex<Ends>>);
+pub struct Wire(Arc<Mutex<Ends>>);
 
 #[derive(Debug, Default)]
 struct Ends {

@@ -10,8 +10,7 @@
 )]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kaa_blocking::platform::{LocalOptions, LocalPlatform};
 use kaa_blocking::request::{RequestExt as _, RequestId, Resend};
@@ -39,17 +38,8 @@ fn connect(port: u16, folder: &Scratch) -> Result<Client, ConnectError> {
     Client::connect(options)
 }
 
-/// The writer of a client that has ended lets go of its folder a moment later.
 fn start(port: u16, folder: &Scratch) -> Client {
-    let given_up = Instant::now() + PATIENCE;
-    loop {
-        match connect(port, folder) {
-            Err(ConnectError::Store(StoreError::InUse)) if Instant::now() < given_up => {
-                thread::sleep(Duration::from_millis(10));
-            }
-            started => return started.unwrap(),
-        }
-    }
+    connect(port, folder).unwrap()
 }
 
 /// Takes a sample that survives a crash, and waits until the disk has it.

@@ -23,7 +23,7 @@ use kaa_proto::request::{Failure, RequestError, RequestExt as _, SubmitError};
 use kaa_proto::store::{Durability, Log, LogOptions};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::disk::SimulatedDisk;
-use kaa_tests::rig::Rig;
+use kaa_tests::rig::{Rig, Wire};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -287,6 +287,21 @@ fn a_shutdown_gives_the_same_account_to_everyone_who_waits() {
     assert_eq!(poll(&mut two, &waker), Poll::Ready(account));
     assert_eq!(device.send(&Sample::new(3)), Err(SubmitError::Closed));
     assert_eq!(rig.turn, Turn::Finished);
+}
+
+#[test]
+fn a_client_that_is_closed_between_two_links_wakes_its_driver() {
+    let (client, mut rig) = offline();
+    rig.refuses = true;
+    rig.run();
+    assert!(matches!(rig.turn, Turn::Wait { .. }), "it rests");
+    let (bell, waker) = bell();
+    let driver = rig.driver.as_mut().unwrap();
+    assert_eq!(driver.turn(&waker, &mut None::<Wire>), rig.turn);
+    let mut shutdown = client.shutdown(SECOND);
+    assert!(poll(&mut shutdown, &waker).is_ready());
+    assert_eq!(bell.rung(), 1);
+    assert_eq!(driver.turn(&waker, &mut None::<Wire>), Turn::Finished);
 }
 
 #[test]

@@ -10,15 +10,15 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kaa_proto::client::{Client, Endpoint, Options, Shutdown, Ticket, Turn};
+use kaa_proto::client::{Client, Endpoint, Options, Shutdown, StoreTurn, Ticket, Turn};
 use kaa_proto::connection::{Account, Event};
 use kaa_proto::names::EndpointName;
 use kaa_proto::request::{Adjusted, Failure, RequestExt as _, RequestId, Resend};
 use kaa_proto::store::StoreError;
 use kaa_proto::telemetry::Sample;
-use kaa_tests::rig::Rig;
+use kaa_tests::rig::{Rig, Wire};
 use kaa_tests::scripted_store::{Deed, Script, ScriptedStore};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -119,15 +119,47 @@ fn the_end_waits_for_a_medium_that_hangs_five_seconds_and_the_writer_goes_on() {
 }
 
 #[test]
-fn without_anything_to_store_the_end_waits_for_nothing() {
+fn without_anything_to_store_the_end_waits_only_until_the_store_is_let_go() {
     let store = ScriptedStore::default();
     let (client, _device, mut rig) = start(&store);
-    rig.is_disk_stuck = true;
-    let now = rig.now();
+    let mut writer = rig.writer.take().unwrap();
     let mut shutdown = client.shutdown(SECOND);
     rig.run();
-    assert!(end(&mut shutdown).is_some() && rig.now() == now);
+    assert_eq!(end(&mut shutdown), None, "the store is open");
+    assert!(matches!(rig.turn, Turn::Wait { .. }));
+    assert_eq!(writer.turn(), StoreTurn::Finished);
+    assert!(end(&mut shutdown).is_some());
+    assert_eq!(writer.turn(), StoreTurn::Finished, "again, without a store");
+    rig.run();
     assert_eq!(rig.turn, Turn::Finished);
+}
+
+#[test]
+fn a_writer_that_is_gone_ends_the_wait_for_the_store() {
+    let store = ScriptedStore::default();
+    let (client, device, mut rig) = start(&store);
+    let _ticket = keep(&device, 1);
+    let mut shutdown = client.shutdown(Duration::ZERO);
+    rig.is_disk_stuck = true;
+    rig.run();
+    assert_eq!(end(&mut shutdown), None);
+    rig.writer = None;
+    assert!(end(&mut shutdown).is_some());
+    rig.run();
+    assert_eq!(rig.turn, Turn::Finished);
+}
+
+#[test]
+fn nobody_waits_for_a_writer_that_was_not_taken() {
+    let clock = Instant::now();
+    let options = on(&ScriptedStore::default()).open_store().unwrap();
+    let (client, mut driver) = Client::new(options, 1, 2, move || clock).unwrap();
+    client.endpoint(&name()).unwrap();
+    let mut shutdown = client.shutdown(Duration::ZERO);
+    assert_eq!(end(&mut shutdown), None);
+    let turn = driver.turn(Waker::noop(), &mut None::<Wire>);
+    assert_eq!(turn, Turn::Finished);
+    assert!(end(&mut shutdown).is_some());
 }
 
 #[test]

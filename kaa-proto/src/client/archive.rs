@@ -32,6 +32,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(60);
 
 pub(super) struct Archive {
+    /// Whether the writer has the store.
+    is_open: bool,
     tagger: Tagger,
     keeping: Keeping,
     /// What is stored of endpoints that are not here, and since when it is known.
@@ -115,6 +117,7 @@ impl Archive {
         };
         trace::opened(&status);
         Self {
+            is_open: true,
             tagger: loaded.tagger,
             keeping,
             absent,
@@ -134,6 +137,16 @@ impl Archive {
 
     pub(super) const fn status(&self) -> &StoreStatus {
         &self.status
+    }
+
+    /// Whether the writer has the store.
+    pub(super) const fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// The writer has let go of the store.
+    pub(super) const fn handle_closed(&mut self) {
+        self.is_open = false;
     }
 
     /// Whether what is stored survives anything.

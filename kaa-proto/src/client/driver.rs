@@ -93,7 +93,8 @@ impl Driver {
     }
 
     /// The work of the store, once, if the client has one: to be run on a thread of its own. It ends
-    /// by itself when the client is closed and everything is written, which may be after the driver.
+    /// by itself when the client closes and everything is written; the driver waits for that, for at
+    /// most five seconds.
     #[must_use = "until it runs, everything waits that has to be stored first"]
     pub const fn take_store_writer(&mut self) -> Option<StoreWriter> {
         self.writer.take()
@@ -115,6 +116,10 @@ impl Driver {
             if exchanged == Exchanged::Yielded {
                 return Turn::Again;
             }
+            if demand == Demand::Finished {
+                // A writer that nobody has taken.
+                self.writer = None;
+            }
             let until = self.deadline();
             if until.is_some_and(|until| until <= self.shared.now()) {
                 self.shared
@@ -126,7 +131,7 @@ impl Driver {
                 continue;
             }
             return match (demand, exchanged) {
-                // Its records may still be on their way to the store.
+                // Its records may still be on their way to the store, which is closed then.
                 (Demand::Finished, _) if !self.shared.is_over() => Turn::Wait { until },
                 (Demand::Finished, _) => Turn::Finished,
                 (Demand::Dial(link), _) if self.channel.is_none() => Turn::Dial { link, until },

@@ -186,8 +186,8 @@ impl Shared {
         let mut woken = Vec::new();
         self.update(|state, now| {
             state.connection.close(now, Duration::ZERO);
-            state.end(&mut woken);
             state.replaced.extend(state.driver.take());
+            state.end(&mut woken);
         });
         wake(woken);
     }
@@ -205,13 +205,14 @@ impl Shared {
             .map(|archive| archive.status().clone())
     }
 
-    /// What the writer does next, and whether the client is over. `None`: nothing is stored here.
+    /// What the writer does next, and whether that is all. `None`: nothing is stored here.
     pub(super) fn next_store_job(&self, bloated: bool) -> Option<(Job, bool)> {
         self.change(
             |state, now| {
                 let archive = state.archive.as_mut()?;
                 let job = archive.next_job(now, &mut state.connection, bloated);
-                Some((job, state.is_over))
+                let is_finished = state.finished_at.is_some() && !state.connection.is_storing();
+                Some((job, state.is_over || is_finished))
             },
             |_| false,
         )
@@ -222,6 +223,15 @@ impl Shared {
         self.act_on_state(|state, now| {
             if let Some(archive) = &mut state.archive {
                 archive.handle_done(now, &mut state.connection, done, result);
+            }
+        });
+    }
+
+    /// The writer has let go of the store.
+    pub(super) fn handle_store_closed(&self) {
+        self.update(|state, _| {
+            if let Some(archive) = &mut state.archive {
+                archive.handle_closed();
             }
         });
     }
@@ -306,9 +316,11 @@ impl State {
             self.subscribers.link(&event, woken);
             if event == Event::Finished {
                 self.finished_at.get_or_insert(now);
+                self.call_writer();
             }
         }
-        let waits_for_store = |deadline| now < deadline && self.connection.is_storing();
+        let is_open = self.archive.as_ref().is_some_and(Archive::is_open);
+        let waits_for_store = |deadline| now < deadline && is_open;
         let is_last = self.store_deadline().is_some_and(|at| !waits_for_store(at));
         if is_last {
             self.end(woken);
@@ -443,6 +455,12 @@ impl State {
         }
     }
 
+    fn call_writer(&mut self) {
+        if let Some(archive) = &mut self.archive {
+            archive.call();
+        }
+    }
+
     /// Until when the end waits for the store.
     fn store_deadline(&self) -> Option<Instant> {
         let at = self.finished_at.filter(|_| !self.is_over)?;
@@ -452,10 +470,8 @@ impl State {
     /// Nothing more will happen: everything that waits ends.
     pub(super) fn end(&mut self, woken: &mut Vec<Waker>) {
         self.is_over = true;
-        if let Some(archive) = &mut self.archive {
-            archive.call();
-        }
-        self.replaced.extend(self.driver.take());
+        self.call_writer();
+        woken.extend(self.driver.take());
         let closed = |slot: &mut Slot| slot.end(Err(Failure::Closed));
         #[allow(clippy::disallowed_methods, reason = "all are woken at once")]
         woken.extend(self.slots.values_mut().filter_map(closed));

@@ -14,9 +14,13 @@ use crate::store::{Durability, Store, StoreError};
 /// The work of a client's store. A binding starts it
 /// ([`Driver::start_store_writer`](super::Driver::start_store_writer)): until then everything waits
 /// that has to be stored first.
+///
+/// The client is closed when its writer has let go of the store, so that another one can open it; or
+/// after five seconds, if the medium hangs.
 pub struct StoreWriter {
     shared: Arc<Shared>,
-    store: Box<dyn Store>,
+    /// `None` when it was let go.
+    store: Option<Box<dyn Store>>,
     durability: Durability,
 }
 
@@ -30,7 +34,7 @@ pub enum StoreTurn {
         /// `None`: until somebody does something.
         until: Option<Instant>,
     },
-    /// The client is closed, and everything is written.
+    /// The client closes, everything is written, and the store was dropped.
     Finished,
 }
 
@@ -38,7 +42,7 @@ impl StoreWriter {
     pub(super) fn new(shared: Arc<Shared>, store: Box<dyn Store>, durability: Durability) -> Self {
         Self {
             shared,
-            store,
+            store: Some(store),
             durability,
         }
     }
@@ -56,7 +60,7 @@ impl StoreWriter {
         thread.spawn(|| self.run()).map(drop)
     }
 
-    /// Writes until the client is closed and everything is written. Blocks the thread.
+    /// Writes until the client closes and everything is written. Blocks the thread.
     pub fn run(mut self) {
         loop {
             match self.turn() {
@@ -70,17 +74,28 @@ impl StoreWriter {
     /// Writes once, if there is something: what has gathered since the last time goes by one commit.
     /// For simulations; [`run`](Self::run) is what a binding needs.
     pub fn turn(&mut self) -> StoreTurn {
-        let bloated = self.look(|store| store.wants_compaction()) == Some(true);
-        let Some((job, is_over)) = self.shared.next_store_job(bloated) else {
+        let turn = self.write_next();
+        if turn == StoreTurn::Finished {
+            self.let_go();
+        }
+        turn
+    }
+
+    fn write_next(&mut self) -> StoreTurn {
+        let Some(store) = self.store.as_deref_mut() else {
+            return StoreTurn::Finished;
+        };
+        let bloated = look(store, |store| store.wants_compaction()) == Some(true);
+        let Some((job, is_all)) = self.shared.next_store_job(bloated) else {
             return StoreTurn::Finished;
         };
         let (result, mut done) = match job {
-            Job::Wait(_) if is_over => return StoreTurn::Finished,
+            Job::Wait(_) if is_all => return StoreTurn::Finished,
             Job::Wait(until) => return StoreTurn::Wait { until },
             Job::Append { records, epoch } => {
-                let result = self.write(|store, durability| {
+                let result = write(store, |store| {
                     store.append(&records)?;
-                    store.commit(durability)
+                    store.commit(self.durability)
                 });
                 let (covers, replaced) = (records.len(), false);
                 (result, done(epoch, covers, replaced))
@@ -90,29 +105,41 @@ impl StoreWriter {
                 covers,
                 epoch,
             } => {
-                let result = self.write(|store, _| store.compact(&records));
+                let result = write(store, |store| store.compact(&records));
                 (result, done(epoch, covers, true))
             }
         };
-        done.size = self.look(|store| store.size());
+        done.size = look(store, |store| store.size());
         self.shared.handle_stored(&done, result);
         StoreTurn::Again
     }
 
-    /// A store that panics when it is looked at says nothing.
-    fn look<T>(&self, look: impl FnOnce(&dyn Store) -> T) -> Option<T> {
-        catch_unwind(AssertUnwindSafe(|| look(&*self.store))).ok()
+    fn let_go(&mut self) {
+        if let Some(store) = self.store.take() {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(store)));
+            self.shared.handle_store_closed();
+        }
     }
+}
 
-    /// The store is code of the application, perhaps: a panic in it is a failure of the store.
-    fn write(
-        &mut self,
-        write: impl FnOnce(&mut dyn Store, Durability) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let (store, durability) = (&mut *self.store, self.durability);
-        let written = catch_unwind(AssertUnwindSafe(|| write(store, durability)));
-        written.unwrap_or_else(|_| Err(StoreError::Failed("it panicked".into())))
+impl Drop for StoreWriter {
+    fn drop(&mut self) {
+        self.let_go();
     }
+}
+
+/// A store that panics when it is looked at says nothing.
+fn look<T>(store: &dyn Store, look: impl FnOnce(&dyn Store) -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(|| look(store))).ok()
+}
+
+/// The store is code of the application, perhaps: a panic in it is a failure of the store.
+fn write(
+    store: &mut dyn Store,
+    write: impl FnOnce(&mut dyn Store) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let written = catch_unwind(AssertUnwindSafe(|| write(store)));
+    written.unwrap_or_else(|_| Err(StoreError::Failed("it panicked".into())))
 }
 
 const fn done(epoch: u64, covers: usize, replaced: bool) -> Done {
