@@ -62,6 +62,7 @@ mod varint;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::endpoint::Stored;
 use crate::names::EndpointName;
@@ -90,8 +91,8 @@ pub trait Store: Send {
     /// [`commit`](Self::commit) says so.
     ///
     /// # Errors
-    /// [`StoreError::Full`] if there is no room, now or within its bounds; nothing of `records` is
-    /// kept then, and what was there before is as good as it was. Any other error: see "Failure".
+    /// [`StoreError::MediumFull`] if there is no room now, [`StoreError::Full`] if there is none within
+    /// its bounds; nothing of `records` is kept then, and what was there before is as good as it was. Any other error: see "Failure".
     fn append(&mut self, records: &[(EndpointTag, Stored)]) -> Result<(), StoreError>;
 
     /// Makes what was appended survive what `durability` names.
@@ -137,8 +138,9 @@ pub struct Loaded {
     pub torn_bytes: u64,
     /// What could not be read and was set aside.
     pub set_aside: Vec<SetAside>,
-    /// Endpoints that were left out because nothing was recorded of them for too long.
-    pub given_up: usize,
+    /// How old the latest record of an endpoint may be that the program does not add: when nobody has
+    /// asked for it for a day, the next compaction leaves it out. `None`: as old as it likes.
+    pub max_age: Option<Duration>,
 }
 
 impl fmt::Debug for Loaded {
@@ -147,7 +149,7 @@ impl fmt::Debug for Loaded {
             .field("endpoints", &self.records.len())
             .field("torn_bytes", &self.torn_bytes)
             .field("set_aside", &self.set_aside)
-            .field("given_up", &self.given_up)
+            .field("max_age", &self.max_age)
             .finish_non_exhaustive()
     }
 }
@@ -194,8 +196,12 @@ pub enum Durability {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The medium is full, or the store has reached its bound.
+    /// The store has reached its bound.
     Full,
+    /// The medium is full, of whatever: it may have room again.
+    MediumFull,
+    /// The medium cannot give back what it has taken, whenever it is asked; what it said.
+    Unreadable(String),
     /// Somebody else has it open.
     InUse,
     /// The medium takes so long that records had to be given up.
@@ -208,6 +214,8 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("the store is full"),
+            Self::MediumFull => f.write_str("the medium of the store is full"),
+            Self::Unreadable(text) => write!(f, "the store cannot be read: {text}"),
             Self::Stalled => f.write_str("the store stalls"),
             Self::InUse => f.write_str("the store is in use by another process"),
             Self::Failed(text) => write!(f, "the store failed: {text}"),
@@ -234,6 +242,11 @@ mod tests {
     fn what_a_store_cannot_do_is_told() {
         let cases = [
             (StoreError::Full, "the store is full"),
+            (StoreError::MediumFull, "the medium of the store is full"),
+            (
+                StoreError::Unreadable("bad block".into()),
+                "the store cannot be read: bad block",
+            ),
             (StoreError::Stalled, "the store stalls"),
             (StoreError::InUse, "the store is in use by another process"),
             (
@@ -265,11 +278,11 @@ mod tests {
             tagger: Arc::new(|_| EndpointTag([0; 16])),
             torn_bytes: 7,
             set_aside: Vec::new(),
-            given_up: 1,
+            max_age: Some(Duration::from_secs(9)),
         };
         assert_eq!(
             format!("{loaded:?}"),
-            "Loaded { endpoints: 1, torn_bytes: 7, set_aside: [], given_up: 1, .. }"
+            "Loaded { endpoints: 1, torn_bytes: 7, set_aside: [], max_age: Some(9s), .. }"
         );
     }
 }

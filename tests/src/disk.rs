@@ -47,6 +47,8 @@ struct File {
     holes: Vec<(usize, usize)>,
     /// Bytes that were lost and may yet appear where nothing was synced since: where, and which; the latest few.
     late: Vec<(usize, Arc<[u8]>)>,
+    /// Whether the medium cannot give it back any more.
+    is_lost: bool,
 }
 
 impl SimulatedDisk {
@@ -91,6 +93,13 @@ impl SimulatedDisk {
     /// The next [`append`](Disk::append) fails when a part of it has been written.
     pub fn fail_next_write(&self) {
         self.state().write_fails = true;
+    }
+
+    /// The medium cannot give this file back any more, whatever its name will be.
+    pub fn lose(&self, name: &str) {
+        if let Ok(file) = self.state().file(name) {
+            file.is_lost = true;
+        }
     }
 
     /// All files together may have so many bytes.
@@ -170,7 +179,11 @@ impl Disk for SimulatedDisk {
         let mut state = self.state();
         state.operate()?;
         state.survives()?;
-        Ok(state.file(name)?.seen.to_vec())
+        let file = state.file(name)?;
+        match file.is_lost {
+            true => Err(StoreError::Unreadable("a bad block".into())),
+            false => Ok(file.seen.to_vec()),
+        }
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
@@ -192,7 +205,7 @@ impl Disk for SimulatedDisk {
         match most == bytes.len() {
             true => Ok(()),
             false if fails => Err(StoreError::Failed("a write failed".into())),
-            false => Err(StoreError::Full),
+            false => Err(StoreError::MediumFull),
         }
     }
 

@@ -97,7 +97,7 @@ impl Store for ScriptedStore {
             tagger: Arc::new(tag),
             torn_bytes: 0,
             set_aside: Vec::new(),
-            given_up: 0,
+            max_age: None,
         })
     }
 

@@ -78,7 +78,7 @@ impl Store for MemStore {
             }),
             torn_bytes: 0,
             set_aside: vec![],
-            given_up: 0,
+            max_age: None,
         })
     }
     fn append(&mut self, r: &[(EndpointTag, Stored)]) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! A medium that is full: what is given up for it, and in which order.
+//! A store or a medium that is full: what is given up for it, and in which order.
 
 #![allow(
     clippy::expect_used,
@@ -33,10 +33,14 @@ fn device(n: u32) -> EndpointName {
 }
 
 fn on(disk: &SimulatedDisk) -> Options {
+    within(disk, LogOptions::default())
+}
+
+fn within(disk: &SimulatedDisk, options: LogOptions) -> Options {
     let disk = disk.clone();
     Options::new("mqtt://here")
         .unwrap()
-        .store(move || Ok(Log::new(disk.clone(), LogOptions::default())))
+        .store(move || Ok(Log::new(disk.clone(), options)))
 }
 
 fn keep(device: &Endpoint) -> RequestId {
@@ -77,7 +81,9 @@ fn three_devices() -> (SimulatedDisk, Rig, Vec<RequestId>) {
 fn the_half_of_the_absent_endpoints_that_left_the_longest_ago_makes_room_for_those_that_are_here() {
     let (disk, rig, ids) = three_devices();
     disk.set_clock(START + 4 * HOUR);
-    let (client, mut rig) = rig.after_crash(on(&disk), 7);
+    // A file of it has room for four and a half.
+    let bound = LogOptions::default().max_bytes(LARGE * 9).unwrap();
+    let (client, mut rig) = rig.after_crash(within(&disk, bound), 7);
     rig.is_away = true;
     // One more that is away, although it left just now.
     let left = client.endpoint(&device(4)).unwrap();
@@ -88,13 +94,10 @@ fn the_half_of_the_absent_endpoints_that_left_the_longest_ago_makes_room_for_tho
     let here = client.endpoint(&device(5)).unwrap();
     assert_eq!(client.store_status().unwrap().absent, 4);
 
-    // A new file has to replace the old one, with one more in it, and only three fit beside it.
-    disk.set_room(size(&disk) + 45 * LARGE / 10);
-    disk.fail_next_sync();
     let kept = keep(&here);
     rig.run();
     let status = client.store_status().unwrap();
-    assert_eq!((status.lost, status.compactions), (None, 1));
+    assert_eq!(status.lost, None);
     assert_eq!((status.given_up, status.absent), (2, 2));
 
     let (client, _rig) = rig.after_crash(on(&disk.after_crash(1)), 8);
@@ -103,6 +106,63 @@ fn the_half_of_the_absent_endpoints_that_left_the_longest_ago_makes_room_for_tho
     for gone in [1, 2] {
         assert_eq!(resumed(&client, &device(gone)), []);
     }
+}
+
+#[test]
+fn a_full_medium_costs_no_endpoint_what_is_stored_of_it() {
+    let (disk, rig, ids) = three_devices();
+    let (client, mut rig) = rig.after_crash(on(&disk), 7);
+    rig.is_away = true;
+    let here = client.endpoint(&device(4)).unwrap();
+    rig.run();
+    disk.set_room(size(&disk));
+    let kept = keep(&here);
+    rig.run();
+    let status = client.store_status().unwrap();
+    assert_eq!(status.lost, Some(StoreError::MediumFull));
+    assert_eq!((status.given_up, status.absent), (0, 3));
+    // There is room again.
+    disk.set_room(u64::MAX);
+    rig.pass(HOUR);
+    assert_eq!(client.store_status().unwrap().lost, None);
+    let (client, _rig) = rig.after_crash(on(&disk.after_crash(1)), 8);
+    for (n, id) in (1..).zip(ids.into_iter().chain([kept])) {
+        assert_eq!(resumed(&client, &device(n)), [id]);
+    }
+}
+
+#[test]
+fn an_endpoint_that_nobody_asks_for_is_given_up_after_a_day_and_one_that_comes_back_is_not() {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    let (disk, rig, ids) = three_devices();
+    // Or the clock was wrong: nobody knows.
+    disk.set_clock(START + 600 * DAY);
+    let (client, mut rig) = rig.after_crash(on(&disk), 7);
+    rig.is_away = true;
+    assert_eq!(resumed(&client, &device(1)), ids[..1]);
+    rig.run();
+    // A file that fails is replaced.
+    let replace = |rig: &mut Rig, n| {
+        disk.fail_next_sync();
+        keep(&client.endpoint(&device(n)).unwrap());
+        rig.run();
+        client.store_status().unwrap()
+    };
+    let status = replace(&mut rig, 4);
+    assert_eq!(
+        (status.compactions, status.given_up, status.absent),
+        (1, 0, 2)
+    );
+    rig.pass(DAY);
+    assert_eq!(resumed(&client, &device(2)), ids[1..2]);
+    let status = replace(&mut rig, 5);
+    assert_eq!(
+        (status.compactions, status.given_up, status.absent),
+        (2, 1, 0)
+    );
+    let (client, _rig) = rig.after_crash(on(&disk.after_crash(1)), 8);
+    assert_eq!(resumed(&client, &device(2)), ids[1..2]);
+    assert_eq!(resumed(&client, &device(3)), []);
 }
 
 #[test]
@@ -116,7 +176,7 @@ fn when_nobody_is_absent_a_full_medium_is_a_lost_store() {
     keep(&here);
     rig.run();
     let status = client.store_status().unwrap();
-    assert_eq!(status.lost, Some(StoreError::Full));
+    assert_eq!(status.lost, Some(StoreError::MediumFull));
     assert_eq!((status.given_up, status.compactions), (0, 0));
 }
 
@@ -133,7 +193,7 @@ fn a_log_whose_torn_end_cannot_be_cut_off_takes_nothing_more() {
     // The append, and then the truncation.
     disk.crash_at(disk.operations() + 1);
     let failed = log.append(&records).unwrap_err();
-    assert_ne!(failed, StoreError::Full);
+    assert_ne!(failed, StoreError::MediumFull);
     let operations = disk.operations();
     assert_eq!(log.append(&records), Err(failed));
     assert_eq!(disk.operations(), operations, "the disk is left alone");

@@ -16,8 +16,8 @@ use kaa_proto::endpoint::{Record, Stored};
 use kaa_proto::names::EndpointName;
 use kaa_proto::request::RequestId;
 use kaa_proto::store::{
-    self, Disk, Durability, EndpointTag, InvalidLogOptions, Log, LogOptions, Store, StoreError,
-    Unusable,
+    self, Disk, Durability, EndpointTag, InvalidLogOptions, Log, LogOptions, SetAside, Store,
+    StoreError, Unusable,
 };
 use kaa_tests::dice::Dice;
 use kaa_tests::disk::SimulatedDisk;
@@ -258,14 +258,15 @@ fn a_full_disk_refuses_an_append_and_leaves_the_rest_as_good_as_it_was() {
     let size = log.size();
     for room in 0..20 {
         disk.set_room(size + room);
-        assert_eq!(log.append(&records(&batch(2, 2..9))), Err(StoreError::Full));
+        let refused = log.append(&records(&batch(2, 2..9)));
+        assert_eq!(refused, Err(StoreError::MediumFull));
         assert_eq!(log.size(), size);
         assert_eq!(file(&disk).1.len() as u64, size);
     }
     // A compaction for which there is no room changes nothing either.
     assert_eq!(
         log.compact(&records(&batch(2, 2..9))),
-        Err(StoreError::Full)
+        Err(StoreError::MediumFull)
     );
     disk.set_room(u64::MAX);
     log.append(&records(&[entry(3, 9)])).unwrap();
@@ -281,7 +282,8 @@ fn a_disk_that_is_full_at_the_start_still_gives_what_is_kept() {
     disk.set_room(0);
     let mut log = log(&disk);
     assert_eq!(entries(&log.load().unwrap()), batch(1, 1..4));
-    assert_eq!(log.append(&records(&[entry(1, 9)])), Err(StoreError::Full));
+    let refused = log.append(&records(&[entry(1, 9)]));
+    assert_eq!(refused, Err(StoreError::MediumFull));
     disk.set_room(u64::MAX);
     log.compact(&records(&batch(1, 3..4))).unwrap();
     log.append(&records(&[entry(1, 9)])).unwrap();
@@ -435,7 +437,7 @@ fn ages_go_on_while_nothing_runs_through_restarts_and_compactions() {
     assert_eq!(found(&disk), 2 * DAY + HOUR);
     // The clock went back.
     disk.set_clock(START - DAY);
-    assert_eq!(found(&disk), Duration::ZERO);
+    assert_eq!(found(&disk), DAY + HOUR);
 }
 
 #[test]
@@ -451,14 +453,52 @@ fn the_time_of_a_clock_that_was_not_set_is_not_counted() {
 }
 
 #[test]
-fn an_endpoint_is_left_out_when_all_of_it_is_too_old() {
+fn nothing_is_left_out_for_its_age_when_it_is_loaded() {
     let disk = SimulatedDisk::new(1);
     let mut log = loaded(&disk);
-    log.append(&records(&[entry(1, 1), entry(2, 2)])).unwrap();
-    disk.set_clock(START + 20 * DAY);
-    log.append(&records(&[entry(2, 3)])).unwrap();
-    disk.set_clock(START + 31 * DAY);
-    assert_eq!(entries(&load(&disk)), [entry(2, 2), entry(2, 3)]);
+    log.append(&records(&[entry(1, 1)])).unwrap();
+    disk.set_clock(START + 1_000 * DAY);
+    let loaded = load(&disk);
+    assert_eq!(entries(&loaded), [entry(1, 1)]);
+    assert_eq!(loaded.max_age, Some(30 * DAY));
+}
+
+#[test]
+fn what_the_medium_cannot_give_back_is_set_aside_and_the_log_begins_anew() {
+    let disk = SimulatedDisk::new(1);
+    loaded(&disk).append(&records(&[entry(1, 1)])).unwrap();
+    let (name, _) = file(&disk);
+    disk.lose(&name);
+    let mut log = log(&disk);
+    let found = log.load().unwrap();
+    assert_eq!(entries(&found), []);
+    let reason = Unusable::Damaged { at: 0 };
+    let expected = SetAside {
+        name: format!("damaged-1.{name}"),
+        reason,
+    };
+    assert_eq!(found.set_aside, [expected]);
+    log.append(&records(&[entry(1, 2)])).unwrap();
+    let next = load(&disk);
+    assert_eq!(
+        (entries(&next), next.set_aside),
+        (vec![entry(1, 2)], vec![])
+    );
+}
+
+#[test]
+fn what_was_set_aside_by_a_start_that_got_no_further_is_told_by_the_next() {
+    let disk = SimulatedDisk::new(1);
+    loaded(&disk).append(&records(&[entry(1, 1)])).unwrap();
+    let (name, _) = file(&disk);
+    disk.lose(&name);
+    disk.set_room(0);
+    assert_eq!(log(&disk).load().unwrap_err(), StoreError::MediumFull);
+    disk.set_room(u64::MAX);
+    let told = load(&disk).set_aside;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].name, format!("damaged-1.{name}"));
+    assert_eq!(load(&disk).set_aside, []);
 }
 
 #[test]

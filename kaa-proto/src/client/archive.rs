@@ -16,11 +16,17 @@ use crate::store::{Durability, EndpointTag, Loaded, SetAside, StoreError, Tagger
 /// counts as lost.
 const MAX_PENDING_BYTES: usize = 4 * 1_024 * 1_024;
 
+/// So many wait for no others.
+const MUCH_BYTES: usize = 1_024 * 1_024;
+
 /// As long as a burst may take to be written.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Records that wait take no more than this, however short.
 const MOST_PENDING_BYTES: usize = 64 * 1_024 * 1_024;
+
+/// An endpoint that nobody has asked for in this time is one that nobody may want any more.
+const UNASKED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a record takes beside the payload in it, about.
 const RECORD_BYTES: usize = 128;
@@ -35,6 +41,8 @@ pub(super) struct Archive {
     /// Whether the writer has the store.
     is_open: bool,
     tagger: Tagger,
+    /// See [`Loaded::max_age`].
+    max_age: Option<Duration>,
     keeping: Keeping,
     /// What is stored of endpoints that are not here, and since when it is known.
     absent: BTreeMap<EndpointTag, (Vec<Stored>, Instant)>,
@@ -80,9 +88,9 @@ pub struct StoreStatus {
     /// What could not be read at the start and was set aside: commands and requests that were in
     /// there are forgotten. A person should look.
     pub set_aside: Vec<SetAside>,
-    /// Endpoints that were not here and were given up: at the start, because nothing was recorded of
-    /// them for too long (`LogOptions::max_age`), or later, those that left the longest ago, because
-    /// the store was full.
+    /// Endpoints that were not here and were given up: because nothing was recorded of them for too
+    /// long (`LogOptions::max_age`), or, those that left the longest ago, because the store had
+    /// reached its bound.
     pub given_up: usize,
 }
 
@@ -112,13 +120,13 @@ impl Archive {
             absent: absent.len(),
             torn_bytes: loaded.torn_bytes,
             set_aside: loaded.set_aside,
-            given_up: loaded.given_up,
             ..StoreStatus::default()
         };
         trace::opened(&status);
         Self {
             is_open: true,
             tagger: loaded.tagger,
+            max_age: loaded.max_age,
             keeping,
             absent,
             pending: Vec::new(),
@@ -203,7 +211,8 @@ impl Archive {
             self.since.get_or_insert(now);
             self.news = true;
         }
-        let waits = |since| now.saturating_duration_since(since) >= PATIENCE;
+        let patience = PATIENCE + self.keeping.within;
+        let waits = |since| now.saturating_duration_since(since) >= patience;
         let is_stalled = self.pending_bytes > MAX_PENDING_BYTES && self.since.is_some_and(waits);
         let is_lost = is_stalled || self.pending_bytes > MOST_PENDING_BYTES;
         if is_lost {
@@ -241,7 +250,9 @@ impl Archive {
             return Job::Wait(None);
         };
         let due = since + self.keeping.within;
-        if now < due && self.pending.len() < self.keeping.count && !connection.is_closing() {
+        let is_much = self.pending.len() >= self.keeping.count || self.pending_bytes >= MUCH_BYTES;
+        let is_due = now >= due || self.keeping.within.is_zero();
+        if !is_due && !is_much && !is_over && !connection.is_closing() {
             return Job::Wait(Some(due));
         }
         let epoch = self.epoch;
@@ -294,23 +305,31 @@ impl Archive {
     /// Forgets half of the endpoints that are not here, those that left the longest ago; whether there
     /// were any.
     fn give_up_absent(&mut self, now: Instant) -> bool {
-        let age = |(records, since): &(Vec<Stored>, Instant)| {
-            let latest = records.iter().map(|stored| stored.age).min();
-            latest.unwrap_or_default() + now.saturating_duration_since(*since)
-        };
-        let mut oldest: Vec<_> = self
-            .absent
-            .iter()
-            .map(|(tag, of)| (age(of), *tag))
-            .collect();
+        let ages = self.absent.iter().map(|(tag, of)| (age_of(of, now), *tag));
+        let mut oldest: Vec<_> = ages.collect();
         oldest.sort_unstable();
         let given_up = oldest.len().div_ceil(2);
         for (_, tag) in oldest.iter().rev().take(given_up) {
             self.absent.remove(tag);
         }
-        self.status.given_up += given_up;
-        self.status.absent = self.absent.len();
+        self.count_given_up(given_up);
         given_up > 0
+    }
+
+    /// Forgets endpoints that nobody has asked for, and of which nothing was recorded for too long.
+    fn give_up_stale(&mut self, now: Instant) {
+        let (Some(max_age), known) = (self.max_age, self.absent.len()) else {
+            return;
+        };
+        self.absent.retain(|_, of| {
+            now.saturating_duration_since(of.1) < UNASKED || age_of(of, now) <= max_age
+        });
+        self.count_given_up(known - self.absent.len());
+    }
+
+    const fn count_given_up(&mut self, given_up: usize) {
+        self.status.given_up += given_up;
+        self.status.absent -= given_up;
     }
 
     fn lose(&mut self, now: Instant, connection: &mut Connection, error: StoreError) {
@@ -324,6 +343,7 @@ impl Archive {
     }
 
     fn replace(&mut self, now: Instant, connection: &mut Connection) -> Job {
+        self.give_up_stale(now);
         self.mends = self.failure.is_some() || self.retry.is_some();
         self.take_pending();
         (self.replace, self.failure) = (false, None);
@@ -358,9 +378,16 @@ pub(super) struct Done {
     pub(super) size: Option<u64>,
 }
 
+/// How old the latest record is of an endpoint that is not here.
+fn age_of((records, since): &(Vec<Stored>, Instant), now: Instant) -> Duration {
+    let latest = records.iter().map(|stored| stored.age).min();
+    let absent = now.saturating_duration_since(*since);
+    latest.unwrap_or_default().saturating_add(absent)
+}
+
 fn age(records: &mut [Stored], by: Duration) {
     for stored in records {
-        stored.age += by;
+        stored.age = stored.age.saturating_add(by);
     }
 }
 

@@ -17,7 +17,6 @@ pub(super) fn opened(status: &StoreStatus) {
         size = status.size,
         endpoints = status.absent,
         torn_bytes = status.torn_bytes,
-        given_up = status.given_up,
         "opened"
     );
     for SetAside { name, reason } in &status.set_aside {

@@ -30,14 +30,15 @@ pub trait Disk: Send {
     /// All bytes of a file.
     ///
     /// # Errors
-    /// If there is no such file, too.
+    /// [`StoreError::Unreadable`] if the medium has lost them: the log sets the file aside, and begins
+    /// anew. Any other, also if there is no such file, is tried again by the next start.
     fn read(&mut self, name: &str) -> Result<Vec<u8>, StoreError>;
 
     /// Adds bytes at the end of a file, which is created if there is none, and hands them to the
     /// operating system.
     ///
     /// # Errors
-    /// [`StoreError::Full`] if there is no room. After any error a part may have been added.
+    /// [`StoreError::MediumFull`] if there is no room. After any error a part may have been added.
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Cuts a file to its first `len` bytes.

@@ -39,7 +39,9 @@ pub fn open(folder: impl Into<PathBuf>, options: LogOptions) -> Result<Log<Files
 pub struct Files {
     folder: PathBuf,
     /// Kept open, which keeps it locked.
-    _lock: File,
+    lock: File,
+    /// The process that locked it.
+    process: u32,
     /// The file that was written last, so that it is not opened for each append.
     current: Option<(String, File)>,
 }
@@ -56,7 +58,8 @@ impl Files {
         match FileExt::try_lock(&lock) {
             Ok(()) => Ok(Self {
                 folder,
-                _lock: lock,
+                lock,
+                process: std::process::id(),
                 current: None,
             }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
@@ -84,6 +87,16 @@ impl Files {
     }
 }
 
+impl Drop for Files {
+    fn drop(&mut self) {
+        // A child of this process has the same lock until it runs another program, and must neither
+        // keep it nor end it.
+        if self.process == std::process::id() {
+            let _ = FileExt::unlock(&self.lock);
+        }
+    }
+}
+
 impl Disk for Files {
     fn list(&mut self) -> Result<Vec<String>, StoreError> {
         let mut names = Vec::new();
@@ -95,7 +108,7 @@ impl Disk for Files {
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<u8>, StoreError> {
-        fs::read(self.path(name)).map_err(failed)
+        fs::read(self.path(name)).map_err(unread)
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
@@ -147,9 +160,26 @@ fn failed(error: io::Error) -> StoreError {
         ErrorKind::FileTooLarge,
     ];
     match full.contains(&error.kind()) {
-        true => StoreError::Full,
+        true => StoreError::MediumFull,
         // The methods of `std::fs` do not say the path.
         false => StoreError::Failed(error.to_string()),
+    }
+}
+
+/// What reading has failed with: worn flash answers with an error instead of wrong bytes, for ever.
+fn unread(error: io::Error) -> StoreError {
+    // EIO, EBADMSG and EUCLEAN of Linux; ERROR_CRC, ERROR_READ_FAULT and ERROR_IO_DEVICE.
+    const LOST: [i32; 3] = if cfg!(unix) {
+        [5, 74, 117]
+    } else {
+        [23, 30, 1117]
+    };
+    match error
+        .raw_os_error()
+        .is_some_and(|code| LOST.contains(&code))
+    {
+        true => StoreError::Unreadable(error.to_string()),
+        false => failed(error),
     }
 }
 
@@ -194,6 +224,15 @@ const fn sync_folder(_: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
+    #[test]
+    fn what_the_medium_has_lost_is_told_from_what_may_be_read_later() {
+        let [lost, no_more_files] = [5, 24].map(io::Error::from_raw_os_error);
+        let text = lost.to_string();
+        assert_eq!(unread(lost), StoreError::Unreadable(text));
+        assert!(matches!(unread(no_more_files), StoreError::Failed(_)));
+    }
+
     #[test]
     fn a_medium_that_is_full_is_told_from_one_that_fails() {
         for kind in [
@@ -201,7 +240,7 @@ mod tests {
             ErrorKind::QuotaExceeded,
             ErrorKind::FileTooLarge,
         ] {
-            assert_eq!(failed(kind.into()), StoreError::Full);
+            assert_eq!(failed(kind.into()), StoreError::MediumFull);
         }
         let text = io::Error::from(ErrorKind::PermissionDenied).to_string();
         assert_eq!(

@@ -96,6 +96,14 @@ pub(super) fn set_aside(
     Ok(aside)
 }
 
+/// The names that files were given by [`set_aside`].
+pub(super) fn aside(disk: &mut impl Disk) -> Result<Vec<String>, StoreError> {
+    let is_aside = |name: &String| name.starts_with("damaged-") || name.starts_with("newer-");
+    let mut names: Vec<_> = disk.list()?.into_iter().filter(is_aside).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// The number of a generation, exactly as [`name`] writes it.
 fn number(name: &str) -> Option<u64> {
     let number = name.strip_prefix("log.")?.parse().ok()?;

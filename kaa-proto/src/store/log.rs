@@ -10,7 +10,8 @@ use super::frame::{self, Stamp};
 use super::header::{HEADER_LEN, Header};
 use super::tag::tagger;
 use super::{
-    Disk, Durability, EndpointTag, Loaded, LogOptions, SetAside, Store, StoreError, folder,
+    Disk, Durability, EndpointTag, Loaded, LogOptions, SetAside, Store, StoreError, Unusable,
+    folder,
 };
 use crate::endpoint::Stored;
 
@@ -24,11 +25,11 @@ use crate::endpoint::Stored;
 ///   it had been synced is damage: the file is set aside as `damaged-1.log.…`, or under the next
 ///   number. Damage of the very last commits cannot be told from a torn tail.
 /// * What was kept is synced at load, before anybody acts upon it.
-/// * Ages are by the wall clock, zero if it went back. A time before 2024 is that of a clock that
-///   had not been set: it is not counted.
+/// * Ages are by the wall clock, and do not grow where it went back. A time before 2024 is that of a
+///   clock that had not been set: it is not counted.
 /// * After an `append` or a `commit` that failed, other than by an append for which there was no
 ///   room, both fail until a `compact` has succeeded: it begins a new file, for which an `fsync`
-///   that failed does not matter. An append that failed as [`Full`](StoreError::Full) is cut off.
+///   that failed does not matter. An append for which there was no room is cut off.
 ///   If the process ends before that, the next one has to believe what the system shows it of the
 ///   old file.
 /// * A load succeeds as soon as all has been read. If nothing can be added then, because the disk
@@ -52,8 +53,6 @@ struct Live {
     synced: u64,
     /// Why nothing can be added to it any more.
     broken: Option<StoreError>,
-    /// Whether it holds endpoints that were given up, until it is compacted.
-    gave_up: bool,
 }
 
 impl<D: Disk> Log<D> {
@@ -74,11 +73,18 @@ impl<D: Disk> Store for Log<D> {
         }
         let mut set_aside = Vec::new();
         for generation in folder::generations(&mut self.disk)? {
-            let file = self.disk.read(&folder::name(generation))?;
-            match contents::read(&file) {
+            match read(&mut self.disk, &folder::name(generation))? {
                 Ok(contents) => return Ok(self.go_on(generation, contents, set_aside)),
                 Err(reason) => {
                     let name = folder::set_aside(&mut self.disk, generation, reason)?;
+                    set_aside.push(SetAside { name, reason });
+                }
+            }
+        }
+        if set_aside.is_empty() {
+            // An earlier start may have got no further than this.
+            for name in folder::aside(&mut self.disk)? {
+                if let Err(reason) = read(&mut self.disk, &name)? {
                     set_aside.push(SetAside { name, reason });
                 }
             }
@@ -140,8 +146,7 @@ impl<D: Disk> Store for Log<D> {
         let base = live.header.whole;
         let twice = (2 * base).max(WORTHWHILE);
         let limit = twice.min(base + max_file.saturating_sub(base) / 2);
-        // An endpoint that was given up must not come back with what it had before.
-        live.broken.is_some() || live.gave_up || live.len > limit
+        live.broken.is_some() || live.len > limit
     }
 
     fn size(&self) -> u64 {
@@ -163,7 +168,7 @@ impl<D: Disk> Log<D> {
             tagger: tagger(key),
             torn_bytes: 0,
             set_aside,
-            given_up: 0,
+            max_age: Some(self.options.oldest()),
         })
     }
 
@@ -177,10 +182,6 @@ impl<D: Disk> Log<D> {
             let kept = records.entry(entry.tag).or_default();
             kept.push(Stored { record, age });
         }
-        let (oldest, known) = (self.options.oldest(), records.len());
-        records.retain(|_, kept| kept.iter().any(|stored| stored.age <= oldest));
-        let given_up = known - records.len();
-
         let tagger = tagger(contents.header.key);
         let live = self.live.insert(Live {
             generation,
@@ -190,9 +191,7 @@ impl<D: Disk> Log<D> {
             len: contents.end,
             synced: 0,
             broken: None,
-            gave_up: false,
         });
-        live.gave_up = given_up > 0;
         if let Err(error) = live.reopen(&mut self.disk, contents.torn) {
             live.broken = Some(error);
         }
@@ -201,7 +200,7 @@ impl<D: Disk> Log<D> {
             tagger,
             torn_bytes: contents.torn,
             set_aside,
-            given_up,
+            max_age: Some(self.options.oldest()),
         }
     }
 
@@ -231,7 +230,6 @@ impl Live {
             len: whole,
             synced: 0,
             broken: None,
-            gave_up: false,
         };
         let mut frame = Vec::new();
         if !records.is_empty() {
@@ -279,7 +277,7 @@ impl Live {
         let mut result = disk.append(&name, &frame);
         match &result {
             Ok(()) => self.len += frame.len() as u64,
-            Err(StoreError::Full) => {
+            Err(StoreError::Full | StoreError::MediumFull) => {
                 if let Err(error) = disk.truncate(&name, self.len) {
                     self.broken = Some(error.clone());
                     result = Err(error);
@@ -314,6 +312,15 @@ impl<D> fmt::Debug for Log<D> {
     }
 }
 
+/// What is in a file, if the medium has it.
+fn read(disk: &mut impl Disk, name: &str) -> Result<Result<Contents, Unusable>, StoreError> {
+    match disk.read(name) {
+        Ok(file) => Ok(contents::read(&file)),
+        Err(StoreError::Unreadable(_)) => Ok(Err(Unusable::Damaged { at: 0 })),
+        Err(error) => Err(error),
+    }
+}
+
 /// How old a record is, in milliseconds, that was `age` old at `time`.
 const fn age(now: u64, time: u64, age: u64) -> u64 {
     // 2024-01-01. Devices without a battery begin in 1970 until the network tells them the time.
@@ -321,7 +328,7 @@ const fn age(now: u64, time: u64, age: u64) -> u64 {
     if time < CLOCK_WAS_SET {
         return age;
     }
-    now.saturating_add(age).saturating_sub(time)
+    now.saturating_sub(time).saturating_add(age)
 }
 
 #[cfg(test)]
@@ -329,11 +336,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_grows_with_the_clock_and_is_zero_if_that_went_back() {
+    fn an_age_grows_with_the_clock_and_stays_where_that_went_back() {
         const NOW: u64 = 1_800_000_000_000;
         assert_eq!(age(NOW, NOW - 10, 5), 15);
-        assert_eq!(age(NOW - 100, NOW, 5), 0);
+        assert_eq!(age(NOW - 100, NOW, 5), 5);
         assert_eq!(age(NOW, 1000, 5), 5);
-        assert_eq!(age(NOW, NOW, u64::MAX), u64::MAX - NOW);
+        assert_eq!(age(NOW, NOW - 1, u64::MAX), u64::MAX);
     }
 }

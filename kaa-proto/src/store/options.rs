@@ -45,14 +45,15 @@ impl LogOptions {
         Ok(self)
     }
 
-    /// How old the latest record of an endpoint may be when the log is loaded. 1 hour to 100
-    /// years, default 30 days: an endpoint that was not used for so long is taken for one that was
-    /// given up, and would be kept for ever.
+    /// How old the latest record may be of an endpoint that the program does not add. 1 hour to 100
+    /// years, default 30 days: one that was not used for so long is taken for one that was given up,
+    /// and would be kept for ever.
     ///
-    /// Only an endpoint *all* of whose records are older is left out, and the next compaction drops
-    /// it. As long as one record is younger all of them are given, however old: a request that was
-    /// accepted does not vanish because others took its turn. How long it may wait is its own
-    /// matter ([`expires_after`](crate::request::RequestExt::expires_after)).
+    /// Nothing is left out at the start: who adds an endpoint finds all that is known of it, however
+    /// old. When a program has run for a day and not asked for an endpoint *all* of whose records are
+    /// older, the next compaction drops it. The day is not counted by the wall clock, which may be
+    /// wrong. How long a request may wait is its own matter
+    /// ([`expires_after`](crate::request::RequestExt::expires_after)).
     ///
     /// # Errors
     /// [`InvalidLogOptions::MaxAge`] outside these bounds.
