@@ -157,7 +157,7 @@ fn check<R: Request>(
 fn decoded<R: Request>(reply: &Reply) -> Option<R::Response> {
     let read = R::decode(reply);
     if let Err(error) = &read {
-        assert!(error.to_string().starts_with("the answer is not a valid"));
+        assert!(error.to_string().starts_with("what came is not a valid"));
     }
     read.ok()
 }

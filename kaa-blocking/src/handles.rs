@@ -126,8 +126,8 @@ impl<R: Request> Ticket<R> {
     /// [`client::Ticket::stored`].
     ///
     /// The error is [`NotStored`](client::NotStored): the request goes on all the same, in memory.
-    pub fn wait_stored(&self, timeout: Duration) -> Option<Result<(), client::NotStored>> {
-        wait::until(timeout, |context| self.0.poll_stored(Some(context)))
+    pub fn wait_stored(&mut self, timeout: Duration) -> Option<Result<(), client::NotStored>> {
+        wait::until(timeout, |context| self.0.poll_stored(context))
     }
 
     /// Waits for the outcome for as long as it takes; every request ends, as

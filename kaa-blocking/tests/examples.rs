@@ -47,7 +47,7 @@ fn commands_are_obeyed_or_answered_with_the_reason() {
     // Types are read in no order.
     let expected = [
         "blink: there is no such thing here",
-        "switch-light: the answer is not a valid command payload: wrong type or missing field at line 1 column 15",
+        "switch-light: what came is not a valid command payload: wrong type or missing field at line 1 column 15",
         "the light is on",
     ];
     assert_eq!(lines, expected);

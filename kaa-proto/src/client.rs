@@ -2,7 +2,8 @@
 //!
 //! Handles are cheap to clone and may be used from any thread. A verb encodes its request, locks
 //! the shared [`Connection`], calls it, unlocks and wakes the driver; there is no channel and no
-//! task in between, and the lock is never held across I/O, an `await` or code of the application.
+//! task in between, and the lock is never held across I/O, an `await` or code of the application, with
+//! the exception of its subscriber to [`tracing`](crate#tracing).
 //! All changes happen in these synchronous calls, so a dropped future loses only the wait.
 //!
 //! A binding makes the pair with [`Client::new`], gives the [`Driver`] transports and sleep (on an
@@ -210,8 +211,7 @@ impl Client {
     /// With a store it waits up to five more seconds, until everything is written and the folder is
     /// free for the next client.
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
-        self.shared()
-            .act(|connection, now| connection.close(now, timeout));
+        self.shared().close(timeout);
         Shutdown::new(Arc::clone(&self.handle))
     }
 

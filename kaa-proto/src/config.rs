@@ -529,7 +529,7 @@ mod tests {
         assert_eq!(configuration.value(), Ok(json!({"key": "value"})));
         assert_eq!(
             configuration.parse::<Vec<u8>>().unwrap_err().to_string(),
-            "the answer is not a valid configuration: wrong type or missing field at line 1 column 0"
+            "what came is not a valid configuration: wrong type or missing field at line 1 column 0"
         );
         assert_eq!(
             format!("{configuration:?}"),

@@ -360,7 +360,6 @@ impl Endpoint {
             return;
         }
         self.is_early = false;
-        self.record_unsent();
         let flights = self.room.flights.iter();
         let gone: Vec<_> = flights.map(|(id, flight)| (id, flight.stage)).collect();
         for (id, stage) in gone {
@@ -370,6 +369,7 @@ impl Endpoint {
                 Stage::Listening => {}
             }
         }
+        self.record_unsent();
         let impatient = |entry: &&Entry| entry.request.policy.offline == Offline::Drop;
         let waiting = self
             .room

@@ -196,7 +196,9 @@
 //! # Tracing
 //!
 //! With the feature `tracing` the machines tell the crate of that name what they do; without it
-//! the code for that is not there. `RUST_LOG=kaa_proto=info` shows how the links of a device fare,
+//! the code for that is not there. They tell it while they hold the lock that all handles of a client
+//! share: a subscriber must not call a handle, and one that blocks holds up the link. Let it pass on what
+//! it is told. `RUST_LOG=kaa_proto=info` shows how the links of a device fare,
 //! `kaa_proto=debug,kaa_proto::packet=trace` all there is. The targets:
 //!
 //! | target `kaa_proto::…` | tells |

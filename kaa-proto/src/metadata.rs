@@ -402,7 +402,7 @@ mod tests {
         assert_eq!(keys, ["name", "location", "deviceModel"]);
         assert_eq!(
             Keys::decode(&reply("{}")).unwrap_err().to_string(),
-            "the answer is not a valid list of metadata keys: wrong type or missing field at line 1 column 0"
+            "what came is not a valid list of metadata keys: wrong type or missing field at line 1 column 0"
         );
     }
 

@@ -339,7 +339,7 @@ mod tests {
         );
         assert_eq!(
             parse(b"[]").unwrap_err().to_string(),
-            "the answer is not a valid software update"
+            "what came is not a valid software update"
         );
     }
 

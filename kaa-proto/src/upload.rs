@@ -257,7 +257,7 @@ mod tests {
         for payload in bad {
             let error = UploadToken::from_payload(payload).unwrap_err().to_string();
             assert!(
-                error.starts_with("the answer is not a valid upload token"),
+                error.starts_with("what came is not a valid upload token"),
                 "{error}"
             );
         }

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::mem::take;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
@@ -132,7 +133,9 @@ fn start_link(connector: &Arc<Connector>, bell: &Waker) -> Receiver<io::Result<S
         return result;
     }
     let work = move || {
-        if let Err(error) = link(connector, &dialed, &bell) {
+        // The connector is code of the application: a panic in it costs this dial only.
+        let ended = catch_unwind(AssertUnwindSafe(|| link(connector, &dialed, &bell)));
+        if let Err(error) = ended.unwrap_or_else(|_| Err(io::Error::other("it panicked"))) {
             let _ = dialed.send(Err(error));
             bell.wake();
         }

@@ -29,13 +29,16 @@ fn name() -> EndpointName {
     EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap()
 }
 
-fn connect(port: u16, folder: &Scratch) -> Result<Client, ConnectError> {
+fn options(port: u16, folder: &Scratch) -> Options {
     let quick = Duration::from_millis(100);
-    let options = Options::new(&format!("mqtt://127.0.0.1:{port}"))
+    Options::new(&format!("mqtt://127.0.0.1:{port}"))
         .unwrap()
         .connection(|options| options.backoff(quick, quick))
-        .store_in(folder.path().join("store"));
-    Client::connect(options)
+        .store_in(folder.path().join("store"))
+}
+
+fn connect(port: u16, folder: &Scratch) -> Result<Client, ConnectError> {
+    Client::connect(options(port, folder))
 }
 
 fn start(port: u16, folder: &Scratch) -> Client {
@@ -45,7 +48,7 @@ fn start(port: u16, folder: &Scratch) -> Client {
 /// Takes a sample that survives a crash, and waits until the disk has it.
 fn keep(device: &Endpoint, n: u32) -> RequestId {
     let sample = Sample::new(n).resend(Resend::AfterLinkLoss).durable();
-    let ticket = device.submit(&sample).unwrap();
+    let mut ticket = device.submit(&sample).unwrap();
     assert_eq!(ticket.wait_stored(PATIENCE), Some(Ok(())));
     ticket.id()
 }
@@ -79,6 +82,27 @@ fn what_one_run_stored_the_next_one_sends() {
         });
     assert_eq!(samples.take(3).collect::<Vec<_>>(), [1, 2, 3]);
     client.shutdown(PATIENCE);
+}
+
+#[test]
+fn a_client_that_closes_stores_and_sends_at_once_what_waits_for_others() {
+    let (folder, port) = (Scratch::new().unwrap(), free_port().unwrap());
+    let mut local = LocalOptions::default();
+    local.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let _platform = LocalPlatform::start(local).unwrap();
+    let options = options(port, &folder).group_commit(Duration::from_secs(60), 64);
+    let client = Client::connect(options).unwrap();
+    let device = client.endpoint(&name()).unwrap();
+    client.ready(PATIENCE).unwrap();
+    let sample = Sample::new(1).resend(Resend::AfterLinkLoss).durable();
+    device.send(&sample).unwrap();
+    // The thread that stores it sleeps by now, most of the time.
+    std::thread::sleep(Duration::from_millis(50));
+    let account = client.shutdown(PATIENCE);
+    assert_eq!(
+        (account.outcomes.confirmed, account.unfinished.len()),
+        (1, 0)
+    );
 }
 
 #[test]

@@ -349,8 +349,6 @@ fn every_record_comes_back_from_its_text_as_it_was() {
     host.submit(&everything).unwrap();
     let plain = Plain::with_unit(Metric::new("t").unwrap(), 1.5, "é");
     host.submit(&plain.durable()).unwrap();
-    host.submit(&Pending::new(CommandType::new("reboot").unwrap()).durable())
-        .unwrap();
     let result = CommandResult::failed(409, "\"é\"")
         .with_payload(&0)
         .unwrap();
@@ -364,10 +362,11 @@ fn every_record_comes_back_from_its_text_as_it_was() {
         .unwrap();
     host.submit(&metadata::Keys.durable()).unwrap();
     host.submit(&config::Get::new().durable()).unwrap();
+    host.submit(&software::Get::new().durable()).unwrap();
     host.submit(&upload::GetToken.durable()).unwrap();
     host.receive("cmx/applied/json/wifi/1/status", "");
     host.receive("cmx_ota/applied/json/1/status", "");
-    host.receive("cex/result/close-door/2/status", "");
+    host.receive("cex/result/close-door/1/status", "");
     let all = [Record::Surfaced(key(1)), Record::Forgotten(key(-2))];
     let all: Vec<_> = host.records.into_iter().chain(all).collect();
     assert!(all.len() > 20, "{all:?}");

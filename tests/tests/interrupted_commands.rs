@@ -16,6 +16,7 @@ use kaa_proto::endpoint::{
     CommandKey, EndpointOptions, Observation, Record, Subscriptions, WhenInterrupted,
 };
 use kaa_proto::names::CommandType;
+use kaa_proto::request::RequestExt as _;
 use kaa_tests::endpoint_host::EndpointHost;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -306,4 +307,14 @@ fn an_interrupted_command_that_nobody_read_stays_marked() {
     host.observe(&ask).unwrap();
     offer(&mut host, "ask", r#"[{"id":1}]"#);
     assert_eq!(interruptions(&mut host), [1]);
+}
+
+/// Who asked is gone, and nobody would run what the answer brings.
+#[test]
+fn a_request_for_commands_is_not_stored_and_ends_with_who_asked() {
+    let mut host = EndpointHost::offline(options(), 1).unwrap();
+    let pending = Pending::new(of("ask")).durable();
+    host.submit(&pending).unwrap();
+    let is_accepted = |record: &Record| matches!(record, Record::Accepted(..));
+    assert!(!host.records.iter().any(is_accepted));
 }

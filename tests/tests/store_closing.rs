@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use kaa_proto::client::{Client, Endpoint, Options, Shutdown, StoreTurn, Ticket, Turn};
 use kaa_proto::connection::{Account, Event};
 use kaa_proto::names::EndpointName;
+use kaa_proto::platform::{PlatformOptions, Secret, User, UserState};
 use kaa_proto::request::{Adjusted, Failure, RequestExt as _, RequestId, Resend};
 use kaa_proto::store::StoreError;
 use kaa_proto::telemetry::Sample;
@@ -87,8 +88,8 @@ fn the_account_says_which_requests_the_next_run_takes_up() {
     let not_sent = |id, stored| (name(), id, stored, false);
     let expected = [
         not_sent(stored.id(), true),
-        // It was not known to be stored when the account was made.
-        not_sent(waiting.id(), false),
+        // By the time that all is over.
+        not_sent(waiting.id(), true),
         not_sent(plain, false),
     ];
     assert_eq!(unfinished, expected);
@@ -160,6 +161,30 @@ fn nobody_waits_for_a_writer_that_was_not_taken() {
     let turn = driver.turn(Waker::noop(), &mut None::<Wire>);
     assert_eq!(turn, Turn::Finished);
     assert!(end(&mut shutdown).is_some());
+}
+
+#[test]
+fn a_refusal_that_ends_the_client_leaves_no_record_behind_that_waits_for_others() {
+    let store = ScriptedStore::default();
+    let options = on(&store)
+        .login("me@tenant", "wrong")
+        .group_commit(30 * SECOND, 64)
+        .connection(|options| options.give_up_on_refusal(true));
+    let user = User {
+        name: "me@tenant".into(),
+        password: Secret::new("right"),
+        state: UserState::Active,
+    };
+    let platform = PlatformOptions {
+        users: vec![user],
+        ..PlatformOptions::default()
+    };
+    let (client, mut rig) = Rig::with(options, platform, None);
+    let kept = keep(&client.endpoint(&name()).unwrap(), 1);
+    rig.pass(SECOND);
+    assert_eq!(rig.turn, Turn::Finished);
+    assert_eq!(kept.try_stored(), Some(Ok(())));
+    assert_eq!(resumed(&store), [kept.id()]);
 }
 
 #[test]

@@ -14,13 +14,14 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use kaa_proto::client::{Client, Endpoint, Options, Runtime, Task};
 use kaa_proto::connection::{Event, LinkError};
 use kaa_proto::platform::{LinkId, PlatformOptions, PlatformServer};
+use kaa_proto::request::{RequestExt as _, Resend};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::clock::Clock;
 use kaa_tests::device::name;
@@ -45,6 +46,29 @@ struct Wire {
     to_client: VecDeque<u8>,
     flushes: u32,
     is_closed: bool,
+    /// The calls of which the next panics.
+    panics_in: Vec<&'static str>,
+}
+
+/// The client's end.
+struct Stream(Arc<Mutex<Wire>>);
+
+impl Stream {
+    fn wire(&self, call: &'static str) -> MutexGuard<'_, Wire> {
+        let mut wire = self.0.lock().unwrap();
+        if let Some(place) = wire.panics_in.iter().position(|panics| *panics == call) {
+            wire.panics_in.remove(place);
+            drop(wire);
+            panic!("in a stream");
+        }
+        wire
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        drop(self.wire("drop"));
+    }
 }
 
 /// What the runtime and the test share.
@@ -63,7 +87,7 @@ struct Simulated(Arc<Mutex<World>>);
 struct Dial(Arc<Mutex<World>>);
 
 impl Future for Dial {
-    type Output = io::Result<Arc<Mutex<Wire>>>;
+    type Output = io::Result<Stream>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let dials = self.0.lock().unwrap().dials;
@@ -71,7 +95,7 @@ impl Future for Dial {
             Dials::Succeed => {
                 let wire = Arc::default();
                 self.0.lock().unwrap().wire = Arc::clone(&wire);
-                Poll::Ready(Ok(wire))
+                Poll::Ready(Ok(Stream(wire)))
             }
             Dials::Fail => Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into())),
             Dials::Panic => panic!("in a dial"),
@@ -91,7 +115,7 @@ impl Drop for Dial {
 }
 
 impl Runtime for Simulated {
-    type Stream = Arc<Mutex<Wire>>;
+    type Stream = Stream;
 
     fn dial(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static {
         self.0.lock().unwrap().begun += 1;
@@ -112,7 +136,7 @@ impl Runtime for Simulated {
         _: &mut Context<'_>,
         block: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let mut wire = stream.lock().unwrap();
+        let mut wire = stream.wire("read");
         match wire.to_client.is_empty() {
             true => Poll::Pending,
             false => Poll::Ready(io::Read::read(&mut wire.to_client, block)),
@@ -124,17 +148,17 @@ impl Runtime for Simulated {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        stream.lock().unwrap().to_server.extend(bytes);
+        stream.wire("write").to_server.extend(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(stream: &mut Self::Stream, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        stream.lock().unwrap().flushes += 1;
+        stream.wire("flush").flushes += 1;
         Poll::Ready(Ok(()))
     }
 
     fn poll_close(stream: &mut Self::Stream, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        stream.lock().unwrap().is_closed = true;
+        stream.wire("close").is_closed = true;
         Poll::Ready(Ok(()))
     }
 }
@@ -249,6 +273,11 @@ impl Rig {
         world.begun > world.dropped
     }
 
+    fn panic_in(&self, calls: &[&'static str]) {
+        let world = self.world.lock().unwrap();
+        world.wire.lock().unwrap().panics_in = calls.to_vec();
+    }
+
     fn set_dials(&self, dials: Dials) {
         self.world.lock().unwrap().dials = dials;
     }
@@ -337,6 +366,28 @@ fn a_dial_goes_on_while_it_is_wanted_and_what_it_panics_costs_it_alone() {
     let world = rig.world.lock().unwrap();
     assert_eq!(world.begun as usize, causes.len() + 1);
     assert_eq!(world.begun, world.dropped);
+}
+
+#[test]
+fn a_stream_that_panics_costs_its_link_alone() {
+    // What panics when it is dropped is dropped because of something.
+    for calls in [&["read"][..], &["write"], &["flush"], &["read", "drop"]] {
+        let mut rig = Rig::new(Dials::Succeed);
+        rig.run();
+        rig.panic_in(calls);
+        let sample = Sample::new(1).resend(Resend::AfterLinkLoss);
+        let mut ticket = rig.device.submit(&sample).unwrap();
+        rig.pass(2 * SECOND);
+        assert!(!rig.is_over, "{calls:?}");
+        assert_eq!(ticket.try_outcome(), Some(Ok(())), "{calls:?}");
+        assert_eq!(rig.begun(), 2, "{calls:?}");
+    }
+    let mut rig = Rig::new(Dials::Succeed);
+    rig.run();
+    rig.panic_in(&["close"]);
+    drop(rig.client.shutdown(SECOND));
+    rig.pass(2 * SECOND);
+    assert!(rig.is_over);
 }
 
 #[test]

@@ -104,6 +104,7 @@ impl Transport for Narrow {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(!bytes.is_empty(), "that is promised");
         let mut wire = self.wire.lock().unwrap();
         let n = bytes
             .len()
@@ -384,6 +385,29 @@ fn what_is_no_record_on_a_link_that_was_up_does_not_wait_for_an_operator() {
         panic!("it is told as something else");
     };
     assert!(!cause.needs_operator());
+}
+
+#[test]
+fn an_answer_in_front_of_what_is_no_record_counts() {
+    let (client, mut rig) = Rig::new(&TLS13, WIDE);
+    rig.run();
+    let device = device(&client);
+    let mut ticket = once(&device);
+    let wire = Arc::clone(&rig.link.as_ref().unwrap().wire);
+    while ticket.try_outcome().is_none() {
+        let mut wire = wire.lock().unwrap();
+        // As soon as there is any answer, everything after it is damaged.
+        if !wire.to_client.is_empty() && rig.samples() > 0 {
+            wire.to_client.extend(b"HTTP/1.1 ");
+            drop(wire);
+            rig.driver.turn(Waker::noop(), &mut rig.transport);
+            assert_eq!(ticket.try_outcome(), Some(Ok(())));
+            return;
+        }
+        drop(wire);
+        assert!(rig.step(), "it is never answered");
+    }
+    panic!("it was answered before");
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long one address may take at the most before the next one is tried: two retransmissions of
-/// a SYN.
+/// How long one address may take at the most where another one is to be tried after it: two
+/// retransmissions of a SYN.
 const ADDRESS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Connects to the first address that answers. For bindings: `connect` gives up after the time it
 /// is given. That is an equal share of `within` for each address, at most 5 s: one whose packets a
-/// firewall swallows would otherwise use up the whole dial, and the others were never tried.
+/// firewall swallows would otherwise use up the whole dial, and the others were never tried. The last
+/// one has all that is left.
 ///
 /// # Errors
 /// The failure of the last address, or that there is none.
@@ -29,9 +30,12 @@ where
         .checked_div(many)
         .unwrap_or(within)
         .min(ADDRESS_WITHIN);
+    let mut left = within;
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match connect(address, share).await {
+    for (place, address) in (1..).zip(addresses) {
+        let time = if place == many { left } else { share };
+        left = left.saturating_sub(share);
+        match connect(address, time).await {
             Ok(connected) => return Ok(connected),
             Err(error) => failure = error,
         }
@@ -84,7 +88,8 @@ mod tests {
             drop(found);
             shares
         };
-        assert_eq!(share_of(1), [Duration::from_secs(5)]);
+        assert_eq!(share_of(1), [Duration::from_secs(15)]);
+        assert_eq!(share_of(2), [5, 10].map(Duration::from_secs));
         assert_eq!(share_of(6), [Duration::from_millis(2_500); 6]);
     }
 }

@@ -277,6 +277,9 @@ impl Channel {
             self.out.clear();
             self.written = 0;
             self.layer.last_words(&mut self.out);
+            if self.out.is_empty() {
+                return;
+            }
             // The link is lost anyway.
             let _ = transport.write(&self.out);
             let _ = transport.flush();

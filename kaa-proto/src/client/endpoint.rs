@@ -129,7 +129,9 @@ impl Endpoint {
         Command::new(Arc::clone(&self.handle), self.key, command)
     }
 
-    /// Observes the unnamed configuration, and reads it.
+    /// Observes the unnamed configuration, and reads it. With a store the one that an earlier run
+    /// reported as applied does not come again: see
+    /// [`keep_configurations`](crate::endpoint::EndpointOptions::keep_configurations).
     ///
     /// # Errors
     /// As [`commands`](Self::commands).

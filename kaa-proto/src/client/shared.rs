@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) connection: Connection,
     /// Requests whose end somebody wants to know.
     pub(super) slots: FxHashMap<(EndpointKey, RequestId), Slot>,
+    /// Which of them are of an earlier run.
+    resumed: FxHashMap<EndpointKey, Vec<RequestId>>,
     /// Who reads commands, configurations and software.
     pub(super) readers: Readers,
     /// Who listens to link and endpoint events.
@@ -65,6 +67,7 @@ impl Shared {
         let state = State {
             connection,
             slots: FxHashMap::default(),
+            resumed: FxHashMap::default(),
             readers: Readers::default(),
             subscribers: Subscribers::default(),
             waits: Waits::default(),
@@ -179,6 +182,14 @@ impl Shared {
         drop(state);
         // Outside the lock: it may run code of the application.
         apart(|| drop(before));
+    }
+
+    /// Begins to close, or shortens that. What waits to be stored with others waits no longer.
+    pub(super) fn close(&self, timeout: Duration) {
+        self.act_on_state(|state, now| {
+            state.connection.close(now, timeout);
+            state.call_writer();
+        });
     }
 
     /// There is no driver any more, and nothing will happen.
@@ -309,6 +320,7 @@ impl State {
                 continue;
             }
             if let Event::EndpointRemoved { key, .. } = event {
+                self.forget_unclaimed(key);
                 self.readers.wake(key, woken);
                 self.subscribers.wake(key, woken);
             }
@@ -338,8 +350,12 @@ impl State {
     ) {
         if let endpoint::Event::RestoredCompleted { id, outcome } = &event {
             // Kept for who asks for its ticket.
-            let slot = self.slots.get_mut(&(key, *id));
-            woken.extend(slot.and_then(|slot| slot.end(outcome.clone())));
+            match self.slots.get_mut(&(key, *id)) {
+                Some(slot) => woken.extend(slot.end(outcome.clone())),
+                None => outcome
+                    .iter()
+                    .for_each(|reply| self.discard(now, key, reply)),
+            }
         }
         if let endpoint::Event::Completed { id, outcome } = event {
             match self.slots.get_mut(&(key, id)) {
@@ -414,13 +430,16 @@ impl State {
         }
     }
 
-    /// The account of the end: with a store that promises nothing, nothing is called stored.
+    /// The account of the end. What was stored is known only now: the client waited for its store.
+    /// With one that promises nothing, nothing is called stored.
     pub(super) fn account(&self) -> Account {
         let mut account = self.connection.account().cloned().unwrap_or_default();
-        if !self.archive.as_ref().is_some_and(Archive::is_durable) {
-            for (_, request) in &mut account.unfinished {
-                request.stored = false;
-            }
+        let is_durable = self.archive.as_ref().is_some_and(Archive::is_durable);
+        for (name, request) in &mut account.unfinished {
+            let key = self.connection.find(name);
+            let endpoint = key.and_then(|key| self.connection.endpoint(key));
+            request.stored |= endpoint.is_some_and(|endpoint| endpoint.has_stored(request.id));
+            request.stored &= is_durable;
         }
         account
     }
@@ -451,6 +470,9 @@ impl State {
                 false => Storage::Awaited,
             };
             let slots = resumed.map(|id| ((key, id), Slot::of_earlier_run(storage(id))));
+            let slots: Vec<_> = slots.collect();
+            self.resumed
+                .insert(key, slots.iter().map(|((_, id), _)| *id).collect());
             self.slots.extend(slots);
         }
     }
@@ -458,6 +480,15 @@ impl State {
     fn call_writer(&mut self) {
         if let Some(archive) = &mut self.archive {
             archive.call();
+        }
+    }
+
+    /// An endpoint is gone: nobody can ask for the tickets of its earlier run any more.
+    fn forget_unclaimed(&mut self, key: EndpointKey) {
+        for id in self.resumed.remove(&key).into_iter().flatten() {
+            if self.slots.get(&(key, id)).is_some_and(Slot::is_unclaimed) {
+                self.slots.remove(&(key, id));
+            }
         }
     }
 
@@ -526,7 +557,6 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared
-            .act(|connection, now| connection.close(now, self.linger));
+        self.shared.close(self.linger);
     }
 }

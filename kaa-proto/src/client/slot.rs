@@ -68,6 +68,10 @@ impl Slot {
         std::mem::replace(&mut self.is_unclaimed, false)
     }
 
+    pub(super) const fn is_unclaimed(&self) -> bool {
+        self.is_unclaimed
+    }
+
     /// Ends it, unless it has ended. Gives whom to wake.
     pub(super) fn end(&mut self, outcome: Outcome) -> Option<Waker> {
         if self.outcome.is_some() {

@@ -133,11 +133,11 @@ impl<R: Runtime> Future for Task<R> {
         let this = self.get_mut();
         loop {
             let mut io = this.stream.take().map(|stream| Io::<R> {
-                stream,
+                stream: Some(stream),
                 waker: context.waker(),
             });
             let turn = this.driver.turn(context.waker(), &mut io);
-            this.stream = io.map(|io| io.stream);
+            this.stream = io.and_then(|mut io| io.stream.take());
             let until = match turn {
                 Turn::Finished => return Poll::Ready(()),
                 Turn::Again => {
@@ -159,38 +159,53 @@ impl<R: Runtime> Future for Task<R> {
     }
 }
 
-/// A stream during one turn: what is pending would block.
+/// A stream during one turn: what is pending would block. It is code of the application, perhaps: a
+/// panic in it ends the link only.
 struct Io<'a, R: Runtime> {
-    stream: R::Stream,
+    /// `None` when it goes back to the task.
+    stream: Option<R::Stream>,
     waker: &'a Waker,
 }
 
 impl<R: Runtime> Transport for Io<'_, R> {
     fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
-        let context = &mut Context::from_waker(self.waker);
-        at_once(R::poll_read(&mut self.stream, context, block))
+        self.at_once(|stream, context| R::poll_read(stream, context, block))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let context = &mut Context::from_waker(self.waker);
-        at_once(R::poll_write(&mut self.stream, context, bytes))
+        self.at_once(|stream, context| R::poll_write(stream, context, bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let context = &mut Context::from_waker(self.waker);
-        at_once(R::poll_flush(&mut self.stream, context))
+        self.at_once(R::poll_flush)
     }
 
     fn close(&mut self) -> io::Result<()> {
-        let context = &mut Context::from_waker(self.waker);
-        at_once(R::poll_close(&mut self.stream, context))
+        self.at_once(R::poll_close)
     }
 }
 
-fn at_once<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
-    match poll {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+impl<R: Runtime> Io<'_, R> {
+    fn at_once<T>(
+        &mut self,
+        poll: impl FnOnce(&mut R::Stream, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let Some(stream) = &mut self.stream else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let context = &mut Context::from_waker(self.waker);
+        match catch_unwind(AssertUnwindSafe(|| poll(stream, context))) {
+            Ok(Poll::Ready(result)) => result,
+            Ok(Poll::Pending) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(_) => Err(io::Error::other("the stream panicked")),
+        }
+    }
+}
+
+impl<R: Runtime> Drop for Io<'_, R> {
+    fn drop(&mut self) {
+        let stream = self.stream.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(stream)));
     }
 }
 

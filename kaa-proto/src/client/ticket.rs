@@ -105,22 +105,26 @@ impl<R> Ticket<R> {
     ///
     /// # Errors
     /// [`NotStored`] if it is not going to be kept. The request goes on all the same, in memory.
-    pub async fn stored(&self) -> Result<(), NotStored> {
-        poll_fn(|context| self.poll_stored(Some(context))).await
+    pub async fn stored(&mut self) -> Result<(), NotStored> {
+        poll_fn(|context| self.poll_stored(context)).await
     }
 
     /// Whether the store keeps the request, as [`stored`](Self::stored) waits for; `None` if that is
     /// not known yet.
     #[must_use]
     pub fn try_stored(&self) -> Option<Result<(), NotStored>> {
-        match self.poll_stored(None) {
+        match self.ask_stored(None) {
             Poll::Ready(stored) => Some(stored),
             Poll::Pending => None,
         }
     }
 
-    /// For bindings with waits of their own.
-    pub fn poll_stored(&self, context: Option<&Context<'_>>) -> Poll<Result<(), NotStored>> {
+    /// For bindings with waits of their own. It wakes who asked last, as the ticket itself does.
+    pub fn poll_stored(&mut self, context: &Context<'_>) -> Poll<Result<(), NotStored>> {
+        self.ask_stored(Some(context))
+    }
+
+    fn ask_stored(&self, context: Option<&Context<'_>>) -> Poll<Result<(), NotStored>> {
         self.handle.shared().attend(|state| {
             let Some(slot) = state.slots.get_mut(&(self.key, self.id)) else {
                 return Poll::Ready(self.stored.unwrap_or(Err(NotStored::Ended)));

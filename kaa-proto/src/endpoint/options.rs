@@ -338,6 +338,10 @@ impl EndpointOptions {
     /// Keeps the last good configuration of each name, for
     /// [`applied_configuration`](super::Endpoint::applied_configuration): in memory, and in the store
     /// if the endpoint is [`durable`](Self::durable). Default off: they may be large.
+    ///
+    /// A durable endpoint knows after a restart which configuration is applied, so that the platform
+    /// does not send that again. A program that does not keep it elsewhere turns this on, and begins
+    /// with what `applied_configuration` gives.
     #[must_use]
     pub fn keep_configurations(self, keep: bool) -> Self {
         Self {

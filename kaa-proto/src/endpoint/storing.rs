@@ -106,7 +106,8 @@ impl Endpoint {
 
     fn let_out(&mut self, events: Vec<Event>) {
         for event in events {
-            match event.is_end() {
+            // Of each request there are as many as it has stages.
+            match event.is_end() || matches!(event, Event::Stored(_)) {
                 true => self.room.events.push_back(event),
                 false => self.notify(event),
             }

@@ -235,11 +235,13 @@ impl Endpoint {
         }
     }
 
-    /// Whether a request is to survive a crash.
+    /// Whether a request is to survive a crash. One for commands does not: who asked for them is gone
+    /// then, and nobody would run what the answer brings.
     pub(crate) fn is_durable(&self, request: &Prepared) -> bool {
         let policy = &request.policy;
         let of_class = self.options.is_durable(policy.class);
-        self.options.durable && policy.durable.unwrap_or(of_class)
+        let brings_commands = matches!(request.effect, Effect::Pending(_));
+        self.options.durable && policy.durable.unwrap_or(of_class) && !brings_commands
     }
 
     fn accept_durable(&mut self, entry: &Entry, has_room: bool) {

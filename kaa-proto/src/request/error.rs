@@ -216,8 +216,8 @@ impl From<Failure> for RequestError {
     }
 }
 
-/// An answer that is not what the request expects. It names the place, never the content, which
-/// may be a secret.
+/// An answer, or what the platform pushed, that is not what it should be. It names the place, never the
+/// content, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     what: &'static str,
@@ -247,7 +247,7 @@ impl DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use serde_json::error::Category;
-        write!(f, "the answer is not a valid {}", self.what)?;
+        write!(f, "what came is not a valid {}", self.what)?;
         let Some((category, line, column)) = self.problem else {
             return Ok(());
         };
@@ -352,7 +352,7 @@ mod tests {
             (Failure::Closed, "the client was closed"),
             (
                 DecodeError::new("answer").into(),
-                "the answer is not a valid answer",
+                "what came is not a valid answer",
             ),
         ];
         for (failure, text) in shown {
@@ -365,15 +365,15 @@ mod tests {
     fn an_undecodable_answer_is_placed_but_not_repeated() {
         assert_eq!(
             decode_error("\"secret\"").to_string(),
-            "the answer is not a valid answer: wrong type or missing field at line 1 column 8"
+            "what came is not a valid answer: wrong type or missing field at line 1 column 8"
         );
         assert_eq!(
             decode_error("").to_string(),
-            "the answer is not a valid answer: unexpected end at line 1 column 0"
+            "what came is not a valid answer: unexpected end at line 1 column 0"
         );
         assert_eq!(
             decode_error("secret").to_string(),
-            "the answer is not a valid answer: not JSON at line 1 column 1"
+            "what came is not a valid answer: not JSON at line 1 column 1"
         );
         assert!(!format!("{:?}", decode_error("\"secret\"")).contains("secret"));
     }

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{BufRead as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, ClientConnection, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, IoState, SignatureScheme};
 
 use super::{InvalidTls, TlsError};
 use crate::connection::LinkError;
@@ -94,21 +95,31 @@ impl Session {
                 Ok(_) => {}
                 Err(error) => return Err(LinkError::Tls(TlsError::Other(error.to_string()))),
             }
-            let state = self
-                .tls
-                .process_new_packets()
-                .map_err(|error| LinkError::Tls(self.cause(&error)))?;
+            // What came in whole records before a bad one counts.
+            let state = self.process();
             let mut reader = self.tls.reader();
             while let Ok(plain @ [_, ..]) = reader.fill_buf() {
                 let n = plain.len();
                 to(plain);
                 reader.consume(n);
             }
-            if state.peer_has_closed() {
+            if state?.peer_has_closed() {
                 return Err(LinkError::Eof);
             }
         }
         Ok(())
+    }
+
+    /// Verifiers and keys may be code of the application: a panic in one ends the link only.
+    fn process(&mut self) -> Result<IoState, LinkError> {
+        let tls = &mut self.tls;
+        match catch_unwind(AssertUnwindSafe(|| tls.process_new_packets())) {
+            Ok(state) => state.map_err(|error| LinkError::Tls(self.cause(&error))),
+            Err(_) => {
+                let error = TlsError::Other("what was given for TLS panicked".into());
+                Err(LinkError::Tls(error))
+            }
+        }
     }
 
     /// Appends to `out`, which is empty, what is to be written. `pull` appends the connection's
@@ -131,7 +142,12 @@ impl Session {
                 .writer()
                 .write_all(piece)
                 .map_err(|error| TlsError::Other(error.to_string()))?;
+            let before = out.len();
             self.drain(out, piece.len());
+            if out.len() - before < piece.len() {
+                // With TLS 1.2 a key may not encrypt for ever; rustls says goodbye in place of the rest.
+                return Err(TlsError::Other("the keys of the link are used up".into()));
+            }
         }
         // An idle link holds no buffer.
         if !plain.is_empty() {

@@ -97,7 +97,7 @@ impl Hands for client::Endpoint {
         sample: &Durable,
         stored: impl FnOnce(Result<(), NotStored>) + Send + 'static,
     ) -> (RequestId, Waiting<Result<(), Failure>>) {
-        let ticket = self.submit(sample).unwrap();
+        let mut ticket = self.submit(sample).unwrap();
         let id = ticket.id();
         let outcome = async move {
             stored(ticket.stored().await);
@@ -158,7 +158,7 @@ impl Hands for kaa_blocking::Endpoint {
         sample: &Durable,
         stored: impl FnOnce(Result<(), NotStored>) + Send + 'static,
     ) -> (RequestId, Waiting<Result<(), Failure>>) {
-        let ticket = self.submit(sample).unwrap();
+        let mut ticket = self.submit(sample).unwrap();
         let id = ticket.id();
         let outcome = async move {
             stored(ticket.wait_stored(PATIENCE).expect("it is known"));

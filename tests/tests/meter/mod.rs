@@ -24,6 +24,7 @@ impl Meter {
         usize::try_from(self.live).unwrap_or_default()
     }
 
+    #[allow(dead_code, reason = "not every suite asks")]
     /// The most that was held since the meter was made or reset.
     pub(crate) fn peak(&self) -> usize {
         usize::try_from(self.peak).unwrap_or_default()

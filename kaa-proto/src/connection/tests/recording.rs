@@ -1,6 +1,7 @@
 //! Records on their way to the store, and what waits for them.
 
 use super::*;
+use crate::endpoint::Record;
 
 fn durable(wire: &mut Wire, token: &str) -> EndpointKey {
     let name = EndpointName::parse("v", token).unwrap();
@@ -57,6 +58,33 @@ fn an_endpoint_that_is_added_while_the_store_is_lost_waits_for_no_store() {
     wire.turn();
     assert_eq!(polled(&mut wire), [""; 0]);
     assert!(contains(&wire.take_written(), "kp1/v/dcx/tok/json/1"));
+}
+
+/// Everything behind a full socket when a link dies.
+#[test]
+fn what_was_handed_over_and_not_written_is_recorded_as_not_sent_when_the_link_goes() {
+    let mut wire = Wire::new(options());
+    let key = durable(&mut wire, "tok");
+    wire.connect();
+    let id = keep(&mut wire, key);
+    let store = |wire: &mut Wire| {
+        let records = std::iter::from_fn(|| wire.connection.poll_record());
+        let records: Vec<_> = records.map(|(_, record)| record).collect();
+        wire.connection.handle_stored(wire.now, records.len());
+        records
+    };
+    let mut unwritten = Vec::new();
+    for _ in 0..3 {
+        store(&mut wire);
+        wire.connection.poll_transmit(wire.now, &mut unwritten);
+    }
+    assert!(contains(&unwritten, "kp1/v/dcx/tok/json/1"));
+    let Demand::Exchange(link) = wire.connection.demand() else {
+        panic!("the link is up");
+    };
+    wire.connection
+        .handle_disconnected(wire.now, link, LinkError::Eof);
+    assert!(matches!(store(&mut wire)[..], [Record::Unsent(unsent)] if unsent == id));
 }
 
 #[test]
