@@ -27,7 +27,7 @@ const TRIPS: u32 = 5;
 /// The request ID of the observe request.
 const OBSERVED: u32 = 50;
 
-/// Looks how answers and pushes come.
+/// Looks how answers and pushes come. Nothing is said of what the user did not wait for.
 ///
 /// # Errors
 /// Standard output cannot be written.
@@ -38,7 +38,9 @@ pub(super) fn check(
     report: &mut Report,
 ) -> Result<(), Problem> {
     let topics = Topics(name);
+    let is_over = || dialer.stop.is_stopping();
     match deliver(dialer, &topics) {
+        _ if is_over() => return Ok(()),
         Ok(found) => report.decide("delivery", &found, Exit::Unknown)?,
         Err(error) => report.add("delivery", &lost(&error))?,
     }
@@ -47,10 +49,14 @@ pub(super) fn check(
         Ok(link)
     });
     let mut link = match link {
+        _ if is_over() => return Ok(()),
         Ok(link) => link,
         Err(error) => return report.add("round-trip", &lost(&error)),
     };
     let found = trips(&mut link, &topics, dialer.timeout);
+    if is_over() {
+        return Ok(());
+    }
     report.add("round-trip", &found.unwrap_or_else(|error| lost(&error)))?;
     if watch > LEAST {
         output::tell(format!(
@@ -59,7 +65,9 @@ pub(super) fn check(
         ));
     }
     let found = pushes(&mut link, &topics, dialer.timeout, watch);
-    report.add("push-style", &found.unwrap_or_else(|error| lost(&error)))?;
+    if !is_over() {
+        report.add("push-style", &found.unwrap_or_else(|error| lost(&error)))?;
+    }
     link.close();
     Ok(())
 }

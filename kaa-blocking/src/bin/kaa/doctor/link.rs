@@ -80,7 +80,7 @@ impl Way<'_> {
         let is_good = self.introduce(&client, address, report)? && self.ask(&client, report)?;
         client.shutdown(FAREWELL);
         if is_good && !self.stop.is_stopping() {
-            let dialer = Dialer::new(self.settings, address, self.timeout)?;
+            let dialer = Dialer::new(self.settings, address, self.timeout, &self.stop)?;
             delivery::check(&dialer, &self.name, self.watch, report)?;
         }
         Ok(is_good)
