@@ -278,3 +278,15 @@ fn the_style_of_pushes_shows_by_one_that_comes() {
         assert_eq!(said.code, Some(0));
     }
 }
+
+#[test]
+fn copies_of_an_answer_are_no_push() {
+    let platform = switches(&[("unsolicited-config", "off")]);
+    platform.fault(Fault::parse(&["duplicate", "3", "always"]).unwrap());
+    let said = Said::of(platform.url(), &[], &[]);
+    assert_eq!(said.checks["delivery"]["copies"], json!(3));
+    let push = &said.checks["push-style"];
+    assert_eq!(push["verdict"], "not-judged", "{}", said.words);
+    assert_eq!(push["withId"], json!(false), "{}", said.words);
+    assert_eq!(said.code, Some(0));
+}
