@@ -9,8 +9,10 @@
 )]
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use kaa_blocking::names::EndpointName;
 use kaa_blocking::platform::{LocalOptions, LocalPlatform, LocalTls};
@@ -288,7 +290,7 @@ fn the_style_of_pushes_shows_by_one_that_comes() {
     ] {
         let platform = switches(&[("push-topic", style), ("unsolicited-config", "off")]);
         let name = EndpointName::parse("demo-v1", "my-token").unwrap();
-        let said = std::thread::scope(|scope| {
+        let said = thread::scope(|scope| {
             let asked = scope.spawn(|| {
                 // As soon as it is observed, something changes.
                 while let Some(event) = platform.next_event(std::time::Duration::from_secs(20)) {
@@ -320,5 +322,43 @@ fn copies_of_an_answer_are_no_push() {
     let push = &said.checks["push-style"];
     assert_eq!(push["verdict"], "not-judged", "{}", said.words);
     assert_eq!(push["withId"], json!(false), "{}", said.words);
+    assert_eq!(said.code, Some(0));
+}
+
+/// A port behind which the platform is, for that many connections; later ones are closed at once.
+fn gate(platform: SocketAddr, connections: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let pass_on = |mut from: TcpStream, mut to: TcpStream| {
+        thread::spawn(move || {
+            // However it ends, the other side is told.
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Both);
+        });
+    };
+    thread::spawn(move || {
+        for (number, device) in listener.incoming().flatten().enumerate() {
+            if number < connections {
+                let platform = TcpStream::connect(platform).unwrap();
+                pass_on(device.try_clone().unwrap(), platform.try_clone().unwrap());
+                pass_on(platform, device);
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn what_could_not_be_judged_is_not_said_to_be_well() {
+    let platform = switches(&[]);
+    // One tries the port, and one is the client's.
+    let port = gate(platform.addr().unwrap(), 2);
+    let said = Said::of(&format!("mqtt://127.0.0.1:{port}"), &[], &[]);
+    assert_eq!(said.verdict("token"), "pass", "{}", said.words);
+    assert_eq!(said.verdict("delivery"), "not-judged", "{}", said.words);
+    assert_eq!(said.verdict("round-trip"), "not-judged", "{}", said.words);
+    assert!(!said.words.contains("All is well."), "{}", said.words);
+    let words = "All that was judged is well.";
+    assert!(said.words.contains(words), "{}", said.words);
     assert_eq!(said.code, Some(0));
 }

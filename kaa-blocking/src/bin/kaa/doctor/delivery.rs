@@ -73,7 +73,7 @@ pub(super) fn check(
     }
     match pushes(&mut link, &topics, copies, dialer.timeout, watch) {
         _ if is_over() => {}
-        Ok(found) => report.add("push-style", &found)?,
+        Ok(found) => report.mention("push-style", &found)?,
         Err(error) => report.add("push-style", &lost(&error))?,
     }
     link.close();

@@ -51,7 +51,10 @@ pub(crate) fn run(settings: &Settings, watch: Duration) -> Result<Exit, Problem>
         return Ok(Exit::Interrupted);
     }
     if report.exit() == Exit::Done {
-        output::tell("All is well.");
+        output::tell(match report.is_partial() {
+            true => "All that was judged is well.",
+            false => "All is well.",
+        });
     } else if !is_whole {
         output::tell("What comes after it was not checked.");
     }
