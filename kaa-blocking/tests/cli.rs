@@ -16,6 +16,8 @@ mod assignments;
 mod broker;
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/exits.rs"]
 mod exits;
 #[path = "cli/help.rs"]

@@ -9,8 +9,10 @@
 )]
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use kaa_blocking::names::EndpointName;
 use kaa_blocking::platform::{LocalOptions, LocalPlatform, LocalTls};
@@ -105,23 +107,52 @@ fn stranger(bad_token: &str) -> LocalPlatform {
 
 /// A platform over TLS, and what the doctor says of it who trusts the authority, or another one.
 fn over_tls(server: Server, trusts: bool, url: impl FnOnce(u16) -> String) -> Said {
-    let folder = Scratch::new().unwrap();
     let authority = Authority::new("Root");
-    let files = authority.server(server, Key::EcPkcs8);
-    let tls =
-        LocalTls::from_pem(files.chain_pem.as_bytes(), files.key_pem.as_bytes(), None).unwrap();
-    let platform = platform(|options| options.tls = Some(tls));
+    let platform = secured(&authority, server, |_| {});
     let trusted = match trusts {
         true => authority,
         false => Authority::new("Other"),
     };
-    let ca = trusted.write(&folder, "ca").unwrap();
-    let url = url(platform.addr().unwrap().port());
-    Said::of(
-        &url,
-        &["--ca", ca.to_str().unwrap(), "--timeout", "5s"],
-        &[],
-    )
+    trusting(&trusted, &url(platform.addr().unwrap().port()), &[])
+}
+
+/// A platform over TLS.
+fn secured(
+    authority: &Authority,
+    server: Server,
+    set: impl FnOnce(&mut LocalOptions),
+) -> LocalPlatform {
+    let files = authority.server(server, Key::EcPkcs8);
+    let tls =
+        LocalTls::from_pem(files.chain_pem.as_bytes(), files.key_pem.as_bytes(), None).unwrap();
+    platform(|options| {
+        options.tls = Some(tls);
+        set(options);
+    })
+}
+
+/// What the doctor says of that URL who trusts the authority.
+fn trusting(authority: &Authority, url: &str, environment: &[(&str, &str)]) -> Said {
+    let folder = Scratch::new().unwrap();
+    let ca = authority.write(&folder, "ca").unwrap();
+    let args = ["--ca", ca.to_str().unwrap(), "--timeout", "5s"];
+    Said::of(url, &args, environment)
+}
+
+/// A platform that wants a login, and the environment of one.
+fn with_user(options: &mut LocalOptions) {
+    options.platform.users = vec![User {
+        name: "device@tenant".into(),
+        password: Secret::new("right"),
+        state: UserState::Active,
+    }];
+}
+
+fn login(password: &str) -> [(&str, &str); 2] {
+    [
+        ("KAA_USERNAME", "device@tenant"),
+        ("KAA_PASSWORD", password),
+    ]
 }
 
 fn localhost(port: u16) -> String {
@@ -174,46 +205,49 @@ fn a_certificate_that_is_not_to_be_trusted_is_named() {
 #[test]
 fn plain_mqtt_at_a_port_of_tls_and_the_other_way_are_told_apart() {
     let plain = |port| format!("mqtt://localhost:{port}");
-    let folder = Scratch::new().unwrap();
     let authority = Authority::new("Root");
-    let files = authority.server(Server::Good, Key::EcPkcs8);
-    let tls =
-        LocalTls::from_pem(files.chain_pem.as_bytes(), files.key_pem.as_bytes(), None).unwrap();
-    let secured = platform(|options| options.tls = Some(tls));
+    let secured = secured(&authority, Server::Good, |_| {});
     let port = secured.addr().unwrap().port();
     let said = Said::of(&plain(port), &["--timeout", "2s"], &[]);
     assert_eq!(said.verdict("connack"), "fail");
     assert!(said.words.contains("mqtts://localhost"), "{}", said.words);
-    let ca = authority.write(&folder, "ca").unwrap();
     let open = switches(&[]);
     let url = localhost(open.addr().unwrap().port());
-    let said = Said::of(
-        &url,
-        &["--ca", ca.to_str().unwrap(), "--timeout", "2s"],
-        &[],
-    );
+    let said = trusting(&authority, &url, &[]);
     said.fails("tls", "TLS", said.code.unwrap());
     assert!(said.words.contains("mqtt://localhost"), "{}", said.words);
 }
 
 #[test]
+fn a_server_that_never_answers_the_handshake_is_not_said_to_be_secured() {
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = localhost(deaf.local_addr().unwrap().port());
+    let authority = Authority::new("Root");
+    let folder = Scratch::new().unwrap();
+    let ca = authority.write(&folder, "ca").unwrap();
+    let args = ["--ca", ca.to_str().unwrap(), "--timeout", "1s"];
+    let said = Said::of(&url, &args, &[]);
+    said.fails("tls", "does not secure the connection", 5);
+    assert!(!said.checks.contains_key("connack"), "{}", said.words);
+}
+
+#[test]
+fn a_login_that_is_refused_over_tls_leaves_the_link_secured() {
+    let authority = Authority::new("Root");
+    let platform = secured(&authority, Server::Good, with_user);
+    let url = localhost(platform.addr().unwrap().port());
+    let said = trusting(&authority, &url, &login("wrong"));
+    said.fails("connack", "the password is wrong", 6);
+    let tls = &said.checks["tls"];
+    assert!(tls["daysLeft"].as_u64().unwrap() > 1_000, "{tls}");
+}
+
+#[test]
 fn credentials_that_are_refused_are_said_to_be() {
-    let platform = platform(|options| {
-        options.platform.users = vec![User {
-            name: "device@tenant".into(),
-            password: Secret::new("right"),
-            state: UserState::Active,
-        }];
-    });
-    let login = |password| {
-        let login = [
-            ("KAA_USERNAME", "device@tenant"),
-            ("KAA_PASSWORD", password),
-        ];
-        Said::of(platform.url(), &[], &login)
-    };
-    login("wrong").fails("connack", "the password is wrong", 6);
-    assert_eq!(login("right").code, Some(0));
+    let platform = platform(with_user);
+    let ask = |password| Said::of(platform.url(), &[], &login(password));
+    ask("wrong").fails("connack", "the password is wrong", 6);
+    assert_eq!(ask("right").code, Some(0));
 }
 
 #[test]
@@ -256,7 +290,7 @@ fn the_style_of_pushes_shows_by_one_that_comes() {
     ] {
         let platform = switches(&[("push-topic", style), ("unsolicited-config", "off")]);
         let name = EndpointName::parse("demo-v1", "my-token").unwrap();
-        let said = std::thread::scope(|scope| {
+        let said = thread::scope(|scope| {
             let asked = scope.spawn(|| {
                 // As soon as it is observed, something changes.
                 while let Some(event) = platform.next_event(std::time::Duration::from_secs(20)) {
@@ -277,4 +311,54 @@ fn the_style_of_pushes_shows_by_one_that_comes() {
         assert_eq!(push["withId"], json!(with), "{style}: {}", said.words);
         assert_eq!(said.code, Some(0));
     }
+}
+
+#[test]
+fn copies_of_an_answer_are_no_push() {
+    let platform = switches(&[("unsolicited-config", "off")]);
+    platform.fault(Fault::parse(&["duplicate", "3", "always"]).unwrap());
+    let said = Said::of(platform.url(), &[], &[]);
+    assert_eq!(said.checks["delivery"]["copies"], json!(3));
+    let push = &said.checks["push-style"];
+    assert_eq!(push["verdict"], "not-judged", "{}", said.words);
+    assert_eq!(push["withId"], json!(false), "{}", said.words);
+    assert_eq!(said.code, Some(0));
+}
+
+/// A port behind which the platform is, for that many connections; later ones are closed at once.
+fn gate(platform: SocketAddr, connections: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let pass_on = |mut from: TcpStream, mut to: TcpStream| {
+        thread::spawn(move || {
+            // However it ends, the other side is told.
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Both);
+        });
+    };
+    thread::spawn(move || {
+        for (number, device) in listener.incoming().flatten().enumerate() {
+            if number < connections {
+                let platform = TcpStream::connect(platform).unwrap();
+                pass_on(device.try_clone().unwrap(), platform.try_clone().unwrap());
+                pass_on(platform, device);
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn what_could_not_be_judged_is_not_said_to_be_well() {
+    let platform = switches(&[]);
+    // One tries the port, and one is the client's.
+    let port = gate(platform.addr().unwrap(), 2);
+    let said = Said::of(&format!("mqtt://127.0.0.1:{port}"), &[], &[]);
+    assert_eq!(said.verdict("token"), "pass", "{}", said.words);
+    assert_eq!(said.verdict("delivery"), "not-judged", "{}", said.words);
+    assert_eq!(said.verdict("round-trip"), "not-judged", "{}", said.words);
+    assert!(!said.words.contains("All is well."), "{}", said.words);
+    let words = "All that was judged is well.";
+    assert!(said.words.contains(words), "{}", said.words);
+    assert_eq!(said.code, Some(0));
 }

@@ -1,9 +1,9 @@
 //! The server's certificate: what secures the link, and for how much longer it is valid.
 
-use std::io::{Error, ErrorKind};
+use std::io::{self, Error, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use kaa_blocking::tls::ClientConfig;
 use rustls::client::WebPkiServerVerifier;
@@ -13,8 +13,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConnection, RootCertStore};
 
 use super::finding::Finding;
+use super::raw::{TICK, is_quiet};
 use crate::connection::settings::Settings;
 use crate::problem::Problem;
+use crate::stop::Stop;
 
 /// Certificates that end sooner should have been renewed by now.
 const SOON: u64 = 14;
@@ -24,14 +26,29 @@ const DAY: u64 = 24 * 3_600;
 /// The last second of the year 9999, when every certificate is over.
 const END_OF_TIME: u64 = 253_402_300_799;
 
-/// Looks at a link that was secured, as the client found.
-pub(super) fn look(settings: &Settings, address: SocketAddr, timeout: Duration) -> Finding {
-    examine(settings, address, timeout).unwrap_or_else(|error| {
-        // The client was let in, so this is the second connection's own trouble.
-        Finding::pass("The link is secured.").advising(format!(
-            "The certificate could not be looked at by itself: {error}."
-        ))
-    })
+/// Looks at the certificate by a handshake of the doctor's own.
+///
+/// # Errors
+/// There was no handshake, or the user wants to end.
+pub(super) fn look(
+    settings: &Settings,
+    address: SocketAddr,
+    timeout: Duration,
+    stop: &Stop,
+) -> io::Result<Finding> {
+    let host = settings.target.value.host().to_owned();
+    let name = ServerName::try_from(host).map_err(Error::other)?;
+    let config = config(settings).map_err(|problem| Error::other(problem.to_string()))?;
+    let mut tls = ClientConnection::new(config, name.clone()).map_err(Error::other)?;
+    shake_hands(&mut tls, address, timeout, stop)?;
+    Ok(describe(settings, &tls, &name).unwrap_or_else(|error| unseen(&error)))
+}
+
+/// A link that is secured, by a certificate that could not be looked at.
+pub(super) fn unseen(error: &Error) -> Finding {
+    Finding::pass("The link is secured.").advising(format!(
+        "The certificate could not be looked at by itself: {error}."
+    ))
 }
 
 /// What the client uses, too.
@@ -52,22 +69,52 @@ pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>, Problem> 
     config.map_err(|error| Problem::misuse(error.to_string()))
 }
 
-fn examine(settings: &Settings, address: SocketAddr, timeout: Duration) -> Result<Finding, Error> {
-    let host = settings.target.value.host().to_owned();
-    let name = ServerName::try_from(host).map_err(Error::other)?;
-    let config = config(settings).map_err(|problem| Error::other(problem.to_string()))?;
-    let mut tls = ClientConnection::new(config, name.clone()).map_err(Error::other)?;
+fn shake_hands(
+    tls: &mut ClientConnection,
+    address: SocketAddr,
+    timeout: Duration,
+    stop: &Stop,
+) -> io::Result<()> {
+    let deadline = Instant::now() + timeout;
     let mut stream = TcpStream::connect_timeout(&address, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    stream.set_read_timeout(Some(TICK))?;
     while tls.is_handshaking() {
-        tls.complete_io(&mut stream)?;
+        while tls.wants_write() {
+            tls.write_tls(&mut stream)?;
+        }
+        if stop.is_stopping() {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        if Instant::now() >= deadline {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        match tls.read_tls(&mut stream) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {
+                tls.process_new_packets().map_err(Error::other)?;
+            }
+            Err(error) if is_quiet(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
+    // A server that is left in the middle may complain to its operator.
+    tls.send_close_notify();
+    while tls.wants_write() && tls.write_tls(&mut stream).is_ok() {}
+    Ok(())
+}
+
+fn describe(
+    settings: &Settings,
+    tls: &ClientConnection,
+    name: &ServerName<'static>,
+) -> io::Result<Finding> {
     let version = match tls.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
         _ => "TLS 1.3",
     };
     let chain = tls.peer_certificates().unwrap_or_default().to_vec();
-    let end = end(&chain, &name, roots(settings)?)?;
+    let end = end(&chain, name, roots(settings)?)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let days = end.saturating_sub(now.unwrap_or_default().as_secs()) / DAY;
     let finding = Finding::pass(format!(
@@ -82,7 +129,7 @@ fn examine(settings: &Settings, address: SocketAddr, timeout: Duration) -> Resul
     })
 }
 
-fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
+fn roots(settings: &Settings) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let certificates = match &settings.ca {
         None => rustls_native_certs::load_native_certs().certs,
@@ -100,7 +147,7 @@ fn end(
     chain: &[CertificateDer<'static>],
     name: &ServerName<'static>,
     roots: RootCertStore,
-) -> Result<u64, Error> {
+) -> io::Result<u64> {
     let (leaf, between) = chain
         .split_first()
         .ok_or_else(|| Error::from(ErrorKind::InvalidData))?;

@@ -1,5 +1,6 @@
 //! `kaa doctor`: the way to the platform, one step after the other, until one fails.
 
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,10 @@ pub(crate) fn run(settings: &Settings, watch: Duration) -> Result<Exit, Problem>
         return Ok(Exit::Interrupted);
     }
     if report.exit() == Exit::Done {
-        output::tell("All is well.");
+        output::tell(match report.is_partial() {
+            true => "All that was judged is well.",
+            false => "All is well.",
+        });
     } else if !is_whole {
         output::tell("What comes after it was not checked.");
     }
@@ -80,7 +84,7 @@ impl Way<'_> {
         let is_good = self.introduce(&client, address, report)? && self.ask(&client, report)?;
         client.shutdown(FAREWELL);
         if is_good && !self.stop.is_stopping() {
-            let dialer = Dialer::new(self.settings, address, self.timeout)?;
+            let dialer = Dialer::new(self.settings, address, self.timeout, &self.stop)?;
             delivery::check(&dialer, &self.name, self.watch, report)?;
         }
         Ok(is_good)
@@ -151,11 +155,8 @@ impl Way<'_> {
             report.decide("tls", &finding, exit)?;
             return Ok(false);
         }
-        if target.is_tls() {
-            report.add(
-                "tls",
-                &certificate::look(self.settings, address, self.timeout),
-            )?;
+        if target.is_tls() && !self.secure(cause.as_ref(), address, report)? {
+            return Ok(false);
         }
         let Some(cause) = cause else {
             let why = format!("The platform lets it in, after {}.", millis(took));
@@ -166,6 +167,35 @@ impl Way<'_> {
         let (finding, exit) = failed(target, &cause);
         report.decide("connack", &finding, exit)?;
         Ok(false)
+    }
+
+    /// TLS, where the client does not say that it failed; whether the link is secured.
+    fn secure(
+        &self,
+        cause: Option<&LinkError>,
+        address: SocketAddr,
+        report: &mut Report,
+    ) -> Result<bool, Problem> {
+        // Packets came through it.
+        let is_proven = matches!(
+            cause,
+            None | Some(LinkError::Refused(_) | LinkError::Violation(_))
+        );
+        let looked = certificate::look(self.settings, address, self.timeout, &self.stop);
+        if self.stop.is_stopping() {
+            return Ok(false);
+        }
+        let finding = match looked {
+            Ok(finding) => finding,
+            Err(error) if is_proven => certificate::unseen(&error),
+            Err(error) => {
+                let finding = unsecured(&self.settings.target.value, &error, self.timeout);
+                report.decide("tls", &finding, Exit::Unreachable)?;
+                return Ok(false);
+            }
+        };
+        report.add("tls", &finding)?;
+        Ok(true)
     }
 
     /// The token and the application version, by reading the names of metadata.
@@ -267,6 +297,22 @@ fn resolve(target: &Target, report: &mut Report) -> Result<Option<Vec<SocketAddr
     );
     report.decide("name", &finding, Exit::Unreachable)?;
     Ok(None)
+}
+
+/// No TLS handshake came to its end.
+fn unsecured(target: &Target, error: &io::Error, timeout: Duration) -> Finding {
+    let why = match error.kind() == ErrorKind::TimedOut {
+        true => format!(
+            "The server does not secure the connection within {}.",
+            millis(timeout)
+        ),
+        false => format!("The connection is not secured: {error}."),
+    };
+    let (host, port) = (target.host(), target.port());
+    let advice = format!(
+        "Check that {host}, port {port}, is an MQTT server with TLS and is up, and what stands before it."
+    );
+    Finding::fail(why, advice)
 }
 
 fn failed(target: &Target, cause: &LinkError) -> (Finding, Exit) {

@@ -15,9 +15,10 @@ use rustls::{ClientConnection, StreamOwned};
 use super::certificate;
 use crate::connection::settings::Settings;
 use crate::problem::Problem;
+use crate::stop::Stop;
 
-/// How long a read waits before the clock is looked at.
-const TICK: Duration = Duration::from_millis(20);
+/// How long a read waits before the clock and the user are looked at.
+pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// Makes links.
 pub(super) struct Dialer {
@@ -25,6 +26,7 @@ pub(super) struct Dialer {
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     login: Option<Login>,
     pub(super) timeout: Duration,
+    pub(super) stop: Stop,
 }
 
 /// A message of the platform.
@@ -44,6 +46,7 @@ pub(super) struct RawLink {
     session: Session<()>,
     pub(super) heard: Vec<Heard>,
     is_subscribed: bool,
+    stop: Stop,
 }
 
 impl Dialer {
@@ -53,6 +56,7 @@ impl Dialer {
         settings: &Settings,
         address: SocketAddr,
         timeout: Duration,
+        stop: &Stop,
     ) -> Result<Self, Problem> {
         let target = &settings.target.value;
         let tls = match (
@@ -74,6 +78,7 @@ impl Dialer {
             tls,
             login,
             timeout,
+            stop: stop.clone(),
         })
     }
 
@@ -102,6 +107,7 @@ impl Dialer {
             session,
             heard: Vec::new(),
             is_subscribed: false,
+            stop: self.stop.clone(),
         };
         match link.wait(self.timeout, |link| link.session.is_connected())? {
             true => Ok(link),
@@ -155,7 +161,7 @@ impl RawLink {
     /// Reads and writes until `look` says so, at most that long; whether it did.
     ///
     /// # Errors
-    /// The link is lost.
+    /// The link is lost, or the user wants to end.
     pub(super) fn wait(
         &mut self,
         time: Duration,
@@ -166,6 +172,9 @@ impl RawLink {
             self.write()?;
             if look(self) {
                 return Ok(true);
+            }
+            if self.stop.is_stopping() {
+                return Err(ErrorKind::Interrupted.into());
             }
             if Instant::now() >= deadline {
                 return Ok(false);
@@ -227,7 +236,8 @@ impl RawLink {
     }
 }
 
-fn is_quiet(error: &io::Error) -> bool {
+/// Whether nothing was to be read yet.
+pub(super) fn is_quiet(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted

@@ -28,12 +28,26 @@ pub(crate) const FEWEST: usize = 4;
 const PRECISION: f64 = 0.1;
 const LATENCY: f64 = 0.05;
 
-/// What pauses are like; `None` if there are fewer than [`FEWEST`].
+/// A first dial that comes so soon is made at once, as many clients do, and waits for nothing.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// The pauses that say how they grow: all but a first one that is none.
+pub(crate) fn telling(pauses: &[Duration]) -> &[Duration] {
+    match pauses {
+        [first, second, ..] if *first < AT_ONCE && *second >= AT_ONCE => {
+            pauses.get(1..).unwrap_or_default()
+        }
+        pauses => pauses,
+    }
+}
+
+/// What pauses are like; `None` if fewer than [`FEWEST`] of them are [`telling`].
 ///
 /// Growth is the exponent `p` for which `n.powf(p)` comes closest to the n-th pause: nothing for
 /// constant ones, one for linear ones, more for exponential ones. What comes after a cap was
 /// reached says nothing and is left out.
 pub(crate) fn shape(pauses: &[Duration]) -> Option<Shape> {
+    let pauses = telling(pauses);
     if pauses.len() < FEWEST {
         return None;
     }
@@ -122,6 +136,23 @@ mod tests {
             };
             assert_eq!(found(pauses), expected, "{pauses:?}");
         }
+    }
+
+    #[test]
+    fn a_first_dial_at_once_is_no_pause() {
+        use Growth::{Constant, Exponential};
+        for (pauses, growth) in [
+            (&[0.0, 3.0, 3.1, 3.0, 3.0][..], Constant),
+            (&[0.02, 1.0, 2.0, 4.0, 8.0, 8.0], Exponential),
+        ] {
+            let expected = Shape {
+                growth,
+                is_jittered: false,
+            };
+            assert_eq!(found(pauses), expected, "{pauses:?}");
+        }
+        let few = [0, 3, 3, 3].map(Duration::from_secs);
+        assert_eq!(shape(&few), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod testing;
 
 use std::time::Duration;
 
+pub(crate) use self::dials::pauses;
 pub(crate) use self::silence::{watch_dead_link, watch_keep_alive};
 use super::case::Case;
 use super::record::Record;

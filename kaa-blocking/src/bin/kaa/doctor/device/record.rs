@@ -156,11 +156,26 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The extension, the resource and the ID of a request that wants an answer.
-pub(crate) fn request(publish: &Publish) -> Option<(&str, &str, u32)> {
+/// A request ID with the space in which no two open requests may share it: an extension of an
+/// endpoint. A gateway speaks for many endpoints, each with spaces of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RequestId<'a> {
+    app_version: &'a str,
+    token: &'a str,
+    pub(crate) extension: &'a str,
+    pub(crate) id: u32,
+}
+
+/// The ID of a request that wants an answer.
+pub(crate) fn request(publish: &Publish) -> Option<RequestId<'_>> {
     let topic = Topic::parse(&publish.topic).ok()?;
     match topic.suffix() {
-        None => Some((topic.extension(), topic.resource(), topic.id()?)),
+        None => Some(RequestId {
+            app_version: topic.app_version(),
+            token: topic.token(),
+            extension: topic.extension(),
+            id: topic.id()?,
+        }),
         Some(_) => None,
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use kaa_proto::mqtt::filter;
 
 use super::seconds;
-use crate::doctor::device::record::{Act, Entry, Record, What, Wrong, answered, request};
+use crate::doctor::device::record::{
+    Act, Entry, Record, RequestId, What, Wrong, answered, request,
+};
 use crate::doctor::device::wire::{Packet, Publish};
 use crate::doctor::finding::Finding;
 
@@ -71,25 +73,25 @@ pub(super) fn subscribes(record: Record<'_>) -> Finding {
 
 pub(super) fn request_ids(record: Record<'_>) -> Finding {
     let mut open: BTreeMap<&str, Duration> = BTreeMap::new();
-    let mut numbers: BTreeMap<(&str, u32), &str> = BTreeMap::new();
+    let mut numbers: BTreeMap<RequestId<'_>, &str> = BTreeMap::new();
     let (mut asked, mut most) = (0, 0);
     for Entry { at, what } in record.0 {
         match what {
             What::Heard(_, Packet::Publish(publish)) => {
-                let Some((extension, _, id)) = request(publish) else {
+                let Some(id) = request(publish) else {
                     continue;
                 };
                 if let Some(since) = open.get(publish.topic.as_str()) {
-                    return reused(extension, id, *at - *since);
+                    return reused(id, *at - *since);
                 }
-                if let Some(other) = numbers.get(&(extension, id)) {
+                if let Some(other) = numbers.get(&id) {
                     if let Some(since) = open.get(other) {
-                        return reused(extension, id, *at - *since);
+                        return reused(id, *at - *since);
                     }
                 }
                 asked += 1;
                 open.insert(&publish.topic, *at);
-                numbers.insert((extension, id), &publish.topic);
+                numbers.insert(id, &publish.topic);
                 most = most.max(open.len());
             }
             What::Told(_, Packet::Publish(Publish { topic, .. })) => {
@@ -115,7 +117,8 @@ pub(super) fn request_ids(record: Record<'_>) -> Finding {
     }
 }
 
-fn reused(extension: &str, id: u32, since: Duration) -> Finding {
+fn reused(id: RequestId<'_>, since: Duration) -> Finding {
+    let RequestId { extension, id, .. } = id;
     Finding::fail(
         format!(
             "It used the request ID {id} of {extension} again, {} after a request whose answer had \
@@ -265,6 +268,28 @@ mod tests {
             (other_link, Pass),
             (begin(), NotJudged),
         ] {
+            let found = request_ids(Record(&story.ends(9.0)));
+            assert_eq!(found.verdict, verdict, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints_of_a_gateway_have_ids_of_their_own() {
+        let begin = || {
+            Story::default()
+                .connected(0.0, 1, good())
+                .says(1.0, 1, "dcx/t/json/7", "1")
+        };
+        let other_token = begin().says(2.0, 1, "dcx/u/json/7", "1");
+        let other_version = begin().heard(
+            2.0,
+            1,
+            Packet::Publish(Publish::plain("kp1/demo-v2/dcx/t/json/7", "1")),
+        );
+        let same = begin()
+            .says(2.0, 1, "dcx/u/json/7", "1")
+            .says(3.0, 1, "dcx/t/plain/x/7", "1");
+        for (story, verdict) in [(other_token, Pass), (other_version, Pass), (same, Fail)] {
             let found = request_ids(Record(&story.ends(9.0)));
             assert_eq!(found.verdict, verdict, "{found:?}");
         }

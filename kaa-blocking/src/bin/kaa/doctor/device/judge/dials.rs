@@ -90,7 +90,7 @@ fn judge(record: Record<'_>, when: &str) -> Finding {
 }
 
 /// Between the dials.
-fn pauses(record: Record<'_>) -> Vec<Duration> {
+pub(crate) fn pauses(record: Record<'_>) -> Vec<Duration> {
     let dials = record.0.iter().filter_map(|entry| match entry.what {
         What::Opened(_) => Some(entry.at),
         _ => None,
@@ -157,6 +157,8 @@ mod tests {
             (&[1.0; 6], Pass, "constant without jitter"),
             (&[1.0, 2.0, 4.0, 8.0], Pass, "exponential without jitter"),
             (&[0.3, 0.5, 2.9, 3.3, 11.8], Pass, "growing with jitter"),
+            (&[0.0, 3.0, 3.1, 3.0, 3.0], Pass, "constant without jitter"),
+            (&[0.0, 3.0, 3.1, 3.0], Pass, "It waits"),
             (&[1.0, 2.0], Pass, "It waits"),
             (&[1.0], NotJudged, "once"),
             (&[], Fail, "did not dial"),

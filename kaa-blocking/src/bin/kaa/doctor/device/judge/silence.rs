@@ -11,6 +11,9 @@ use crate::doctor::finding::Finding;
 /// What networks and schedulers add.
 const SLACK: Duration = Duration::from_secs(1);
 
+/// By how much longer the device may take the next time until it is watched.
+const MARGIN: Duration = Duration::from_secs(10);
+
 /// How long a device has to be watched for its keep alive to show, if it is that many seconds.
 pub(crate) fn watch_keep_alive(keep_alive: u16) -> Duration {
     Duration::from_secs(keep_alive.into()) * 3 / 2 + SLACK
@@ -36,7 +39,8 @@ pub(super) fn keep_alive(record: Record<'_>) -> Finding {
         .welcomes()
         .find(|(_, of)| *of == link)
         .map_or(Duration::ZERO, |(at, _)| at);
-    let watched = record.end() - last;
+    let begin = last;
+    let watched = record.end() - begin;
     let mut longest = Duration::ZERO;
     let mut has_asked = false;
     for (at, of, packet) in record.heard() {
@@ -64,7 +68,7 @@ pub(super) fn keep_alive(record: Record<'_>) -> Finding {
     } else if watched >= limit {
         Finding::pass("It spoke so often that no PINGREQ was needed.")
     } else {
-        too_short(keep_alive, limit)
+        too_short(keep_alive, begin + limit)
     })
 }
 
@@ -104,7 +108,7 @@ pub(super) fn dead_link(record: Record<'_>) -> Finding {
             ),
             "Close the link and dial again when PINGRESP does not come within half an interval or so.",
         ),
-        None => too_short(keep_alive, limit),
+        None => too_short(keep_alive, after.begin() + limit),
     }
 }
 
@@ -115,12 +119,13 @@ fn off() -> Finding {
     )
 }
 
-fn too_short(keep_alive: u16, limit: Duration) -> Finding {
+/// `end`: how far into the scene it would have shown.
+fn too_short(keep_alive: u16, end: Duration) -> Finding {
     Finding::not_judged(
         format!("Its keep alive of {keep_alive} s is longer than it was watched."),
         format!(
-            "Give it more time with --timeout {}, or let it take a shorter one for the test.",
-            limit.as_secs() + 5
+            "Give it more time with --timeout {}s, or let it take a shorter one for the test.",
+            (end + MARGIN).as_secs()
         ),
     )
 }
@@ -173,6 +178,28 @@ mod tests {
         });
         let found = keep_alive(Record(&chatty.ends(20.0)));
         assert!(found.why.contains("no PINGREQ was needed"), "{found:?}");
+    }
+
+    #[test]
+    fn the_time_that_is_advised_is_one_and_is_enough() {
+        // It came after 4 s, and was watched from then on, or from 10 s on.
+        let connect = Connect {
+            keep_alive: 120,
+            ..good()
+        };
+        let begin = || Story::default().connected(4.0, 1, connect.clone());
+        let quiet = keep_alive(Record(&begin().ends(130.0)));
+        let dead = dead_link(Record(&begin().did(10.0, Act::Silences).ends(130.0)));
+        for (found, least) in [
+            (quiet, Duration::from_secs(4) + watch_keep_alive(120)),
+            (dead, Duration::from_secs(10) + watch_dead_link(120)),
+        ] {
+            assert_eq!(found.verdict, NotJudged, "{found:?}");
+            let advised = found.advice.split_once("--timeout ").unwrap().1;
+            let advised = advised.split_once(',').unwrap().0;
+            let time = crate::time::parse(advised).unwrap();
+            assert!(time >= least + MARGIN, "{found:?}");
+        }
     }
 
     #[test]

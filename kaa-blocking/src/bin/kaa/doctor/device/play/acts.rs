@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{SECOND, Stage};
-use crate::doctor::device::delays::FEWEST;
+use crate::doctor::device::delays::{FEWEST, telling};
 use crate::doctor::device::desk::Desk;
-use crate::doctor::device::judge::{watch_dead_link, watch_keep_alive};
+use crate::doctor::device::judge::{pauses, watch_dead_link, watch_keep_alive};
 use crate::doctor::device::record::{Act, By, Record, What};
 use crate::doctor::device::wire::Packet;
 
@@ -15,8 +15,8 @@ const BEGINS: Duration = Duration::from_secs(5);
 /// How long an outage is at least, so that there is something to queue.
 const OUTAGE: Duration = Duration::from_secs(6);
 
-/// How many dials are more than enough to say how pauses grow.
-const DIALS: usize = 8;
+/// How many pauses between dials are more than enough to say how they grow.
+const PAUSES: usize = 8;
 
 impl Stage<'_> {
     pub(super) fn calm(&mut self) {
@@ -73,22 +73,15 @@ impl Stage<'_> {
             refuse(desk);
             desk.cut();
         });
-        let dials = |record: Record<'_>| {
+        let shown = |record: Record<'_>| {
             let refused = record.from(|act| *act == Act::Refuses);
-            refused.map_or(0, |refused| {
-                let is_dial = |what: &What| matches!(what, What::Opened(_));
-                refused
-                    .0
-                    .iter()
-                    .filter(|entry| is_dial(&entry.what))
-                    .count()
-            })
+            refused.map_or(0, |refused| telling(&pauses(refused)).len())
         };
         // Half of the time, or a quarter if that is enough.
         let quarter = self.left() / 4;
         self.pause(OUTAGE);
-        self.wait(quarter, |record| dials(record) >= DIALS);
-        self.wait(quarter, |record| dials(record) >= FEWEST);
+        self.wait(quarter, |record| shown(record) >= PAUSES);
+        self.wait(quarter, |record| shown(record) >= FEWEST);
         self.act(|desk| {
             desk.note(What::Did(Act::Welcomes));
             (desk.conduct.closes, desk.conduct.refuses) = (false, None);
