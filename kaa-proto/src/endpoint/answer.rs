@@ -237,13 +237,12 @@ impl Endpoint {
                     self.counters.others.configurations_repeated += 1;
                     return;
                 }
-                reading.surfaced = Some(id);
                 if let (true, Unread::Configuration(config::Answer::Assigned(assigned))) =
                     (self.options.keep_configurations, &unread)
                 {
                     reading.assigned = Some(assigned.clone());
                 }
-                reading.unread = Some(unread);
+                reading.surface(id, unread);
                 self.counters.configurations_surfaced += 1;
                 self.notify(Event::Unread(observation.clone()));
             }

@@ -51,12 +51,39 @@ pub(super) struct Reading {
     pub(super) applied: Option<Arc<str>>,
     /// The identifier that was last surfaced; empty for "none assigned".
     pub(super) surfaced: Option<Arc<str>>,
+    /// Whoever read something else than what is applied went, and may have acted on it.
+    is_left: bool,
     /// What the application has not read yet: the newest only.
     pub(super) unread: Option<Unread>,
     /// The configuration that was last surfaced, if the good ones are kept.
     pub(super) assigned: Option<Configuration>,
     /// The one that is applied.
     pub(super) good: Option<Configuration>,
+}
+
+impl Reading {
+    /// Something is told to whoever observes it.
+    pub(super) fn surface(&mut self, id: Arc<str>, unread: Unread) {
+        self.surfaced = Some(id);
+        self.unread = Some(unread);
+        self.is_left = false;
+    }
+
+    /// The platform confirmed that this is applied.
+    pub(super) fn apply(&mut self, id: Arc<str>) {
+        self.applied = Some(id);
+        self.is_left = false;
+    }
+
+    /// Whether the device is at what is applied, as far as is known: it was told of nothing else
+    /// since.
+    fn is_at_applied(&self) -> bool {
+        !self.is_left
+            && self
+                .surfaced
+                .as_ref()
+                .is_none_or(|id| Some(id) == self.applied.as_ref())
+    }
 }
 
 /// A state that was pushed and not read.
@@ -380,10 +407,9 @@ impl Endpoint {
     /// Whoever observes it again has not seen it, unless it is applied.
     fn forget_surfaced(&mut self, observation: &Observation) {
         if let Some(reading) = self.readings.get_mut(observation) {
-            reading.surfaced = reading
-                .surfaced
-                .take()
-                .filter(|id| Some(id) == reading.applied.as_ref());
+            if reading.surfaced != reading.applied && reading.surfaced.take().is_some() {
+                reading.is_left = true;
+            }
         }
     }
 
@@ -397,13 +423,16 @@ impl Endpoint {
     }
 
     fn prepare(&self, observation: &Observation, observe: bool) -> Prepared {
-        let applied = self
-            .readings
-            .get(observation)
-            .and_then(|r| r.applied.as_deref());
+        let reading = self.readings.get(observation);
+        let applied = reading.and_then(|reading| reading.applied.as_deref());
         match observation {
             Observation::Commands(command_type) => commands::observe(command_type, observe),
-            Observation::Configuration(name) => config::observe(name.as_ref(), applied, observe),
+            Observation::Configuration(name) => {
+                // The platform is silent about the one that is named. What answers the end of an
+                // observation nobody reads.
+                let is_at = !observe || reading.is_some_and(Reading::is_at_applied);
+                config::observe(name.as_ref(), applied.filter(|_| is_at), observe)
+            }
             Observation::Software => software::observe(applied, observe),
         }
     }

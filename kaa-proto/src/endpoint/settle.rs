@@ -143,7 +143,7 @@ impl Endpoint {
             Effect::Applied(name, id) if confirmed => {
                 let observation = Observation::Configuration(name.clone());
                 let reading = self.readings.get_or_default(observation);
-                reading.applied = Some(id.clone());
+                reading.apply(id.clone());
                 let known = reading.assigned.as_ref().or(reading.good.as_ref());
                 let good = known.filter(|known| known.config_id() == &**id).cloned();
                 reading.good.clone_from(&good);
@@ -155,7 +155,7 @@ impl Endpoint {
             Effect::Current(version) if confirmed => {
                 self.record(|| Record::Current(version.clone()));
                 let reading = self.readings.get_or_default(Observation::Software);
-                reading.applied = Some(version.clone());
+                reading.apply(version.clone());
             }
             Effect::None | Effect::Pending(_) | Effect::Applied(..) | Effect::Current(_) => {}
         }
