@@ -204,7 +204,7 @@ impl Request for Applied {
         out.serial();
         out.drops_answer();
         let config_id = self.config_id.as_str().into();
-        out.effect(Effect::Applied(self.name.clone(), config_id));
+        out.effect(Effect::Applied(self.name.clone(), config_id, None));
         Ok(())
     }
 
@@ -487,7 +487,10 @@ mod tests {
     #[test]
     fn reports_are_serial_and_only_applied_has_an_effect() {
         let applied = Prepared::new(&Applied::new("x").named(net())).unwrap();
-        assert_eq!(applied.effect, Effect::Applied(Some(net()), "x".into()));
+        assert_eq!(
+            applied.effect,
+            Effect::Applied(Some(net()), "x".into(), None)
+        );
         let rejected = Prepared::new(&Rejected::new("x", 400, "no")).unwrap();
         assert_eq!(rejected.effect, Effect::None);
         assert!(applied.serial && rejected.serial);

@@ -4,13 +4,14 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "a helper that cannot go on fails its test"
 )]
 
 use std::time::Duration;
 
-use kaa_proto::config::{Answer, Applied};
-use kaa_proto::endpoint::{EndpointOptions, Observation, Subscriptions};
+use kaa_proto::config::{Answer, Applied, Rejected};
+use kaa_proto::endpoint::{EndpointOptions, Observation, Record, Subscriptions};
 use kaa_proto::request::Failure;
 use kaa_tests::endpoint_host::EndpointHost;
 
@@ -71,6 +72,11 @@ fn asked_on_a_new_link(host: &mut EndpointHost) -> String {
     lines.remove(0)
 }
 
+fn good(host: &EndpointHost) -> Option<&str> {
+    let good = host.endpoint.applied_configuration(None)?;
+    Some(good.config_id())
+}
+
 /// Named, it would be answered with "not modified", for ever.
 #[test]
 fn a_configuration_that_was_taken_away_and_came_back_while_there_was_no_link_is_told() {
@@ -127,4 +133,39 @@ fn what_was_read_by_one_who_is_gone_counts_too_until_something_is_applied() {
         asked.ends_with(r#" {"configId":"a","observe":true}"#),
         "{asked}"
     );
+}
+
+#[test]
+fn the_good_configuration_that_is_applied_again_stays_good() {
+    let mut host = observing();
+    assign(&mut host, "a");
+    apply(&mut host, "a");
+    assign(&mut host, "b");
+    host.submit(&Rejected::new("b", 409, "no")).unwrap();
+    let path = sent_to(&mut host);
+    host.receive(&format!("{path}/status"), "");
+    apply(&mut host, "a");
+    assert_eq!(good(&host), Some("a"));
+}
+
+#[test]
+fn a_configuration_is_good_once_it_is_confirmed_whatever_was_pushed_meanwhile() {
+    let mut host = observing();
+    assign(&mut host, "a");
+    host.submit(&Applied::new("a")).unwrap();
+    let first = sent_to(&mut host);
+    assign(&mut host, "b");
+    host.submit(&Applied::new("b")).unwrap();
+    assign(&mut host, "c");
+    host.receive(&format!("{first}/status"), "");
+    assert_eq!(good(&host), Some("a"));
+    let kept = |record: &Record| match record {
+        Record::Configuration(kept) => Some(kept.config_id().to_owned()),
+        _ => None,
+    };
+    assert_eq!(host.records.iter().find_map(kept).as_deref(), Some("a"));
+    // The next is refused, and what was good stays so.
+    let second = sent_to(&mut host);
+    host.receive(&format!("{second}/error"), r#"{"statusCode":500}"#);
+    assert_eq!(good(&host), Some("a"));
 }

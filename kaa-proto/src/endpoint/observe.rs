@@ -75,6 +75,12 @@ impl Reading {
         self.is_left = false;
     }
 
+    /// The configuration of this identifier, if it is kept.
+    pub(super) fn kept(&self, id: &str) -> Option<&Configuration> {
+        let mut kept = [&self.assigned, &self.good].into_iter().flatten();
+        kept.find(|configuration| configuration.config_id() == id)
+    }
+
     /// Whether the device is at what is applied, as far as is known: it was told of nothing else
     /// since.
     fn is_at_applied(&self) -> bool {

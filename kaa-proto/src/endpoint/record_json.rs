@@ -368,7 +368,8 @@ impl From<&Effect> for StoredEffect {
                 let pair = |result: &StoredResult| (result.id.to_string(), text(&result.json));
                 Self::Results(command_type.to_string(), results.iter().map(pair).collect())
             }
-            Effect::Applied(name, id) => {
+            // A configuration is recorded once it is good.
+            Effect::Applied(name, id, _) => {
                 Self::Applied(name.as_ref().map(ToString::to_string), id.to_string())
             }
             Effect::Current(version) => Self::Current(version.to_string()),
@@ -394,7 +395,7 @@ impl StoredEffect {
                 let results = results.into_iter().map(result).collect::<Option<_>>()?;
                 Effect::Results(CommandType::new(name).ok()?, results)
             }
-            Self::Applied(name, id) => Effect::Applied(config_name(name)?, id.into()),
+            Self::Applied(name, id) => Effect::Applied(config_name(name)?, id.into(), None),
             Self::Current(version) => Effect::Current(version.into()),
         })
     }

@@ -140,12 +140,12 @@ impl Endpoint {
                 }
                 self.ask_for_held();
             }
-            Effect::Applied(name, id) if confirmed => {
+            Effect::Applied(name, id, reported) if confirmed => {
                 let observation = Observation::Configuration(name.clone());
                 let reading = self.readings.get_or_default(observation);
                 reading.apply(id.clone());
-                let known = reading.assigned.as_ref().or(reading.good.as_ref());
-                let good = known.filter(|known| known.config_id() == &**id).cloned();
+                let reported = reported.as_deref().cloned();
+                let good = reported.or_else(|| reading.kept(id).cloned());
                 reading.good.clone_from(&good);
                 if let Some(good) = good {
                     self.record(|| Record::Configuration(good));

@@ -7,7 +7,10 @@ use super::ids::{Holder, IdSpace};
 use super::options::{Subscriptions, WhenFull};
 use super::queue::Admission;
 use super::trace::{self, Life};
-use super::{CommandKey, Endpoint, Event, MAX_UNPOLLED_EVENTS, Record, Rest, ResultRecord, group};
+use super::{
+    CommandKey, Endpoint, Event, MAX_UNPOLLED_EVENTS, Observation, Record, Rest, ResultRecord,
+    group,
+};
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{
@@ -53,7 +56,7 @@ impl Endpoint {
     pub(crate) fn submit_kept(
         &mut self,
         now: Instant,
-        request: Prepared,
+        mut request: Prepared,
         has_room: bool,
     ) -> Result<RequestId, SubmitError> {
         let now = self.advance(now);
@@ -63,6 +66,7 @@ impl Endpoint {
         let unwanted = !self.link_up && request.policy.offline == Offline::Drop;
         let dropped = self.admit(&request, unwanted)?;
         let id = self.next_id;
+        self.attach_configuration(&mut request);
         let mut entry = self.entry(request, Owner::Caller);
         if let Some(wire_id) = entry.wire_id {
             let space = self.space(&entry.extension);
@@ -242,6 +246,17 @@ impl Endpoint {
         let of_class = self.options.is_durable(policy.class);
         let brings_commands = matches!(request.effect, Effect::Pending(_));
         self.options.durable && policy.durable.unwrap_or(of_class) && !brings_commands
+    }
+
+    /// A report of what is applied keeps that at hand until it is confirmed: another configuration may
+    /// be pushed meanwhile.
+    fn attach_configuration(&self, request: &mut Prepared) {
+        if let Effect::Applied(name, id, reported) = &mut request.effect {
+            let observation = Observation::Configuration(name.clone());
+            let reading = self.readings.get(&observation);
+            let kept = reading.and_then(|reading| reading.kept(id));
+            *reported = kept.cloned().map(Box::new);
+        }
     }
 
     fn accept_durable(&mut self, entry: &Entry, has_room: bool) {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Confirm, Instances, InvalidRequest, Policy, Request, Service};
 use crate::QoS;
 use crate::commands::CommandId;
+use crate::config::Configuration;
 use crate::names::{CommandType, ConfigName, EndpointName};
 use crate::topic::{MAX_PARSED_ID, Topic, check_resource};
 
@@ -302,8 +303,9 @@ pub(crate) enum Effect {
     Pending(CommandType),
     /// It reports results; the ledger keeps them.
     Results(CommandType, Vec<StoredResult>),
-    /// Once confirmed, this is the applied configuration.
-    Applied(Option<ConfigName>, Arc<str>),
+    /// Once confirmed, this is the applied configuration. With the configuration itself, if it was at
+    /// hand and is to be kept.
+    Applied(Option<ConfigName>, Arc<str>, Option<Box<Configuration>>),
     /// Once confirmed, this is the current software version.
     Current(Arc<str>),
 }
