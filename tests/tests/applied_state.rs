@@ -13,6 +13,7 @@ use std::time::Duration;
 use kaa_proto::config::{Answer, Applied, Rejected};
 use kaa_proto::endpoint::{EndpointOptions, Observation, Record, Subscriptions};
 use kaa_proto::request::Failure;
+use kaa_proto::software::ReportCurrent;
 use kaa_tests::endpoint_host::EndpointHost;
 
 const CONFIGURATION: Observation = Observation::Configuration(None);
@@ -168,4 +169,60 @@ fn a_configuration_is_good_once_it_is_confirmed_whatever_was_pushed_meanwhile() 
     let second = sent_to(&mut host);
     host.receive(&format!("{second}/error"), r#"{"statusCode":500}"#);
     assert_eq!(good(&host), Some("a"));
+}
+
+fn observe_software(host: &mut EndpointHost, version: &str) {
+    let now = host.now();
+    host.endpoint.observe_software(now, version).unwrap();
+    host.drain();
+}
+
+fn software() -> EndpointHost {
+    let options = EndpointOptions::default().subscriptions(Subscriptions::None);
+    EndpointHost::online(options, 1).unwrap()
+}
+
+#[test]
+fn a_version_that_is_confirmed_late_does_not_put_a_newer_one_back() {
+    let mut host = software();
+    observe_software(&mut host, "1");
+    let first = sent_to(&mut host);
+    observe_software(&mut host, "2");
+    host.is_busy = true;
+    host.receive(&format!("{first}/status"), "");
+    host.relink();
+    host.is_busy = false;
+    host.drain();
+    host.advance(Duration::from_secs(31));
+    let sent = host.take_lines();
+    let is_report = |line: &&String| line.starts_with("cmx_ota/applied/");
+    let reports: Vec<_> = sent.iter().filter(is_report).collect();
+    assert_eq!(reports.len(), 1, "{sent:?}");
+    assert!(reports[0].ends_with(r#" {"configId":"2"}"#), "{sent:?}");
+}
+
+#[test]
+fn a_report_that_waited_is_followed_by_the_version_that_was_said_after_it() {
+    let mut host = software();
+    observe_software(&mut host, "0");
+    let path = sent_to(&mut host);
+    host.receive(&format!("{path}/status"), "");
+    let path = sent_to(&mut host);
+    host.receive(&format!("{path}/status"), "{}");
+    host.link_down();
+    let report = host.submit(&ReportCurrent::new("1")).unwrap();
+    observe_software(&mut host, "2");
+    host.link_up();
+    for version in ["1", "2"] {
+        let sent = host.take_sent().remove(0);
+        assert_eq!(sent.payload, format!(r#"{{"configId":"{version}"}}"#));
+        host.receive(&format!("{}/status", sent.path), "");
+    }
+    assert_eq!(host.outcome(report).unwrap().as_ref().err(), None);
+    let observed = host.take_sent().remove(0);
+    assert_eq!(observed.payload, r#"{"configId":"2","observe":true}"#);
+    host.receive(&format!("{}/status", observed.path), "{}");
+    host.relink();
+    let line = host.take_lines().remove(0);
+    assert!(line.ends_with(r#" {"configId":"2"}"#), "{line}");
 }

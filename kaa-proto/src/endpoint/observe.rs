@@ -53,6 +53,9 @@ pub(super) struct Reading {
     pub(super) surfaced: Option<Arc<str>>,
     /// Whoever read something else than what is applied went, and may have acted on it.
     is_left: bool,
+    /// When the application said which software runs, in the order of the requests: what was reported
+    /// before that is older.
+    said_at: Option<RequestId>,
     /// What the application has not read yet: the newest only.
     pub(super) unread: Option<Unread>,
     /// The configuration that was last surfaced, if the good ones are kept.
@@ -138,10 +141,14 @@ impl Endpoint {
         let report = Prepared::new(&software::ReportCurrent::new(current))?;
         let stood = self.standing.contains_key(&Observation::Software);
         let reading = self.readings.get_or_default(Observation::Software);
-        let before = reading.applied.replace(current.into());
-        let is_news = before.as_deref() != Some(current);
+        let before = (reading.applied.replace(current.into()), reading.said_at);
+        let is_news = before.0.as_deref() != Some(current);
+        if is_news {
+            reading.said_at = Some(self.next_id);
+        }
         if let Err(error) = self.observe(now, &Observation::Software) {
-            self.readings.get_or_default(Observation::Software).applied = before;
+            let reading = self.readings.get_or_default(Observation::Software);
+            (reading.applied, reading.said_at) = before;
             return Err(error);
         }
         if stood && is_news && self.link_up {
@@ -272,8 +279,16 @@ impl Endpoint {
         let flights = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
         let mut entries = self.room.queue.iter().chain(flights);
         entries.any(|entry| {
-            entry.owner == Owner::Caller && matches!(entry.request.effect, Effect::Current(_))
+            let is_report = matches!(entry.request.effect, Effect::Current(_));
+            is_report && entry.owner == Owner::Caller && self.is_newest_version(entry.id)
         })
+    }
+
+    /// Whether the application has not said another version since this was to be reported.
+    pub(super) fn is_newest_version(&self, report: RequestId) -> bool {
+        let reading = self.readings.get(&Observation::Software);
+        let said_at = reading.and_then(|reading| reading.said_at);
+        said_at.is_none_or(|said_at| said_at <= report)
     }
 
     /// The message of an observation ended: with an answer, or with a failure.

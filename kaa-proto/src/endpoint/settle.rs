@@ -83,7 +83,7 @@ impl Endpoint {
             Err(failure) => self.regard.handle(Some(failure)),
         }
         let before = self.journal.mark();
-        self.apply(effect, outcome.is_ok());
+        self.apply(id, effect, outcome.is_ok());
         match owner {
             Owner::Caller => {
                 self.counters.count(&outcome);
@@ -129,7 +129,7 @@ impl Endpoint {
     }
 
     /// What the end of a request means for the endpoint's own state.
-    fn apply(&mut self, effect: &Effect, confirmed: bool) {
+    fn apply(&mut self, id: RequestId, effect: &Effect, confirmed: bool) {
         match effect {
             Effect::Results(command_type, results) => {
                 for result in results {
@@ -140,19 +140,19 @@ impl Endpoint {
                 }
                 self.ask_for_held();
             }
-            Effect::Applied(name, id, reported) if confirmed => {
+            Effect::Applied(name, config_id, reported) if confirmed => {
                 let observation = Observation::Configuration(name.clone());
                 let reading = self.readings.get_or_default(observation);
-                reading.apply(id.clone());
+                reading.apply(config_id.clone());
                 let reported = reported.as_deref().cloned();
-                let good = reported.or_else(|| reading.kept(id).cloned());
+                let good = reported.or_else(|| reading.kept(config_id).cloned());
                 reading.good.clone_from(&good);
                 if let Some(good) = good {
                     self.record(|| Record::Configuration(good));
                 }
-                self.record(|| Record::Applied(name.clone(), id.clone()));
+                self.record(|| Record::Applied(name.clone(), config_id.clone()));
             }
-            Effect::Current(version) if confirmed => {
+            Effect::Current(version) if confirmed && self.is_newest_version(id) => {
                 self.record(|| Record::Current(version.clone()));
                 let reading = self.readings.get_or_default(Observation::Software);
                 reading.apply(version.clone());
