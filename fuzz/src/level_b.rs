@@ -34,8 +34,8 @@ const ADMITTED: usize = 20;
 const IN_FLIGHT: u16 = 4;
 /// ... results of commands, ...
 const COMMANDS: u16 = 8;
-/// ... and three messages for each observation.
-const OWN: usize = 3 * 3;
+/// ... three messages for each observation, and one that asks what is outstanding.
+const OWN: usize = 3 * 3 + 1;
 
 /// Whatever the peer sends and the transport does: deadlines are honest, every request ends exactly once,
 /// what goes out is MQTT, no packet identifier is in flight twice, and the output keeps to its bound.

@@ -15,6 +15,7 @@ mod journal;
 mod ledger;
 mod observe;
 mod options;
+mod outstanding;
 mod queue;
 mod record;
 mod record_json;
@@ -334,6 +335,9 @@ impl Endpoint {
         self.advance(now);
         if std::mem::replace(&mut self.link_up, true) {
             return;
+        }
+        if let Some(ledger) = self.ledger.there() {
+            ledger.handle_link_up();
         }
         // Only what is needed now is subscribed to, not what was needed once.
         self.filters = Rare::default();

@@ -58,7 +58,7 @@ impl Endpoint {
         };
         match space.holder(wire_id) {
             Some(&Holder::Request(id)) if self.resource_of(id) == Some(topic.resource()) => {
-                self.handle_answer(now, id, suffix, payload);
+                self.handle_answer(now, topic, id, suffix, payload);
             }
             Some(Holder::Observation(observation))
                 if subject(self.service_of(topic), topic.resource())
@@ -78,7 +78,14 @@ impl Endpoint {
         }
     }
 
-    fn handle_answer(&mut self, now: Instant, id: RequestId, suffix: Suffix, payload: &[u8]) {
+    fn handle_answer(
+        &mut self,
+        now: Instant,
+        topic: &Topic<'_>,
+        id: RequestId,
+        suffix: Suffix,
+        payload: &[u8],
+    ) {
         // It may wait in the queue to be sent again after a link loss: any answer is right. If it
         // was sent again, that will be answered too.
         let (rest, entry) = match self.room.flights.remove(id) {
@@ -89,9 +96,12 @@ impl Endpoint {
             None => (Rest::None, self.room.queue.remove(id)),
         };
         let Some(entry) = entry else { return };
-        let outcome = match verdict(suffix, payload, entry.request.status_in_body) {
+        let verdict = verdict(suffix, payload, entry.request.status_in_body);
+        let ours = entry.asks_what_is_outstanding().cloned();
+        let outstanding = ours.zip(verdict.as_ref().ok().copied());
+        let outcome = match verdict {
             Err(failure) => Err(failure),
-            Ok(_) if entry.request.drops_answer => {
+            Ok(_) if entry.request.drops_answer || outstanding.is_some() => {
                 let resource = entry.request.resource.clone();
                 Ok(Reply::new(Confirm::Answered, resource, Bytes::new()))
             }
@@ -110,6 +120,10 @@ impl Endpoint {
             }
         };
         self.end(now, entry, outcome, rest);
+        if let Some((command_type, payload)) = outstanding {
+            self.take_commands(topic, Some(&command_type), payload, true);
+            self.ask_for_held();
+        }
     }
 
     /// The platform's word on something that was acknowledged before.
@@ -348,9 +362,12 @@ impl Endpoint {
                 }
                 Offer::NoRoom => {
                     self.hold_back(command.command_type());
-                    if let Some((command_type, result)) = self.ledger.retry() {
-                        self.counters.others.results_resent += 1;
-                        self.report_again(&mut again, &command_type, result);
+                    match self.ledger.retry() {
+                        Some((command_type, result)) => {
+                            self.counters.others.results_resent += 1;
+                            self.report_again(&mut again, &command_type, result);
+                        }
+                        None => self.ask_what_is_outstanding(),
                     }
                 }
             }
@@ -403,15 +420,6 @@ impl Endpoint {
                 self.forgotten.add(now, key.clone());
             }
             self.record(|| Record::Forgotten(key));
-        }
-    }
-
-    /// The platform answered a request with all that is outstanding of a type.
-    fn settle(&mut self, command_type: &CommandType, listed: &[Command]) {
-        let ledger = self.ledger.there();
-        let settled = ledger.map(|ledger| ledger.settle(command_type, listed));
-        for key in settled.into_iter().flatten() {
-            self.record(|| Record::ResultTaken(key));
         }
     }
 

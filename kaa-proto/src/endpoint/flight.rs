@@ -76,7 +76,8 @@ pub(super) enum Owner {
     Observation(Observation),
     /// The ledger, which sends stored results again.
     Ledger,
-    /// Nobody: taking an observation back, reporting the version before observing.
+    /// Nobody: taking an observation back, reporting the version before observing, asking what is
+    /// outstanding.
     Nobody,
 }
 

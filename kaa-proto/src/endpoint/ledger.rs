@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use super::interrupted::WhenInterrupted;
 use super::journal::Mark;
@@ -77,6 +78,8 @@ pub(super) struct Ledger {
     unread_bytes: usize,
     /// Types of which a command was left with the platform for want of room.
     held: BTreeSet<CommandType>,
+    /// The type that was asked for last to find out what is still outstanding, and when.
+    listed: Option<(Instant, CommandType)>,
 }
 
 impl Blank for Ledger {
@@ -86,8 +89,17 @@ impl Blank for Ledger {
         unread: VecDeque::new(),
         unread_bytes: 0,
         held: BTreeSet::new(),
+        listed: None,
     };
 }
+
+/// A result that is refused so often on a link is refused for good, as far as that link goes: its
+/// acknowledgement says nothing, and it is sent only if its command is offered.
+const MAX_REFUSALS: u8 = 2;
+
+/// How long nobody asks again what is outstanding: the time of a command, unless an operator says
+/// otherwise.
+const LIST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 enum State {
@@ -122,6 +134,19 @@ struct Finished {
     confirmed: bool,
     /// A message with the result is queued or in flight.
     sending: bool,
+    /// How often the platform refused it on this link.
+    refusals: u8,
+}
+
+/// How a message with a result ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResultEnd {
+    /// The platform says that it took the result.
+    Answered,
+    /// PUBACK: it took the result, unless it says otherwise.
+    Acknowledged,
+    Refused,
+    Unknown,
 }
 
 /// What is to be done with a command that the platform offers.
@@ -192,18 +217,29 @@ impl Ledger {
             result: result.clone(),
             confirmed: false,
             sending: true,
+            refusals: 0,
         };
         self.states.insert(key, State::Finished(finished));
         true
     }
 
     /// A message with the result ended. Whether the platform now took it for the first time.
-    pub(super) fn handle_result_end(&mut self, key: &CommandKey, confirmed: bool) -> bool {
+    pub(super) fn handle_result_end(&mut self, key: &CommandKey, end: ResultEnd) -> bool {
         let Some(State::Finished(finished)) = self.states.get_mut(key) else {
             return false;
         };
         finished.sending = false;
-        confirmed && !std::mem::replace(&mut finished.confirmed, true)
+        match end {
+            ResultEnd::Answered => finished.refusals = 0,
+            ResultEnd::Acknowledged if finished.is_refused() => return false,
+            ResultEnd::Acknowledged => {}
+            ResultEnd::Refused => {
+                finished.refuse();
+                return false;
+            }
+            ResultEnd::Unknown => return false,
+        }
+        !std::mem::replace(&mut finished.confirmed, true)
     }
 
     /// There is no room: the oldest result that the platform did not take is to be sent once more, so
@@ -213,7 +249,7 @@ impl Ledger {
             states, finished, ..
         } = self;
         finished.iter().find_map(|key| match states.get_mut(key) {
-            Some(State::Finished(finished)) if !finished.sending && !finished.confirmed => {
+            Some(State::Finished(finished)) if finished.is_to_be_retried() => {
                 finished.sending = true;
                 Some((key.command_type.clone(), finished.result.clone()))
             }
@@ -227,8 +263,36 @@ impl Ledger {
         let State::Finished(finished) = self.states.get_mut(key)? else {
             return None;
         };
+        finished.refuse();
         let was_taken = std::mem::replace(&mut finished.confirmed, false);
         was_taken.then(|| finished.result.clone())
+    }
+
+    /// The type of which to find out what is still outstanding, because results that were refused for
+    /// good leave no room: each in its turn, and not too often.
+    pub(super) fn list_next(&mut self, now: Instant) -> Option<CommandType> {
+        let (at, last) = self.listed.as_ref().map(|(at, last)| (*at, last)).unzip();
+        if at.is_some_and(|at| now < at + LIST_PAUSE) {
+            return None;
+        }
+        let is_refused = |state: &State| matches!(state, State::Finished(f) if f.is_refused());
+        let refused = self.states.iter().filter(|(_, state)| is_refused(state));
+        let types: BTreeSet<_> = refused.map(|(key, _)| &key.command_type).collect();
+        let after = types
+            .iter()
+            .find(|name| last.is_none_or(|last| **name > last));
+        let next = (*after.or_else(|| types.first())?).clone();
+        self.listed = Some((now, next.clone()));
+        Some(next)
+    }
+
+    /// On a new link what was refused may be taken.
+    pub(super) fn handle_link_up(&mut self) {
+        for state in self.states.values_mut() {
+            if let State::Finished(finished) = state {
+                finished.refusals = 0;
+            }
+        }
     }
 
     /// The platform listed all commands of a type that are outstanding: of the finished ones, it
@@ -400,6 +464,7 @@ impl Ledger {
             result,
             confirmed,
             sending: false,
+            refusals: 0,
         };
         self.states.insert(key, State::Finished(finished));
     }
@@ -435,6 +500,20 @@ impl Surfaced {
         times: 1,
         is_over: false,
     };
+}
+
+impl Finished {
+    const fn refuse(&mut self) {
+        self.refusals = self.refusals.saturating_add(1);
+    }
+
+    const fn is_refused(&self) -> bool {
+        self.refusals >= MAX_REFUSALS
+    }
+
+    const fn is_to_be_retried(&self) -> bool {
+        !self.sending && !self.confirmed && !self.is_refused()
+    }
 }
 
 impl State {

@@ -388,7 +388,7 @@ impl Endpoint {
     }
 
     /// Queues a message of the endpoint's own, beside the bounds: there are at most three for
-    /// each observation.
+    /// each observation, and one that asks what is outstanding.
     pub(super) fn push_own(
         &mut self,
         request: Prepared,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::flight::{Entry, Flight, Owner, Stage};
-use super::ledger::CommandKey;
+use super::ledger::{CommandKey, ResultEnd};
 use super::trace;
 use super::{Endpoint, Event, Observation, Record, Rest, rest_time};
 use crate::request::{Confirm, Effect, Failure, Outcome, RequestId};
@@ -83,7 +83,7 @@ impl Endpoint {
             Err(failure) => self.regard.handle(Some(failure)),
         }
         let before = self.journal.mark();
-        self.apply(id, effect, outcome.is_ok());
+        self.apply(id, effect, &outcome);
         match owner {
             Owner::Caller => {
                 self.counters.count(&outcome);
@@ -129,12 +129,14 @@ impl Endpoint {
     }
 
     /// What the end of a request means for the endpoint's own state.
-    fn apply(&mut self, id: RequestId, effect: &Effect, confirmed: bool) {
+    fn apply(&mut self, id: RequestId, effect: &Effect, outcome: &Outcome) {
+        let confirmed = outcome.is_ok();
         match effect {
             Effect::Results(command_type, results) => {
+                let end = result_end(outcome);
                 for result in results {
                     let key = CommandKey::new(command_type.clone(), result.id.clone());
-                    if self.ledger.handle_result_end(&key, confirmed) {
+                    if self.ledger.handle_result_end(&key, end) {
                         self.record(|| Record::ResultTaken(key));
                     }
                 }
@@ -174,6 +176,16 @@ impl Endpoint {
             let until = (rest == Rest::ForLateAnswer).then(|| now + rest_time(entry));
             space.release(wire_id, &entry.request.resource, until);
         }
+    }
+}
+
+/// What the end of a message with results says of these.
+fn result_end(outcome: &Outcome) -> ResultEnd {
+    match outcome {
+        Ok(reply) if reply.confirmed() == Confirm::Answered => ResultEnd::Answered,
+        Ok(_) => ResultEnd::Acknowledged,
+        Err(Failure::Rejected { .. }) => ResultEnd::Refused,
+        Err(_) => ResultEnd::Unknown,
     }
 }
 

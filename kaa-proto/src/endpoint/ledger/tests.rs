@@ -37,7 +37,7 @@ fn trap_26_a_repeated_command_is_surfaced_once_and_answered_from_the_stored_resu
         Offer::Running,
         "its result is on the way"
     );
-    ledger.handle_result_end(&key(1), false);
+    ledger.handle_result_end(&key(1), ResultEnd::Unknown);
     assert_eq!(offer(&mut ledger, &key(1), 2), Offer::Resend(result(1)));
     assert_eq!(offer(&mut ledger, &key(1), 2), Offer::Running);
 }
@@ -58,7 +58,7 @@ fn only_finished_commands_whose_result_was_taken_make_room() {
         "both in progress"
     );
     finish(&mut ledger, 1);
-    ledger.handle_result_end(&key(1), false);
+    ledger.handle_result_end(&key(1), ResultEnd::Unknown);
     assert_eq!(
         offer(&mut ledger, &key(3), 2),
         Offer::NoRoom,
@@ -66,7 +66,7 @@ fn only_finished_commands_whose_result_was_taken_make_room() {
     );
     assert_eq!(ledger.make_room(2), None);
     finish(&mut ledger, 1);
-    assert!(ledger.handle_result_end(&key(1), true));
+    assert!(ledger.handle_result_end(&key(1), ResultEnd::Acknowledged));
     assert_eq!(ledger.make_room(2), Some(key(1)));
     assert_eq!(offer(&mut ledger, &key(3), 2), NEW);
     assert_eq!(offer(&mut ledger, &key(2), 2), Offer::Running);
@@ -78,7 +78,7 @@ fn the_platform_is_done_with_what_it_no_longer_lists() {
     for id in [1, 2] {
         assert_eq!(offer(&mut ledger, &key(id), 2), NEW);
         finish(&mut ledger, id);
-        ledger.handle_result_end(&key(id), false);
+        ledger.handle_result_end(&key(id), ResultEnd::Unknown);
     }
     let listed = Command::new(key(2).command_type().clone(), CommandId::from(2), None);
     // The result of one more is on its way.
@@ -147,7 +147,7 @@ fn the_oldest_make_room_one_after_the_other() {
     let mut ledger = Ledger::default();
     for id in [2, 1] {
         finish(&mut ledger, id);
-        ledger.handle_result_end(&key(id), true);
+        ledger.handle_result_end(&key(id), ResultEnd::Acknowledged);
     }
     assert_eq!(ledger.make_room(2), Some(key(2)));
     assert_eq!(ledger.make_room(1), Some(key(1)));
