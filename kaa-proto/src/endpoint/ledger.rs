@@ -414,13 +414,13 @@ impl Ledger {
         max_unread_bytes: usize,
     ) -> BTreeSet<CommandType> {
         let room = self.states.len() < max || self.evictable().is_some();
-        // One that found too little room would else be asked for with each that is read.
+        // The whole list would else be asked for with each that is read.
         if !room || self.unread_bytes > max_unread_bytes / 2 {
             return BTreeSet::new();
         }
         let (ready, held) = std::mem::take(&mut self.held)
             .into_iter()
-            .partition(|command_type| self.unread_len(command_type) < max_unread);
+            .partition(|command_type| self.unread_len(command_type) <= max_unread / 2);
         self.held = held;
         ready
     }
