@@ -13,6 +13,7 @@ mod ids;
 mod interrupted;
 mod journal;
 mod ledger;
+mod listening;
 mod observe;
 mod options;
 mod outstanding;

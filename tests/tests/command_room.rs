@@ -10,8 +10,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use kaa_proto::commands::{CommandId, CommandResult};
-use kaa_proto::endpoint::{CommandKey, EndpointOptions, Observation, Subscriptions};
+use kaa_proto::commands::{CommandId, CommandResult, Report};
+use kaa_proto::endpoint::{CommandKey, EndpointOptions, Event, Observation, Subscriptions};
 use kaa_proto::names::CommandType;
 use kaa_tests::endpoint_host::EndpointHost;
 
@@ -182,4 +182,30 @@ fn held_commands_are_asked_for_when_half_of_the_inbox_was_read() {
     }
     assert!(seen.into_iter().eq(1..=200));
     assert!(asked <= 8, "{asked} lists of 200");
+}
+
+#[test]
+fn of_many_results_that_were_acknowledged_the_latest_256_are_listened_for() {
+    let mut host = observing(EndpointOptions::default());
+    let mut paths = Vec::new();
+    for id in 0..257 {
+        host.submit(&Report::new(reboot(), id, CommandResult::ok()))
+            .unwrap();
+        let sent = host.take_sent().remove(0);
+        host.acknowledge(sent.key);
+        paths.push(sent.path);
+    }
+    let _ = host.take_events();
+    host.receive(&format!("{}/error", paths[0]), "{}");
+    assert!(host.take_events().is_empty());
+    assert_eq!(host.statistics().late_answers, 1);
+    for path in [&paths[1], &paths[256]] {
+        host.receive(&format!("{path}/error"), "{}");
+        let told = host.take_events();
+        assert!(
+            matches!(told[..], [Event::ResultsRejected { .. }]),
+            "{told:?}"
+        );
+    }
+    assert_eq!(host.statistics().late_answers, 1);
 }

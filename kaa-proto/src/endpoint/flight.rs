@@ -134,7 +134,7 @@ pub(super) enum Stage {
     Sent,
     /// Ended with an acknowledgement, but a late `/error` is still of interest.
     ///
-    /// Exits: gone with that `/error`, a `/status`, or at `answer_within`.
+    /// Exits: gone with that `/error`, a `/status`, at `answer_within`, or when there are too many.
     Listening,
 }
 
@@ -206,6 +206,18 @@ impl Flights {
             false => self.in_order.insert(place, flight),
         }
         self.in_order.get(place)
+    }
+
+    /// How many are only listened for.
+    pub(super) const fn listening_len(&self) -> usize {
+        self.listening
+    }
+
+    /// The oldest that is only listened for.
+    pub(super) fn oldest_listening(&self) -> Option<RequestId> {
+        let mut flights = self.in_order.iter();
+        let oldest = flights.find(|flight| flight.stage == Stage::Listening)?;
+        Some(oldest.id)
     }
 
     /// Goes on with one as `Listening`.

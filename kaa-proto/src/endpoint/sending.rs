@@ -224,18 +224,8 @@ impl Endpoint {
             return;
         };
         let reply = Reply::new(by, flight.entry.request.resource.clone(), payload);
-        // A late `/error` is still of interest: its ID stays with it until the time for an
-        // answer is over.
         if by == Confirm::Acknowledged && flight.entry.wire_id.is_some() {
-            let (owner, effect) = (
-                flight.entry.owner.clone(),
-                flight.entry.request.effect.clone(),
-            );
-            if let Some(flight) = self.room.flights.listen(id) {
-                trace::acknowledged(now, &self.name, &mut flight.entry);
-            }
-            self.conclude(now, id, &owner, &effect, Ok(reply));
-            return;
+            return self.end_listening(now, id, reply);
         }
         self.end_flight(now, id, Ok(reply), Rest::None);
     }
