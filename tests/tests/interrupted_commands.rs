@@ -255,6 +255,35 @@ fn an_interrupted_command_that_is_no_longer_listed_makes_room_and_not_before() {
     assert_eq!(last.take_recovered().interrupted, interrupted);
 }
 
+/// Its time may be over long ago.
+#[test]
+fn an_interrupted_command_that_is_no_longer_listed_is_forgotten_by_the_store_too() {
+    let mut store = [1, 2].map(|id| Record::Surfaced(key("ask", id))).to_vec();
+    let mut host = next(&store, options());
+    list(&mut host, "ask", r#"[{"id":2}]"#);
+    assert_eq!(interruptions(&mut host), [1]);
+    // What was on its way before the list is no new command.
+    offer(&mut host, "ask", r#"[{"id":1}]"#);
+    assert!(read(&mut host).is_empty());
+    store.append(&mut host.records);
+    let mut last = next(&store, options());
+    assert_eq!(last.take_recovered().interrupted, [key("ask", 2)]);
+    // What the platform gives that ID now is.
+    list(&mut last, "ask", r#"[{"id":1},{"id":2}]"#);
+    assert_eq!(interruptions(&mut last), [0, 2]);
+}
+
+#[test]
+fn an_interrupted_command_that_is_forgotten_may_still_be_answered() {
+    let mut host = next(&[Record::Surfaced(key("ask", 1))], options());
+    list(&mut host, "ask", "[]");
+    host.respond(&key("ask", 1), CommandResult::ok()).unwrap();
+    let report = host.take_sent().remove(0);
+    assert_eq!(report.payload, r#"[{"id":1,"statusCode":200}]"#);
+    offer(&mut host, "ask", r#"[{"id":1}]"#);
+    assert!(read(&mut host).is_empty());
+}
+
 #[test]
 fn pending_marks_interrupted_commands_and_reports_those_that_fail() {
     let store = ["ask", "fail", "again"].map(|name| Record::Surfaced(key(name, 1)));

@@ -416,10 +416,7 @@ impl Endpoint {
         let max = self.options.max_commands;
         let ledger = self.ledger.there();
         if let Some(key) = ledger.and_then(|ledger| ledger.make_room(max)) {
-            if let Some(now) = self.now {
-                self.forgotten.add(now, key.clone());
-            }
-            self.record(|| Record::Forgotten(key));
+            self.forget(key);
         }
     }
 

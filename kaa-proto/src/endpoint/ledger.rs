@@ -109,8 +109,8 @@ enum State {
     InProgress(Surfaced),
     /// Was in progress when the program ended.
     ///
-    /// Exits: `InProgress` when it is offered again; `Finished`; unknown when evicted, once the
-    /// platform is done with it.
+    /// Exits: `InProgress` when it is offered again; `Finished`; unknown when the platform is done with
+    /// it.
     Interrupted(Surfaced),
     /// Answered.
     ///
@@ -123,8 +123,6 @@ enum State {
 struct Surfaced {
     /// How often, in this run of the program and earlier ones.
     times: u32,
-    /// The platform listed what is outstanding, and did not name it.
-    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -313,11 +311,30 @@ impl Ledger {
                     finished.confirmed = true;
                     settled.push(key.clone());
                 }
-                State::Interrupted(surfaced) => surfaced.is_over = true,
-                State::Finished(_) | State::InProgress(_) => {}
+                State::Finished(_) | State::Interrupted(_) | State::InProgress(_) => {}
             }
         }
         settled
+    }
+
+    /// The platform listed all commands of a type that are outstanding: it is done with the interrupted
+    /// ones that it did not name, and they are forgotten. Returns them.
+    pub(super) fn forget_interrupted(
+        &mut self,
+        command_type: &CommandType,
+        listed: &[Command],
+    ) -> Vec<CommandKey> {
+        let is_over = |(key, state): &(&CommandKey, &State)| {
+            matches!(state, State::Interrupted(_))
+                && key.command_type == *command_type
+                && listed.iter().all(|command| *command.id() != key.id)
+        };
+        let over = self.states.iter().filter(is_over);
+        let over: Vec<_> = over.map(|(key, _)| key.clone()).collect();
+        for key in &over {
+            self.states.remove(key);
+        }
+        over
     }
 
     /// Forgets that a command was surfaced in this run: the next delivery surfaces it again. How
@@ -447,9 +464,8 @@ impl Ledger {
 
     /// Puts back a command that was in progress, as a store kept it; how often it was surfaced.
     pub(super) fn restore_in_progress(&mut self, key: CommandKey, times: u32) {
-        let is_over = false;
         self.states
-            .insert(key, State::Interrupted(Surfaced { times, is_over }));
+            .insert(key, State::Interrupted(Surfaced { times }));
     }
 
     /// Puts back a finished command, as a store kept it; the oldest comes first.
@@ -470,8 +486,7 @@ impl Ledger {
     }
 
     /// Makes room for one more, if need be and if it can, by forgetting the oldest finished
-    /// command whose result the platform took, or an interrupted one that it does not offer any
-    /// more. One whose result it never took would be run again.
+    /// command whose result the platform took. One whose result it never took would be run again.
     pub(super) fn make_room(&mut self, max: usize) -> Option<CommandKey> {
         if self.states.len() < max {
             return None;
@@ -484,10 +499,7 @@ impl Ledger {
 
     fn evictable(&self) -> Option<CommandKey> {
         let mut finished = self.finished.iter();
-        let finished = finished.find(|key| self.is_confirmed(key));
-        let is_over = |state: &State| matches!(state, State::Interrupted(s) if s.is_over);
-        let over = || self.states.iter().find(|(_, state)| is_over(state));
-        finished.or_else(|| over().map(|(key, _)| key)).cloned()
+        finished.find(|key| self.is_confirmed(key)).cloned()
     }
 
     fn is_confirmed(&self, key: &CommandKey) -> bool {
@@ -496,10 +508,7 @@ impl Ledger {
 }
 
 impl Surfaced {
-    const ONCE: Self = Self {
-        times: 1,
-        is_over: false,
-    };
+    const ONCE: Self = Self { times: 1 };
 }
 
 impl Finished {
@@ -523,10 +532,7 @@ impl State {
             Self::Interrupted(surfaced) => {
                 let before = surfaced.times;
                 let times = before.saturating_add(1);
-                *self = Self::InProgress(Surfaced {
-                    times,
-                    is_over: false,
-                });
+                *self = Self::InProgress(Surfaced { times });
                 before
             }
             Self::InProgress(_) | Self::Finished(_) => 0,

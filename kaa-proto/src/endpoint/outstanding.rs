@@ -1,7 +1,7 @@
 //! What the platform says is outstanding, and what that means for the ledger.
 
 use super::flight::{Entry, Owner};
-use super::{Endpoint, Record};
+use super::{CommandKey, Endpoint, Record};
 use crate::commands::{Command, Pending};
 use crate::names::CommandType;
 use crate::request::{Effect, Prepared};
@@ -44,5 +44,18 @@ impl Endpoint {
         for key in settled.into_iter().flatten() {
             self.record(|| Record::ResultTaken(key));
         }
+        let ledger = self.ledger.there();
+        let over = ledger.map(|ledger| ledger.forget_interrupted(command_type, listed));
+        for key in over.into_iter().flatten() {
+            self.forget(key);
+        }
+    }
+
+    /// A command is not in the ledger any more. It rests, for a list that names it may come late.
+    pub(super) fn forget(&mut self, key: CommandKey) {
+        if let Some(now) = self.now {
+            self.forgotten.add(now, key.clone());
+        }
+        self.record(|| Record::Forgotten(key));
     }
 }

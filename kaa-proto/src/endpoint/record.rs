@@ -41,7 +41,8 @@ pub enum Record {
     Ended(RequestId),
     /// A command is surfaced to the application; once more for each time.
     Surfaced(CommandKey),
-    /// It is not known any more: given back unanswered, or it made room for newer ones.
+    /// It is not known any more: given back unanswered, interrupted and not outstanding any more, or it
+    /// made room for newer ones.
     Forgotten(CommandKey),
     /// It was answered.
     Finished(CommandKey, ResultRecord),

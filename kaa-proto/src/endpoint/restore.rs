@@ -25,7 +25,8 @@ pub struct Recovered {
     /// processed them. They have ended, as [`Failure::OutcomeUnknown`].
     pub unknown: Vec<Unfinished>,
     /// Commands that the application had not answered. Each is treated as
-    /// [`WhenInterrupted`](super::WhenInterrupted) says, if the platform still offers it.
+    /// [`WhenInterrupted`](super::WhenInterrupted) says, if the platform still offers it; it is
+    /// forgotten once the platform lists what is outstanding, and does not name it.
     pub interrupted: Vec<CommandKey>,
     /// Commands whose results are known, and sent again if the platform offers them again.
     pub finished: Vec<CommandKey>,
