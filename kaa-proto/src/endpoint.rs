@@ -10,6 +10,7 @@ mod filters;
 mod flight;
 mod forgotten;
 mod ids;
+mod impatient;
 mod interrupted;
 mod journal;
 mod ledger;
@@ -62,7 +63,7 @@ use crate::commands::{Command, CommandResult};
 use crate::few::Few;
 use crate::names::{CommandType, EndpointName};
 use crate::rare::Rare;
-use crate::request::{Failure, Offline, RequestId, SubmitError};
+use crate::request::{Failure, RequestId, SubmitError};
 use crate::rng::Rng;
 use crate::topic::Topic;
 
@@ -79,6 +80,8 @@ pub struct Endpoint {
     link_up: bool,
     /// The link is up, but the platform has not greeted us: see `early`.
     is_early: bool,
+    /// The link is up, and the host gives out nothing of this endpoint: see `impatient`.
+    is_suspended: bool,
     /// No more requests are taken.
     closed: bool,
     /// The latest time seen: a clock that goes back is ignored.
@@ -159,6 +162,7 @@ impl Endpoint {
             next_id: RequestId::FIRST,
             link_up: false,
             is_early: false,
+            is_suspended: false,
             closed: false,
             now: None,
             room: Rare::default(),
@@ -334,6 +338,7 @@ impl Endpoint {
     /// [`observe_again`](Self::observe_again), when its turn has come.
     pub(crate) fn handle_link_up_unobserved(&mut self, now: Instant) {
         self.advance(now);
+        self.is_suspended = false;
         if std::mem::replace(&mut self.link_up, true) {
             return;
         }
@@ -375,21 +380,7 @@ impl Endpoint {
             }
         }
         self.record_unsent();
-        let impatient = |entry: &&Entry| entry.request.policy.offline == Offline::Drop;
-        let waiting = self
-            .room
-            .queue
-            .bulk
-            .iter()
-            .chain(self.room.queue.control.iter());
-        let failure = |entry: &Entry| entry.failure_unless_sent(Failure::Dropped);
-        let dropped: Vec<_> = waiting
-            .filter(impatient)
-            .map(|entry| (entry.id, failure(entry)))
-            .collect();
-        for (id, failure) in dropped {
-            self.end_queued(now, id, failure);
-        }
+        self.drop_impatient(now);
     }
 
     /// A message arrived. Anything may: what cannot be used is counted and ignored, echoes of own

@@ -12,7 +12,10 @@ use kaa_proto::connection::{EndpointKey, Event, LinkState, Options};
 use kaa_proto::endpoint::{EndpointOptions, Observation, Subscriptions};
 use kaa_proto::mqtt::Login;
 use kaa_proto::platform::{Fixture, PlatformOptions};
-use kaa_proto::request::{Failure, RequestExt, Resend};
+use kaa_proto::request::{
+    DecodeError, Failure, InvalidRequest, Offline, Reply, Request, RequestExt, RequestWriter,
+    Resend,
+};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::device::Device;
 use kaa_tests::operations::reboot;
@@ -21,7 +24,7 @@ use kaa_tests::pair::Pair;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn sample(n: u32) -> impl kaa_proto::request::Request {
+fn sample(n: u32) -> impl Request {
     Sample::new(n).resend(Resend::AfterLinkLoss)
 }
 
@@ -219,4 +222,48 @@ fn a_suspended_endpoint_that_subscribes_to_nothing_is_silent_too() {
     pair.submit_of(keys[2], &sample(9)).unwrap();
     pair.pass(5 * MINUTE);
     assert!(pair.take_seen().is_empty());
+}
+
+/// A sample that is worthless later.
+struct Now(u32);
+
+impl Request for Now {
+    type Response = ();
+
+    fn encode(&self, out: &mut RequestWriter) -> Result<(), InvalidRequest> {
+        Sample::new(self.0).encode(out)?;
+        out.policy().offline = Offline::Drop;
+        Ok(())
+    }
+
+    fn decode(_: &Reply) -> Result<(), DecodeError> {
+        Ok(())
+    }
+}
+
+/// They would be sent as if they were new, whenever the platform lets it speak again.
+#[test]
+fn what_is_not_to_wait_is_dropped_while_an_endpoint_is_suspended_on_a_live_link() {
+    let (mut pair, keys) = gateway(2, 4, "403", Options::new("gateway"));
+    let guilty = keys[2];
+    let first: Vec<_> = (0..100)
+        .map(|n| pair.submit_of(guilty, &Now(n)).unwrap())
+        .collect();
+    pair.pass(MINUTE);
+    assert!(pair.connection.is_muted(guilty));
+    assert_eq!(pair.connection.statistics().links_lost, 0);
+    let ended = |pair: &Pair, id| pair.outcome_of(guilty, id).cloned();
+    let dropped = |pair: &Pair, id| ended(pair, id) == Some(Err(Failure::Dropped));
+    assert!(first.iter().all(|id| ended(&pair, *id).is_some()));
+    let count = first.iter().filter(|id| dropped(&pair, **id)).count();
+    assert!(count > 30, "{count}");
+    let late = pair.submit_of(guilty, &Now(100)).unwrap();
+    assert!(dropped(&pair, late));
+    // When the platform knows it, it speaks as ever.
+    pair.restart_platform(all_but(99, 4, "403"));
+    pair.pass(30 * MINUTE);
+    assert!(!pair.connection.is_muted(guilty));
+    let again = pair.submit_of(guilty, &Now(101)).unwrap();
+    pair.pass(SECOND);
+    assert!(matches!(ended(&pair, again), Some(Ok(_))));
 }

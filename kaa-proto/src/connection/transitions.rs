@@ -188,7 +188,9 @@ impl Connection {
                 };
                 // The link may be up; answers on it still count.
                 slot.is_up = false;
+                slot.endpoint.handle_suspended(self.now);
                 let name = slot.endpoint.name().clone();
+                self.touch(key);
                 Event::Suspended { key, name }
             }
             Verdict::Resumed(key) => {

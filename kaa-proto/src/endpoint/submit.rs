@@ -14,8 +14,7 @@ use super::{
 use crate::QoS;
 use crate::names::Extension;
 use crate::request::{
-    Class, Confirm, Effect, Failure, Offline, Prepared, Request, RequestId, StoredResult,
-    SubmitError,
+    Class, Confirm, Effect, Failure, Prepared, Request, RequestId, StoredResult, SubmitError,
 };
 use crate::topic::{MAX_REST, MAX_TOPIC_LEN};
 
@@ -63,7 +62,7 @@ impl Endpoint {
         if self.closed {
             return Err(SubmitError::Closed);
         }
-        let unwanted = !self.link_up && request.policy.offline == Offline::Drop;
+        let unwanted = self.is_unwanted(&request);
         let dropped = self.admit(&request, unwanted)?;
         let id = self.next_id;
         self.attach_configuration(&mut request);
