@@ -1,6 +1,7 @@
 #![doc = include_str!("endpoint/hosts.md")]
 
 mod answer;
+mod base64;
 mod counters;
 mod due;
 #[cfg(feature = "connection")]

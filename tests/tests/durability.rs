@@ -387,6 +387,58 @@ fn every_record_comes_back_from_its_text_as_it_was() {
     assert!(lines.contains(&"cmx/config/json/1 {}".into()), "{lines:?}");
 }
 
+/// So the default bounds of what is durable fit the log, whatever is sent.
+#[test]
+fn a_payload_takes_at_most_a_third_more_in_the_store_and_comes_back_as_it_was() {
+    let json = br#"{"temperature":21.5}"#;
+    for (payload, is_text) in [
+        (vec![0xff; 3_000], false),
+        (vec![0; 3_000], false),
+        (vec![b'"'; 3_000], false),
+        ((0..=255).cycle().take(3_001).collect(), false),
+        (json.repeat(100), true),
+        (br#"["",""]"#.to_vec(), true),
+        (Vec::new(), true),
+    ] {
+        let mut host = offline();
+        let service = Service::Other(Extension::new("xyz").unwrap());
+        let call = Call::new(service, "a").payload(payload.clone());
+        host.submit(&call.durable()).unwrap();
+        let text = host.records[0].to_json();
+        assert!(text.len() <= payload.len() * 4 / 3 + 120, "{}", text.len());
+        assert_eq!(!text.contains("base64"), is_text, "{text}");
+        let mut next = offline();
+        next.is_busy = true;
+        next.restore(stored(&host.records));
+        next.link_up();
+        let now = next.now();
+        assert_eq!(next.endpoint.poll_message(now).unwrap().payload, payload);
+    }
+}
+
+#[test]
+fn a_payload_is_read_only_as_it_is_written() {
+    let text = |payload: &str| {
+        format!(
+            r#"{{"accepted":[1,{{"service":"telemetry","resource":"json","payload":{payload}}}]}}"#
+        )
+    };
+    for good in [r#""1""#, r#"{"base64":"/wA="}"#] {
+        assert!(Record::from_json(&text(good)).is_ok(), "{good}");
+    }
+    for bad in [
+        "[255,0]",
+        "null",
+        "{}",
+        r#"{"base64":"/wA"}"#,
+        r#"{"base64":"/wB="}"#,
+        r#"{"base64":"/wA=","x":1}"#,
+        r#"{"base64":[255]}"#,
+    ] {
+        assert!(Record::from_json(&text(bad)).is_err(), "{bad}");
+    }
+}
+
 #[test]
 fn a_text_that_was_cut_off_is_no_record() {
     let mut host = offline();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{CommandKey, Record, ResultRecord};
+use super::{CommandKey, Record, ResultRecord, base64};
 use crate::QoS;
 use crate::commands::CommandId;
 use crate::config::Configuration;
@@ -142,12 +142,51 @@ enum Destination {
     Other(String),
 }
 
-/// Text where it is text, which it nearly always is.
+/// Text where that is shorter, which it nearly always is. So no payload takes more than a third more
+/// than it has, and a few bytes.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Payload {
     Text(String),
-    Bytes(Vec<u8>),
+    Bytes(Encoded),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Encoded {
+    base64: String,
+}
+
+/// What is around it, more than around a text.
+const AROUND_ENCODED: usize = r#"{"base64":}"#.len();
+
+impl Payload {
+    fn new(payload: &[u8]) -> Self {
+        let most = base64::encoded_len(payload.len()) + AROUND_ENCODED;
+        match std::str::from_utf8(payload) {
+            Ok(text) if len_in_json(text) <= most => Self::Text(text.to_owned()),
+            Ok(_) | Err(_) => Self::Bytes(Encoded {
+                base64: base64::encode(payload),
+            }),
+        }
+    }
+
+    fn read(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(text) => Some(text.into()),
+            Self::Bytes(Encoded { base64 }) => base64::decode(&base64),
+        }
+    }
+}
+
+/// How long a text is between its quotes.
+fn len_in_json(text: &str) -> usize {
+    let len = |byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        ..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(len).sum()
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -249,10 +288,7 @@ impl From<&Prepared> for Request {
             service: Destination::from(&request.service),
             resource: request.resource.to_string(),
             pattern: request.pattern.map(String::from),
-            payload: match std::str::from_utf8(&request.payload) {
-                Ok(text) => Payload::Text(text.to_owned()),
-                Err(_) => Payload::Bytes(request.payload.to_vec()),
-            },
+            payload: Payload::new(&request.payload),
             confirm: match policy.confirm {
                 Confirm::Nothing => 0,
                 Confirm::Acknowledged => 1,
@@ -316,10 +352,7 @@ impl Request {
             pattern: PATTERNS
                 .into_iter()
                 .find(|pattern| self.pattern.as_deref() == Some(pattern)),
-            payload: match self.payload {
-                Payload::Text(text) => text.into(),
-                Payload::Bytes(bytes) => bytes,
-            },
+            payload: self.payload.read()?,
             policy,
             with_id: self.with_id,
             fixed_id: self.fixed_id,
