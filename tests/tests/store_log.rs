@@ -16,23 +16,18 @@ use kaa_proto::endpoint::{Record, Stored};
 use kaa_proto::names::EndpointName;
 use kaa_proto::request::RequestId;
 use kaa_proto::store::{
-    self, Disk, Durability, EndpointTag, InvalidLogOptions, Log, LogOptions, SetAside, Store,
-    StoreError, Unusable,
+    Disk, Durability, EndpointTag, InvalidLogOptions, Log, LogOptions, SetAside, Store, StoreError,
+    Unusable,
 };
 use kaa_tests::dice::Dice;
 use kaa_tests::disk::SimulatedDisk;
-use kaa_tests::scratch::Scratch;
 
-use store_life::{Entry, Model, by_endpoint, entries, entry, load, loaded, log, records};
+use store_life::{Model, batch, by_endpoint, entries, entry, load, loaded, log, records};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// When a simulated disk begins.
 const START: Duration = Duration::from_secs(1_800_000_000);
-
-fn batch(endpoint: u8, numbers: std::ops::Range<u64>) -> Vec<Entry> {
-    numbers.map(|number| entry(endpoint, number)).collect()
-}
 
 /// The only file of the log, and its bytes.
 fn file(disk: &SimulatedDisk) -> (String, Vec<u8>) {
@@ -575,56 +570,4 @@ fn a_record_costs_few_bytes_besides_its_text() {
         .sum();
     log.append(&records(&batch(1, 2..12))).unwrap();
     assert!(log.size() - before <= text as u64 + 10 * 4 + 20);
-}
-
-#[test]
-fn a_folder_is_a_store_through_restarts_and_of_one_opener_at_a_time() {
-    let scratch = Scratch::new().unwrap();
-    let folder = scratch.path().join("some/store");
-    let open = || store::open(&folder, LogOptions::default());
-    let mut log = open().unwrap();
-    log.load().unwrap();
-    log.append(&records(&batch(1, 1..4))).unwrap();
-    log.commit(Durability::Sync).unwrap();
-    assert_eq!(open().unwrap_err(), StoreError::InUse);
-    drop(log);
-
-    let mut log = open().unwrap();
-    assert_eq!(entries(&log.load().unwrap()), batch(1, 1..4));
-    log.compact(&records(&batch(1, 2..4))).unwrap();
-    log.append(&records(&batch(1, 4..6))).unwrap();
-    drop(log);
-    // A crash cuts off an append.
-    let path = folder.join("log.2");
-    let bytes = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-    let mut log = open().unwrap();
-    let loaded = log.load().unwrap();
-    assert_eq!(entries(&loaded), batch(1, 2..4));
-    assert!(loaded.torn_bytes > 0);
-    log.append(&records(&batch(1, 4..5))).unwrap();
-    drop(log);
-    assert_eq!(entries(&open().unwrap().load().unwrap()), batch(1, 2..5));
-}
-
-#[cfg(unix)]
-#[test]
-fn a_folder_is_for_its_owner_only() {
-    use std::os::unix::fs::PermissionsExt;
-
-    let scratch = Scratch::new().unwrap();
-    let folder = scratch.path().join("store");
-    let mut log = store::open(&folder, LogOptions::default()).unwrap();
-    log.load().unwrap();
-    log.append(&records(&[entry(1, 1)])).unwrap();
-    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&folder), 0o700);
-    let mut names = Vec::new();
-    for file in std::fs::read_dir(&folder).unwrap() {
-        let file = file.unwrap();
-        assert_eq!(mode(&file.path()), 0o600);
-        names.push(file.file_name());
-    }
-    names.sort();
-    assert_eq!(names, ["lock", "log.1"]);
 }

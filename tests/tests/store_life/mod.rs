@@ -1,5 +1,7 @@
 //! A random life of a store, and what it may hold after it.
 
+#![allow(dead_code, reason = "not every suite needs all")]
+
 use kaa_proto::endpoint::{Record, Stored};
 use kaa_proto::store::{
     Durability, EndpointTag, Loaded, Log, LogOptions, SetAside, Store, StoreError,
@@ -34,6 +36,10 @@ pub(crate) fn entry(endpoint: u8, number: u64) -> Entry {
 }
 
 /// Entries as a store takes them.
+pub(crate) fn batch(endpoint: u8, numbers: std::ops::Range<u64>) -> Vec<Entry> {
+    numbers.map(|number| entry(endpoint, number)).collect()
+}
+
 pub(crate) fn records(entries: &[Entry]) -> Vec<(EndpointTag, Stored)> {
     let record = |text: &String| Stored::from(Record::Current(text.as_str().into()));
     entries
