@@ -20,6 +20,8 @@ mod commands;
 mod exits;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/input.rs"]
+mod input;
 #[path = "cli/kit.rs"]
 mod kit;
 #[path = "cli/operations.rs"]

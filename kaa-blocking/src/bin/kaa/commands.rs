@@ -13,7 +13,7 @@ use crate::connection::settings::Settings;
 use crate::connection::{ConnectionArgs, Session, Wanted};
 use crate::exec::ExecArgs;
 use crate::exit::Exit;
-use crate::lines;
+use crate::lines::Lines;
 use crate::problem::Problem;
 
 use self::desk::Desk;
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &CommandsArgs) -> Result<Exit, Problem> {
         .commands(types)
         .map_err(|error| Problem::misuse(error.to_string()))?;
     session.ready()?;
-    let results = program.is_none().then(lines::read);
+    let results = program.is_none().then(Lines::read);
     let mut desk = Desk::new(session, args.store.is_some());
     desk.serve(commands, args.count, program.as_ref(), results)?;
     desk.close()

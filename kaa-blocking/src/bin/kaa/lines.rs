@@ -1,10 +1,14 @@
 //! Standard input as lines, read apart so that the program can do other things meanwhile.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
-use std::sync::mpsc::{self, Receiver};
+use std::fmt;
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
+use std::time::Duration;
 
+use crate::input::Input;
 use crate::output::say;
+use crate::problem::Problem;
 
 /// How many lines are read ahead.
 const AHEAD: usize = 256;
@@ -19,46 +23,109 @@ pub(crate) struct Line {
     /// Its length in bytes, with its end.
     pub(crate) bytes: u64,
     /// What it says, or why it cannot be read.
-    pub(crate) text: Result<String, &'static str>,
+    pub(crate) text: Result<String, Flaw>,
 }
 
-/// Begins to read. The channel ends with the input. Blank lines are left out.
-pub(crate) fn read() -> Receiver<Line> {
-    if io::stdin().is_terminal() {
-        say("reading JSON lines from the terminal; Ctrl-D ends them");
+/// Why a line cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    TooLong,
+    NotUtf8,
+}
+
+/// Follows the number of the line.
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "is longer than 256 KiB",
+            Self::NotUtf8 => "is not UTF-8",
+        })
     }
-    let (sender, lines) = mpsc::sync_channel(AHEAD);
-    thread::spawn(move || {
-        let mut reader = io::stdin().lock();
-        for number in 1_u64.. {
-            let mut line = Vec::new();
-            let mut bounded = reader.by_ref().take(MAX_LINE as u64);
-            let mut bytes = match bounded.read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => return,
-                Ok(bytes) => bytes as u64,
-            };
-            let text = if line.len() == MAX_LINE && line.last() != Some(&b'\n') {
-                bytes += match reader.skip_until(b'\n') {
-                    Ok(skipped) => skipped as u64,
-                    Err(_) => return,
-                };
-                Err("is longer than 256 KiB")
-            } else {
-                let text = String::from_utf8(line).map_err(|_| "is not UTF-8");
-                text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-            };
-            if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
-                continue;
-            }
-            let line = Line {
-                number,
-                bytes,
-                text,
-            };
-            if sender.send(line).is_err() {
-                return;
-            }
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Line(Line),
+    /// Nothing yet.
+    Nothing,
+    /// Reading failed: there may have been more, and nothing of it will come.
+    Failed(Problem),
+    End,
+}
+
+/// The lines of standard input, or of an argument. Blank ones are left out.
+#[derive(Debug)]
+pub(crate) struct Lines(Receiver<Result<Line, Problem>>);
+
+impl Lines {
+    /// Begins to read.
+    pub(crate) fn read() -> Self {
+        if io::stdin().is_terminal() {
+            say("reading JSON lines from the terminal; Ctrl-D ends them");
         }
-    });
-    lines
+        let (sender, lines) = mpsc::sync_channel(AHEAD);
+        thread::spawn(move || {
+            let read = Input::open().and_then(|input| pass_on(BufReader::new(input), &sender));
+            if let Err(error) = read {
+                let problem = Problem::local(format!("standard input cannot be read: {error}"));
+                // Nobody may be waiting any more.
+                let _ = sender.send(Err(problem));
+            }
+        });
+        Self(lines)
+    }
+
+    /// This line alone.
+    pub(crate) fn of(text: &str) -> Self {
+        let (sender, lines) = mpsc::sync_channel(1);
+        // There is room for it.
+        let _ = sender.try_send(Ok(Line {
+            number: 1,
+            bytes: text.len() as u64,
+            text: Ok(text.into()),
+        }));
+        Self(lines)
+    }
+
+    /// What comes within that time.
+    pub(crate) fn next_within(&self, wait: Duration) -> Next {
+        match self.0.recv_timeout(wait) {
+            Ok(Ok(line)) => Next::Line(line),
+            Ok(Err(problem)) => Next::Failed(problem),
+            Err(RecvTimeoutError::Timeout) => Next::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+        }
+    }
+}
+
+/// Passes on every line until the end, or until nobody takes them.
+fn pass_on(mut reader: BufReader<Input>, to: &SyncSender<Result<Line, Problem>>) -> io::Result<()> {
+    for number in 1_u64.. {
+        let mut line = Vec::new();
+        let mut bounded = reader.by_ref().take(MAX_LINE as u64);
+        let mut bytes = bounded.read_until(b'\n', &mut line)? as u64;
+        if bytes == 0 {
+            break;
+        }
+        let text = if line.len() == MAX_LINE && line.last() != Some(&b'\n') {
+            bytes += reader.skip_until(b'\n')? as u64;
+            Err(Flaw::TooLong)
+        } else {
+            let text = String::from_utf8(line).map_err(|_| Flaw::NotUtf8);
+            text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+        };
+        if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
+            continue;
+        }
+        let line = Line {
+            number,
+            bytes,
+            text,
+        };
+        if to.send(Ok(line)).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }

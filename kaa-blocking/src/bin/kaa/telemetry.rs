@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Args;
@@ -20,7 +19,7 @@ use crate::connection::settings::Settings;
 use crate::connection::{ConnectionArgs, Session, Wanted};
 use crate::exit::Exit;
 use crate::json;
-use crate::lines::{self, Line};
+use crate::lines::Lines;
 use crate::problem::Problem;
 use crate::time;
 
@@ -105,21 +104,10 @@ pub(crate) fn run(args: &TelemetryArgs) -> Result<Exit, Problem> {
         session.ready()?;
     }
     let (samples, total) = match &args.json {
-        Some(text) => (one_line(text), None),
-        None => (lines::read(), input_length()),
+        Some(text) => (Lines::of(text), None),
+        None => (Lines::read(), input_length()),
     };
     Sender::new(session, plan, total).run(&samples)
-}
-
-fn one_line(text: &str) -> mpsc::Receiver<Line> {
-    let (sender, lines) = mpsc::sync_channel(1);
-    // There is room for it.
-    let _ = sender.try_send(Line {
-        number: 1,
-        bytes: text.len() as u64,
-        text: Ok(text.into()),
-    });
-    lines
 }
 
 /// How much there is to be read, if standard input is a file.

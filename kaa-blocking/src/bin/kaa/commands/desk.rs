@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
-use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use kaa_blocking::commands::{CommandResult, Report};
@@ -16,7 +15,7 @@ use crate::connection::Session;
 use crate::exec::Program;
 use crate::exit::Exit;
 use crate::json;
-use crate::lines::Line;
+use crate::lines::{Lines, Next};
 use crate::outcome::Outcome;
 use crate::output::{self, Reader, say};
 use crate::problem::Problem;
@@ -93,7 +92,7 @@ impl Desk {
         mut commands: Commands,
         count: Option<u64>,
         program: Option<&Program>,
-        mut results: Option<Receiver<Line>>,
+        mut results: Option<Lines>,
     ) -> Result<(), Problem> {
         while self.is_read && !self.session.stop.is_stopping() {
             let has_all = count.is_some_and(|count| self.taken >= count);
@@ -219,12 +218,17 @@ impl Desk {
     }
 
     /// Takes the results that were written; whether there will be no more.
-    fn take_results(&mut self, lines: &Receiver<Line>) -> bool {
+    fn take_results(&mut self, lines: &Lines) -> bool {
         loop {
-            let line = match lines.try_recv() {
-                Ok(line) => line,
-                Err(TryRecvError::Empty) => return false,
-                Err(TryRecvError::Disconnected) => return true,
+            let line = match lines.next_within(Duration::ZERO) {
+                Next::Line(line) => line,
+                Next::Nothing => return false,
+                Next::End => return true,
+                Next::Failed(problem) => {
+                    say(&problem);
+                    self.exit = self.exit.and(problem.exit);
+                    continue;
+                }
             };
             match result::of_line(&line) {
                 Ok((key, result)) => match self.open.remove(&key) {

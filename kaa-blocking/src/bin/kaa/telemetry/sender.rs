@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use super::batch::Batch;
 use crate::confirm::ConfirmArgs;
 use crate::connection::Session;
 use crate::exit::Exit;
-use crate::lines::Line;
+use crate::lines::{Line, Lines, Next};
 use crate::outcome::Outcome;
 use crate::output::{self, Reader, say};
 use crate::problem::Problem;
@@ -102,7 +101,7 @@ impl Sender {
     }
 
     /// Sends all that comes, and waits for what becomes of it.
-    pub(super) fn run(mut self, lines: &Receiver<Line>) -> Result<Exit, Problem> {
+    pub(super) fn run(mut self, lines: &Lines) -> Result<Exit, Problem> {
         self.take_up()?;
         let is_whole = self.stream(lines)?;
         while is_whole && self.is_waiting() && !self.session.stop.is_stopping() {
@@ -143,7 +142,7 @@ impl Sender {
     }
 
     /// Sends until the input ends; whether it did.
-    fn stream(&mut self, lines: &Receiver<Line>) -> Result<bool, Problem> {
+    fn stream(&mut self, lines: &Lines) -> Result<bool, Problem> {
         loop {
             self.settle()?;
             if self.session.stop.is_stopping() || !self.is_read {
@@ -159,10 +158,11 @@ impl Sender {
                 continue;
             }
             let wait = self.batch.left(self.plan.every, Instant::now()).min(LOOK);
-            match lines.recv_timeout(wait) {
-                Ok(line) => self.take(&line)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
+            match lines.next_within(wait) {
+                Next::Line(line) => self.take(&line)?,
+                Next::Nothing => {}
+                Next::Failed(problem) => self.note(&problem),
+                Next::End => {
                     self.flush()?;
                     return Ok(true);
                 }
@@ -172,6 +172,12 @@ impl Sender {
                 self.flush()?;
             }
         }
+    }
+
+    /// What was read before it is sent all the same.
+    fn note(&mut self, problem: &Problem) {
+        say(problem);
+        self.account.note(problem.exit);
     }
 
     fn take(&mut self, line: &Line) -> Result<(), Problem> {
