@@ -34,9 +34,11 @@ use self::sender::{Plan, Sender};
 /// at its end, {"samples": 1000, "confirmed": 998, "rejected": 2}, or with --each a line for each
 /// line: {"line": 7, "outcome": "confirmed"}. A line that is no JSON is told and left out.
 ///
-/// With --store nothing waits for the platform: what could not be sent in time is kept in the folder,
-/// the exit status is 7, and the next run with that folder sends it, even without samples of its own
-/// (`< /dev/null`).
+/// With --store the end does not wait for the platform: what could not be sent in time is kept in the
+/// folder, the exit status is 7, and the next run with that folder sends it, even without samples of
+/// its own (`< /dev/null`). There is room for 2 MiB or 5000 messages, those of earlier runs among
+/// them. When it is full, input is held back until the platform takes some: nothing is dropped, and
+/// whoever writes the samples waits.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  kaa telemetry '{\"temperature\": 21.5}'\n  sensor | kaa telemetry \

@@ -24,10 +24,11 @@ use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::stop::LOOK;
 
-/// How many messages may wait for their outcome, and with a store.
+/// How many messages may wait for their outcome, and with a store, those of earlier runs among them:
+/// half of what the queue has room for, so that what was read at the end fits too.
 const MAX_WAITING: usize = 1_000;
-const MAX_STORED: usize = 10_000;
-/// How many bytes of input they may hold: half of what the queue has room for.
+const MAX_STORED: usize = 5_000;
+/// How many bytes of input they may hold: half of it, too.
 const MAX_BYTES: u64 = 2 * 1_024 * 1_024;
 
 type Message = Adjusted<telemetry::Batch<Box<RawValue>>>;
@@ -52,6 +53,12 @@ struct Sent {
     bytes: u64,
 }
 
+/// A message of an earlier run that goes on.
+struct Earlier {
+    ticket: Ticket<Call>,
+    bytes: u64,
+}
+
 #[derive(Serialize)]
 struct Each<'a> {
     line: u64,
@@ -64,9 +71,8 @@ pub(super) struct Sender {
     plan: Plan,
     batch: Batch,
     sent: VecDeque<Sent>,
-    /// Messages of an earlier run that go on.
-    earlier: Vec<Ticket<Call>>,
-    /// Bytes of input that wait, and that have ended.
+    earlier: Vec<Earlier>,
+    /// Bytes that wait, those of earlier runs too, and bytes of input that have ended.
     waiting: u64,
     ended: u64,
     account: Account,
@@ -78,6 +84,10 @@ pub(super) struct Sender {
     swept: Instant,
     progress: Option<Progress>,
     is_read: bool,
+    /// A line for which there is no room yet.
+    held: Option<Line>,
+    /// People were told that the input has to wait.
+    is_held: bool,
 }
 
 impl Sender {
@@ -97,6 +107,8 @@ impl Sender {
             swept: Instant::now(),
             progress,
             is_read: true,
+            held: None,
+            is_held: false,
         }
     }
 
@@ -134,8 +146,13 @@ impl Sender {
             }
         }
         let device = &self.session.device;
-        let tickets = left.resumed.iter().filter_map(|one| device.resumed(one.id));
-        self.earlier = tickets.collect();
+        let earlier = left.resumed.iter().filter_map(|one| {
+            let ticket = device.resumed(one.id)?;
+            let bytes = one.payload.len() as u64;
+            Some(Earlier { ticket, bytes })
+        });
+        self.earlier = earlier.collect();
+        self.waiting = self.earlier.iter().map(|one| one.bytes).sum();
         // They were told.
         drop(device.take_recovered());
         Ok(())
@@ -149,16 +166,15 @@ impl Sender {
                 self.flush()?;
                 return Ok(!self.is_read);
             }
-            if self.is_full() {
-                // A store takes what the platform does not; without one somebody waits for us.
-                if !self.plan.has_store && self.is_stalled() {
-                    return Ok(false);
-                }
-                thread::sleep(LOOK / 10);
-                continue;
-            }
             let wait = self.batch.left(self.plan.every, Instant::now()).min(LOOK);
-            match lines.next_within(wait) {
+            match self.next(lines, wait) {
+                Next::Line(line) if self.is_full() => {
+                    self.held = Some(line);
+                    if !self.may_wait() {
+                        return Ok(false);
+                    }
+                    thread::sleep(LOOK / 10);
+                }
                 Next::Line(line) => self.take(&line)?,
                 Next::Nothing => {}
                 Next::Failed(problem) => self.note(&problem),
@@ -172,6 +188,11 @@ impl Sender {
                 self.flush()?;
             }
         }
+    }
+
+    fn next(&mut self, lines: &Lines, wait: Duration) -> Next {
+        let held = self.held.take().map(Next::Line);
+        held.unwrap_or_else(|| lines.next_within(wait))
     }
 
     /// What was read before it is sent all the same.
@@ -228,7 +249,7 @@ impl Sender {
                     return Ok(());
                 }
                 Err(SubmitError::QueueFull(_))
-                    if !self.is_stalled() && !self.session.stop.is_stopping() =>
+                    if !self.session.stop.is_stopping() && self.may_wait() =>
                 {
                     thread::sleep(LOOK / 10);
                     self.settle()?;
@@ -298,15 +319,16 @@ impl Sender {
     fn settle_earlier(&mut self) {
         let mut ended = Vec::new();
         self.earlier
-            .retain_mut(|ticket| match ticket.try_outcome() {
+            .retain_mut(|one| match one.ticket.try_outcome() {
                 None => true,
                 Some(outcome) => {
-                    ended.push(outcome);
+                    ended.push((one.bytes, outcome));
                     false
                 }
             });
-        for one in ended {
+        for (bytes, one) in ended {
             self.moved = Instant::now();
+            self.waiting -= bytes;
             let outcome = match one {
                 Ok(_) => Outcome::confirmed(),
                 Err(failure) => Outcome::failed(&failure),
@@ -345,7 +367,7 @@ impl Sender {
             };
             self.end(&sent, &outcome)?;
         }
-        for mut ticket in mem::take(&mut self.earlier) {
+        for Earlier { mut ticket, .. } in mem::take(&mut self.earlier) {
             let outcome = match ticket.try_outcome() {
                 Some(Ok(_)) => Outcome::confirmed(),
                 Some(Err(failure)) if failure != Failure::Closed => Outcome::failed(&failure),
@@ -378,7 +400,23 @@ impl Sender {
             true => MAX_STORED,
             false => MAX_WAITING,
         };
-        self.sent.len() >= limit || self.waiting >= MAX_BYTES
+        self.sent.len() + self.earlier.len() >= limit || self.waiting >= MAX_BYTES
+    }
+
+    /// Whether what has no room may wait for it. It may for as long as something moves. After that
+    /// only a stream into a store: nothing of it is to be lost, so whoever writes it waits.
+    fn may_wait(&mut self) -> bool {
+        if !self.is_stalled() {
+            return true;
+        }
+        let may_wait = self.plan.has_store && self.plan.is_stream;
+        if may_wait && !self.is_held {
+            self.is_held = true;
+            say(
+                "there is no room to keep more: the input is held back until the platform takes some",
+            );
+        }
+        may_wait
     }
 
     /// Nothing has ended for as long as an answer may take.
