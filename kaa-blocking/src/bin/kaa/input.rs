@@ -25,7 +25,7 @@ impl Input {
     }
 
     /// Whether reading finds something within that time, the end or an error perhaps.
-    fn is_ready(&self, within: Duration) -> bool {
+    pub(crate) fn is_ready(&self, within: Duration) -> bool {
         let mut asked = [PollFd::new(&self.0, PollFlags::IN)];
         let within = Timespec::try_from(within).ok();
         match poll(&mut asked, within.as_ref()) {

@@ -115,13 +115,18 @@ impl Desk {
                 }
             }
             let is_over = match &results {
-                Some(lines) => self.take_results(lines),
+                Some(lines) => self.take_results(lines, Duration::ZERO),
                 None => false,
             };
             if is_over {
                 results = None;
             }
             self.settle()?;
+        }
+        if let Some(lines) = results.filter(|_| !self.open.is_empty()) {
+            // What was written is reported, whatever ended this.
+            lines.close();
+            self.take_results(&lines, FAREWELL);
         }
         Ok(())
     }
@@ -217,10 +222,10 @@ impl Desk {
         Ok(())
     }
 
-    /// Takes the results that were written; whether there will be no more.
-    fn take_results(&mut self, lines: &Lines) -> bool {
+    /// Takes the results that were written, and waits so long for each; whether there will be no more.
+    fn take_results(&mut self, lines: &Lines, wait: Duration) -> bool {
         loop {
-            let line = match lines.next_within(Duration::ZERO) {
+            let line = match lines.next_within(wait) {
                 Next::Line(line) => line,
                 Next::Nothing => return false,
                 Next::End => return true,

@@ -17,7 +17,7 @@ use super::batch::Batch;
 use crate::confirm::ConfirmArgs;
 use crate::connection::Session;
 use crate::exit::Exit;
-use crate::lines::{Line, Lines, Next};
+use crate::lines::{Flaw, Line, Lines, Next};
 use crate::outcome::Outcome;
 use crate::output::{self, Reader, say};
 use crate::problem::Problem;
@@ -30,6 +30,9 @@ const MAX_WAITING: usize = 1_000;
 const MAX_STORED: usize = 5_000;
 /// How many bytes of input they may hold: half of it, too.
 const MAX_BYTES: u64 = 2 * 1_024 * 1_024;
+
+/// How long the rest of the input, and then what is on its way, may take at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 type Message = Adjusted<telemetry::Batch<Box<RawValue>>>;
 
@@ -162,15 +165,20 @@ impl Sender {
     fn stream(&mut self, lines: &Lines) -> Result<bool, Problem> {
         loop {
             self.settle()?;
-            if self.session.stop.is_stopping() || !self.is_read {
+            if self.session.stop.is_stopping() {
+                self.take_rest(lines)?;
+                return Ok(false);
+            }
+            if !self.is_read {
                 self.flush()?;
-                return Ok(!self.is_read);
+                return Ok(true);
             }
             let wait = self.batch.left(self.plan.every, Instant::now()).min(LOOK);
             match self.next(lines, wait) {
                 Next::Line(line) if self.is_full() => {
                     self.held = Some(line);
                     if !self.may_wait() {
+                        self.take_rest(lines)?;
                         return Ok(false);
                     }
                     thread::sleep(LOOK / 10);
@@ -195,6 +203,23 @@ impl Sender {
         held.unwrap_or_else(|| lines.next_within(wait))
     }
 
+    /// Sends what was taken from the input already, or tells that it cannot be: nobody else has it.
+    fn take_rest(&mut self, lines: &Lines) -> Result<(), Problem> {
+        lines.close();
+        let deadline = Instant::now() + FAREWELL;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.next(lines, left) {
+                Next::Line(line) => self.take(&line)?,
+                Next::Failed(problem) => self.note(&problem),
+                Next::Nothing | Next::End => return self.flush(),
+            }
+            if self.batch.samples.len() >= self.plan.batch {
+                self.flush()?;
+            }
+        }
+    }
+
     /// What was read before it is sent all the same.
     fn note(&mut self, problem: &Problem) {
         say(problem);
@@ -210,7 +235,10 @@ impl Sender {
             self.ended += line.bytes;
             let outcome = Outcome {
                 reason: Some(problem),
-                ..Outcome::new("invalid", Exit::Misuse)
+                ..match line.text {
+                    Err(Flaw::CutOff) => Outcome::new("not-sent", Exit::Interrupted),
+                    _ => Outcome::new("invalid", Exit::Misuse),
+                }
             };
             self.account.add(1, &outcome);
             return self.print_each(&[line.number], &outcome);
@@ -355,11 +383,7 @@ impl Sender {
             true => self.session.ready().err(),
             false => None,
         };
-        let left = self
-            .session
-            .client
-            .shutdown(Duration::from_secs(2))
-            .unfinished;
+        let left = self.session.client.shutdown(FAREWELL).unfinished;
         for mut sent in mem::take(&mut self.sent) {
             let outcome = match sent.ticket.try_outcome() {
                 Some(ended) if ended != Err(Failure::Closed) => self.outcome(ended),
