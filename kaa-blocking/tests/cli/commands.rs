@@ -219,6 +219,27 @@ fn one_that_does_no_harm_twice_can_be_run_again() {
 }
 
 #[test]
+fn one_that_a_signal_ended_is_interrupted_for_the_next_run_and_no_result() {
+    let kit = Kit::new();
+    let store = text(&kit.path("store"));
+    let args = |exec| {
+        let store = ["--store", &*store, "--interrupted", "done"];
+        [&["commands", "reboot", "--exec", exec], &store[..]].concat()
+    };
+    let program = kit.start(&args("sh -c 'echo on >&2; sleep 1000'"));
+    kit.invoke("reboot", Value::Null);
+    program.word("on");
+    program.signal("-TERM");
+    let (code, said) = program.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("1 commands, 1 not answered"), "{said}");
+    assert_eq!(results(&kit), []);
+    let program = kit.start(&args("false"));
+    assert_eq!(program.line()["statusCode"], json!(200));
+    assert_eq!(results(&kit), [(200, None, None)]);
+}
+
+#[test]
 fn a_line_that_was_printed_is_interrupted_for_the_next_run() {
     let kit = Kit::new();
     kit.invoke("reboot", Value::Null);

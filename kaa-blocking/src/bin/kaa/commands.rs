@@ -30,7 +30,8 @@ use self::desk::Desk;
 /// 5}}, and results are read from standard input, one a line: {"type": "reboot", "id": 1, "statusCode":
 /// 200, "reasonPhrase": "OK", "payload": {}}. The last three are optional; 200 is the default.
 ///
-/// It ends at Ctrl-C, or after --count commands.
+/// It ends at Ctrl-C, or after --count commands. A program that runs at Ctrl-C is ended: with --store
+/// the next run does with its command what --interrupted says, without it the result is 503.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  kaa commands reboot --store /var/lib/pump --interrupted done \
@@ -49,7 +50,7 @@ pub(crate) struct CommandsArgs {
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
 
-    /// With --store: what becomes of a command that was running when the program was killed
+    /// With --store: what becomes of a command that was running when this program ended
     #[arg(long, value_enum, value_name = "WHAT", requires = "store", default_value_t = Interrupted::Fail)]
     interrupted: Interrupted,
 

@@ -62,7 +62,7 @@ struct Sent {
 pub(super) struct Desk {
     session: Session,
     has_store: bool,
-    /// Printed, and not answered yet.
+    /// Printed, or begun and ended by us, and not answered yet.
     open: BTreeMap<Key, Command>,
     sent: VecDeque<Sent>,
     /// How many came, and how many of the results failed.
@@ -198,6 +198,11 @@ impl Desk {
         let ran = program.run(&input, &variables, &self.session.stop);
         if let Some(failed) = &ran.failure {
             say(format_args!("{of_type} {id}: {}", failed.words));
+            if self.has_store && self.session.stop.is_stopping() {
+                // We ended it: that is no result. The next run finds it interrupted.
+                self.open.insert((of_type, id), command);
+                return;
+            }
         }
         self.respond(command, result::of_run(ran));
     }
