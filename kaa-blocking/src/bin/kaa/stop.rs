@@ -1,4 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks for a clean end, the second ends the program at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks for a clean end, a second SIGINT or SIGTERM ends the
+//! program at once.
 
 use std::process;
 use std::sync::Arc;
@@ -30,10 +31,18 @@ impl Stop {
             .map_err(|error| Problem::local(format!("signals: {error}")))?;
         let heard = stop.clone();
         thread::spawn(move || {
-            for _ in signals.forever() {
-                if heard.0.swap(true, Ordering::Relaxed) {
+            let mut is_insisted = false;
+            for signal in signals.forever() {
+                heard.0.store(true, Ordering::Relaxed);
+                // A terminal that closes gives SIGHUP twice, once by the system and once by the shell;
+                // the end of a login gives it beside SIGTERM. Nobody insists by that.
+                if signal == SIGHUP {
+                    continue;
+                }
+                if is_insisted {
                     process::exit(Exit::Interrupted.code().into());
                 }
+                is_insisted = true;
             }
         });
         Ok(stop)
