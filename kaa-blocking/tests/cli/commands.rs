@@ -3,7 +3,7 @@
 use kaa_proto::platform::ResultState;
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, Running, eventually, text};
+use crate::kit::{Kit, Running, eventually, run, text};
 
 /// The results that the platform has, as (status, reason, payload).
 fn results(kit: &Kit) -> Vec<(i64, Option<String>, Option<Value>)> {
@@ -216,6 +216,19 @@ fn one_that_does_no_harm_twice_can_be_run_again() {
     assert_eq!(program.line()["statusCode"], json!(200));
     killed.ends(program);
     assert_eq!(killed.runs(), 2);
+}
+
+#[test]
+fn commands_are_run_whether_their_results_are_read_or_not() {
+    let kit = Kit::new();
+    // `true` reads nothing, so that each result meets a closed pipe.
+    let line = "(\"$KAA\" commands reboot --count 3 --exec true; echo rc=$? >&2) | true";
+    for _ in 0..3 {
+        kit.invoke("reboot", Value::Null);
+    }
+    let ended = run(&mut kit.shell(line), "");
+    assert!(ended.stderr.contains("kaa: 3 commands\nrc=0"), "{ended:?}");
+    assert_eq!(results(&kit).len(), 3);
 }
 
 #[test]

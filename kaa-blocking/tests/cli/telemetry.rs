@@ -130,12 +130,23 @@ fn a_signal_ends_a_stream_with_what_it_had_and_an_account() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_panic() {
+fn a_reader_that_goes_away_does_not_end_the_sending() {
     let kit = Kit::new();
-    let line = "yes 1 | \"$KAA\" telemetry --each --batch 1 | head -n 3";
+    // More lines than a pipe takes in.
+    let line = "seq 5000 | (\"$KAA\" telemetry --each; echo rc=$? >&2) | head -n 3";
     let ended = run(&mut kit.shell(line), "");
     assert_eq!(ended.json().len(), 3, "{ended:?}");
-    assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("kaa: 5000 samples, 5000 confirmed\nrc=0"),
+        "{ended:?}"
+    );
+    let told = ended
+        .stderr
+        .matches("nobody reads standard output any more");
+    assert_eq!(told.count(), 1, "{ended:?}");
+    assert_eq!(kit.samples(), 5_000);
 }
 
 #[test]

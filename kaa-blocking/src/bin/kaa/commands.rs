@@ -30,8 +30,9 @@ use self::desk::Desk;
 /// 5}}, and results are read from standard input, one a line: {"type": "reboot", "id": 1, "statusCode":
 /// 200, "reasonPhrase": "OK", "payload": {}}. The last three are optional; 200 is the default.
 ///
-/// It ends at Ctrl-C, or after --count commands. A program that runs at Ctrl-C is ended: with --store
-/// the next run does with its command what --interrupted says, without it the result is 503.
+/// It ends at Ctrl-C, or after --count commands; without --exec also when nobody reads what it prints.
+/// A program that runs at Ctrl-C is ended: with --store the next run does with its command what
+/// --interrupted says, without it the result is 503.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  kaa commands reboot --store /var/lib/pump --interrupted done \

@@ -32,7 +32,8 @@ use self::sender::{Plan, Sender};
 ///
 /// Of one argument the outcome is printed: {"outcome": "confirmed"}. Of a stream an account is printed
 /// at its end, {"samples": 1000, "confirmed": 998, "rejected": 2}, or with --each a line for each
-/// line: {"line": 7, "outcome": "confirmed"}. A line that is no JSON is told and left out.
+/// line: {"line": 7, "outcome": "confirmed"}. A line that is no JSON is told and left out. When nobody
+/// reads what is printed (`| head`), the samples are sent all the same.
 ///
 /// With --store the end does not wait for the platform: what could not be sent in time is kept in the
 /// folder, the exit status is 7, and the next run with that folder sends it, even without samples of

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::json;
 use crate::lines::{Lines, Next};
 use crate::outcome::Outcome;
-use crate::output::{self, Reader, say};
+use crate::output::{Printer, say};
 use crate::problem::Problem;
 use crate::stop::LOOK;
 
@@ -69,11 +69,11 @@ pub(super) struct Desk {
     taken: u64,
     failed: u64,
     exit: Exit,
-    is_read: bool,
+    printer: Printer,
 }
 
 impl Desk {
-    pub(super) const fn new(session: Session, has_store: bool) -> Self {
+    pub(super) fn new(session: Session, has_store: bool) -> Self {
         Self {
             session,
             has_store,
@@ -82,7 +82,7 @@ impl Desk {
             taken: 0,
             failed: 0,
             exit: Exit::Done,
-            is_read: true,
+            printer: Printer::default(),
         }
     }
 
@@ -94,7 +94,8 @@ impl Desk {
         program: Option<&Program>,
         mut results: Option<Lines>,
     ) -> Result<(), Problem> {
-        while self.is_read && !self.session.stop.is_stopping() {
+        // Commands that nobody reads stay with the platform; those that a program runs need no reader.
+        while (program.is_some() || !self.printer.is_alone()) && !self.session.stop.is_stopping() {
             let has_all = count.is_some_and(|count| self.taken >= count);
             if has_all && (self.open.is_empty() || results.is_none()) {
                 break;
@@ -210,15 +211,14 @@ impl Desk {
     fn print(&mut self, command: Command) -> Result<(), Problem> {
         let id = command.id().as_json().to_owned();
         let payload = command.payload_json().map(json::compact);
-        let read = output::print(&Printed {
+        self.printer.print(&Printed {
             r#type: command.command_type().as_str(),
             id: &raw(&id)?,
             payload: payload.as_deref().map(raw).transpose()?.as_deref(),
             interrupted: command.is_interrupted(),
         })?;
-        if read == Reader::Gone {
+        if self.printer.is_alone() {
             // Nobody saw it: it is given back.
-            self.is_read = false;
             self.taken -= 1;
             return Ok(());
         }
@@ -311,16 +311,12 @@ impl Desk {
         };
         self.exit = self.exit.and(outcome.exit);
         let (of_type, id) = sent.key;
-        let read = output::print(&Reported {
+        self.printer.print(&Reported {
             r#type: of_type,
             id: raw(&id)?,
             status: sent.status,
             outcome,
-        })?;
-        if read == Reader::Gone {
-            self.is_read = false;
-        }
-        Ok(())
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::connection::Session;
 use crate::exit::Exit;
 use crate::lines::{Flaw, Line, Lines, Next};
 use crate::outcome::Outcome;
-use crate::output::{self, Reader, say};
+use crate::output::{Printer, say};
 use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::stop::LOOK;
@@ -86,7 +86,7 @@ pub(super) struct Sender {
     /// When all that waits was last looked at.
     swept: Instant,
     progress: Option<Progress>,
-    is_read: bool,
+    printer: Printer,
     /// A line for which there is no room yet.
     held: Option<Line>,
     /// People were told that the input has to wait.
@@ -109,7 +109,7 @@ impl Sender {
             moved: Instant::now(),
             swept: Instant::now(),
             progress,
-            is_read: true,
+            printer: Printer::default(),
             held: None,
             is_held: false,
         }
@@ -168,10 +168,6 @@ impl Sender {
             if self.session.stop.is_stopping() {
                 self.take_rest(lines)?;
                 return Ok(false);
-            }
-            if !self.is_read {
-                self.flush()?;
-                return Ok(true);
             }
             let wait = self.batch.left(self.plan.every, Instant::now()).min(LOOK);
             match self.next(lines, wait) {
@@ -409,7 +405,7 @@ impl Sender {
         if self.plan.is_stream {
             say(&self.account);
             if !self.plan.has_each {
-                let _ = output::print(&self.account)?;
+                self.printer.print(&self.account)?;
             }
         }
         Ok(self.account.exit())
@@ -470,12 +466,10 @@ impl Sender {
 
     fn print_each(&mut self, lines: &[u64], outcome: &Outcome) -> Result<(), Problem> {
         if !self.plan.is_stream {
-            let _ = output::print(outcome)?;
+            self.printer.print(outcome)?;
         } else if self.plan.has_each {
             for &line in lines {
-                if output::print(&Each { line, outcome })? == Reader::Gone {
-                    self.is_read = false;
-                }
+                self.printer.print(&Each { line, outcome })?;
             }
         }
         Ok(())
