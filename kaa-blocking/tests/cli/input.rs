@@ -119,3 +119,11 @@ fn a_line_that_is_not_whole_when_a_signal_comes_is_not_sent() {
     );
     assert_eq!(kit.samples(), 1);
 }
+
+#[test]
+fn a_dash_stands_for_standard_input() {
+    let kit = Kit::new();
+    let ended = kit.pipe(&["telemetry", "-"], "1\n[2, 3]\n");
+    assert_eq!(ended.one(0), json!({"samples": 3, "confirmed": 3}));
+    assert_eq!(kit.samples(), 3);
+}

@@ -46,7 +46,7 @@ use self::sender::{Plan, Sender};
                         --store /var/lib/sensor --resend --every 10s"
 )]
 pub(crate) struct TelemetryArgs {
-    /// The sample; without it, JSON lines are read from standard input
+    /// The sample; without it, or for -, JSON lines are read from standard input
     #[arg(allow_hyphen_values = true)]
     json: Option<String>,
 
@@ -83,13 +83,14 @@ pub(crate) fn run(args: &TelemetryArgs) -> Result<Exit, Problem> {
         let problem = format!("--every: {:?} is no time to wait", args.every);
         Problem::misuse(problem).hint("a number with ms, s, m or h, up to 1h, such as 10s")
     })?;
-    if let Some(text) = &args.json {
+    let sample = args.json.as_ref().filter(|text| *text != "-");
+    if let Some(text) = sample {
         json::argument("the sample", text)?;
     }
     let plan = Plan {
         batch: args.batch.into(),
         every,
-        is_stream: args.json.is_none(),
+        is_stream: sample.is_none(),
         has_each: args.each,
         resend: match args.resend {
             true => Resend::AfterLinkLoss,
@@ -106,7 +107,7 @@ pub(crate) fn run(args: &TelemetryArgs) -> Result<Exit, Problem> {
     if !plan.has_store {
         session.ready()?;
     }
-    let (samples, total) = match &args.json {
+    let (samples, total) = match sample {
         Some(text) => (Lines::of(text), None),
         None => (Lines::read(), input_length()),
     };
