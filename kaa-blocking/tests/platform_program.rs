@@ -394,6 +394,12 @@ fn arguments_that_cannot_be_taken_are_named() {
     let error = refused(&["--fixture", &fixture]);
     assert!(error.contains("unknown field `endpoint`"), "{error}");
     assert!(error.contains("line 2"), "{error}");
+    let with_token =
+        "{\"appVersions\": {\"v\": {\"endpoints\": {\"t\": {\"uploadToken\": 356938035643809}}}}}";
+    fs::write(&fixture, with_token).unwrap();
+    let error = refused(&["--fixture", &fixture]);
+    assert!(error.contains("expected a string at line 1"), "{error}");
+    assert!(!error.contains("356938035643809"), "{error}");
     let users = folder.file("users");
     fs::write(&users, "name:password\nsecret\n").unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
