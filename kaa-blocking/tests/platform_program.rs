@@ -408,6 +408,10 @@ fn arguments_that_cannot_be_taken_are_named() {
         (["--switch", "speed=on"], "there is no switch \"speed\""),
         (["--switch", "echo=maybe"], "switch echo takes on | off"),
         (["--switch", "echo"], "--switch takes NAME=VALUE"),
+        (
+            ["--switch", "max-packet=18446744073709551615"],
+            "from 1 to 268435455",
+        ),
         (["--user", "secret"], "--user takes NAME:PASSWORD"),
         (["--user-file", &users], "line 2 is no NAME:PASSWORD"),
         (["--fixture", "/nowhere"], "/nowhere: No such file"),
