@@ -226,6 +226,18 @@ fn many_clients_of_the_control_socket_are_answered_each_for_itself() {
 }
 
 #[test]
+fn every_signal_that_asks_for_the_end_takes_the_control_socket_along() {
+    let folder = Folder::new("signals");
+    let socket = folder.file("socket");
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let (program, _) = Program::listen(&["--control", &socket]);
+        assert!(Path::new(&socket).exists());
+        assert_eq!(program.end(signal).code(), Some(0), "{signal}");
+        assert!(!Path::new(&socket).exists(), "{signal}");
+    }
+}
+
+#[test]
 fn json_lines_are_objects_of_one_version_with_shortened_tokens() {
     let args = ["--listen", "127.0.0.1:0", "--json", "--seed", "1"];
     let mut program = Program::start(&args);

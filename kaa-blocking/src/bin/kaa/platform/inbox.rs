@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use kaa_blocking::platform::{LocalPlatform, News};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::control::Client;
@@ -42,12 +42,12 @@ pub(crate) enum Asker {
     Control(Arc<Client>),
 }
 
-/// Begins to listen for SIGINT and SIGTERM.
+/// Begins to listen for SIGINT, SIGTERM and SIGHUP.
 ///
 /// # Errors
 /// The system refuses.
 pub(crate) fn watch_signals(inbox: SyncSender<Input>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::spawn(move || {
         for _ in signals.forever() {
             if inbox.send(Input::End).is_err() {
