@@ -90,6 +90,23 @@ fn a_terminal_that_closes_lets_the_end_be_a_clean_one() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_that_closes_does_not_end_what_ignores_that() {
+    let kit = Kit::new();
+    // As `nohup` does it.
+    let line = "trap '' HUP; exec \"$KAA\" telemetry --each --batch 1";
+    let mut program = Running::start(&mut kit.shell(line));
+    program.say("1");
+    program.line();
+    program.signal("-HUP");
+    program.say("2");
+    assert_eq!(program.line(), json!({"line": 2, "outcome": "confirmed"}));
+    program.stdin = None;
+    let (code, said) = program.end();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
 fn lines_that_were_read_when_a_signal_came_are_kept_by_a_store() {
     let kit = Kit::new();
     let store = text(&kit.path("store"));

@@ -7,12 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use kaa_blocking::platform::{LocalPlatform, News};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::control::Client;
 use crate::input;
 use crate::output::say;
+use crate::stop;
 
 /// The longest line that is read.
 const MAX_LINE: usize = 1 << 20;
@@ -42,12 +42,12 @@ pub(crate) enum Asker {
     Control(Arc<Client>),
 }
 
-/// Begins to listen for SIGINT, SIGTERM and SIGHUP.
+/// Begins to listen for the signals that ask for the end.
 ///
 /// # Errors
 /// The system refuses.
 pub(crate) fn watch_signals(inbox: SyncSender<Input>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new(stop::asking())?;
     thread::spawn(move || {
         for _ in signals.forever() {
             if inbox.send(Input::End).is_err() {
