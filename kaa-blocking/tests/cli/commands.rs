@@ -219,6 +219,20 @@ fn one_that_does_no_harm_twice_can_be_run_again() {
 }
 
 #[test]
+fn results_that_cannot_be_read_are_a_failure_in_the_end() {
+    let kit = Kit::new();
+    let folder = text(kit.home.path());
+    let line = format!("exec \"$KAA\" commands reboot < {folder}");
+    let program = Running::start(&mut kit.shell(&line));
+    program.word("standard input cannot be read");
+    kit.invoke("reboot", Value::Null);
+    assert_eq!(program.line()["type"], json!("reboot"));
+    program.signal("-INT");
+    let (code, said) = program.end();
+    assert_eq!(code, Some(1), "{said}");
+}
+
+#[test]
 fn commands_are_run_whether_their_results_are_read_or_not() {
     let kit = Kit::new();
     // `true` reads nothing, so that each result meets a closed pipe.
