@@ -22,6 +22,8 @@ mod doctor;
 mod exits;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/input.rs"]
+mod input;
 #[path = "cli/kit.rs"]
 mod kit;
 #[path = "cli/operations.rs"]

@@ -226,6 +226,18 @@ fn many_clients_of_the_control_socket_are_answered_each_for_itself() {
 }
 
 #[test]
+fn every_signal_that_asks_for_the_end_takes_the_control_socket_along() {
+    let folder = Folder::new("signals");
+    let socket = folder.file("socket");
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let (program, _) = Program::listen(&["--control", &socket]);
+        assert!(Path::new(&socket).exists());
+        assert_eq!(program.end(signal).code(), Some(0), "{signal}");
+        assert!(!Path::new(&socket).exists(), "{signal}");
+    }
+}
+
+#[test]
 fn json_lines_are_objects_of_one_version_with_shortened_tokens() {
     let args = ["--listen", "127.0.0.1:0", "--json", "--seed", "1"];
     let mut program = Program::start(&args);
@@ -394,6 +406,12 @@ fn arguments_that_cannot_be_taken_are_named() {
     let error = refused(&["--fixture", &fixture]);
     assert!(error.contains("unknown field `endpoint`"), "{error}");
     assert!(error.contains("line 2"), "{error}");
+    let with_token =
+        "{\"appVersions\": {\"v\": {\"endpoints\": {\"t\": {\"uploadToken\": 356938035643809}}}}}";
+    fs::write(&fixture, with_token).unwrap();
+    let error = refused(&["--fixture", &fixture]);
+    assert!(error.contains("expected a string at line 1"), "{error}");
+    assert!(!error.contains("356938035643809"), "{error}");
     let users = folder.file("users");
     fs::write(&users, "name:password\nsecret\n").unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -402,6 +420,10 @@ fn arguments_that_cannot_be_taken_are_named() {
         (["--switch", "speed=on"], "there is no switch \"speed\""),
         (["--switch", "echo=maybe"], "switch echo takes on | off"),
         (["--switch", "echo"], "--switch takes NAME=VALUE"),
+        (
+            ["--switch", "max-packet=18446744073709551615"],
+            "from 1 to 268435455",
+        ),
         (["--user", "secret"], "--user takes NAME:PASSWORD"),
         (["--user-file", &users], "line 2 is no NAME:PASSWORD"),
         (["--fixture", "/nowhere"], "/nowhere: No such file"),

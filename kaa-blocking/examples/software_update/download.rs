@@ -4,13 +4,22 @@ use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often it is tried, what was there already not counted.
 const ATTEMPTS: usize = 10;
 
-/// Downloads into `path`. What is in it is the beginning of the file.
+/// Where a version is downloaded to. Another version is another file: a part of one is no part of the
+/// other. What the platform calls it is no name for a file: it may hold `../`.
+pub(crate) fn part(folder: &Path, version: &str) -> PathBuf {
+    folder
+        .join(digest(version.as_bytes()))
+        .with_extension("part")
+}
+
+/// Downloads into `path`. What is in it is the beginning of the file, or all of it: a device may stop
+/// between the download and the check. Only the check tells whether it is the right one.
 pub(crate) fn file(link: &str, path: &Path) -> io::Result<()> {
     let mut outcome = Ok(());
     for _ in 0..ATTEMPTS {
@@ -55,11 +64,13 @@ fn go_on(link: &str, path: &Path) -> io::Result<()> {
 
     let mut body = BufReader::new(stream);
     let head = head(&mut body)?;
-    // 206: the part that was asked for. Anything else begins anew, or is no file.
+    // 206: the part that was asked for. 416: there is nothing behind what is there. Anything else begins
+    // anew, or is no file.
     let status = head.first().and_then(|line| line.split(' ').nth(1));
     match status {
         Some("206") => {}
         Some("200") => file.set_len(0)?,
+        Some("416") if have > 0 => return Ok(()),
         _ => {
             return Err(bad(&format!(
                 "the server answers {}",

@@ -91,8 +91,7 @@ fn follow(stage: &Stage, device: &Endpoint, folder: &Path) -> Result<(), Box<dyn
 /// Downloads it, checks it, and puts it in place.
 fn install(update: &Update, folder: &Path) -> Result<(), Box<dyn Error>> {
     let specification: Specification = update.parse()?;
-    // Another version is another file: a part of one is no part of the other.
-    let part = folder.join(format!("{}.part", update.version()));
+    let part = download::part(folder, update.version());
     download::file(&specification.link, &part)?;
     if download::digest(&fs::read(&part)?) != specification.sha256 {
         fs::remove_file(&part)?;

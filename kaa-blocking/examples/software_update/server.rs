@@ -31,7 +31,10 @@ fn answer(mut stream: TcpStream, file: &[u8]) -> io::Result<()> {
             break;
         }
     }
-    let rest = file.get(from..).unwrap_or_default();
+    let Some(rest) = file.get(from..).filter(|rest| !rest.is_empty()) else {
+        let head = b"HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n";
+        return stream.write_all(head);
+    };
     write!(
         stream,
         "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\n\r\n",

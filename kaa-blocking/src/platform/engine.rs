@@ -11,7 +11,7 @@ use super::broker::{Broker, Change};
 use super::host::Host;
 use super::links::Links;
 use super::news::News;
-use super::shared::{Core, Shared};
+use super::shared::{Core, Over, Shared};
 use super::tokens;
 use super::uploads::Uploads;
 
@@ -36,14 +36,11 @@ pub(super) struct Engine {
 impl Engine {
     /// Serves until it is told to stop, or can no longer wait for sockets.
     pub(super) fn run(mut self) {
-        let end = self.serve();
-        let mut core = self.shared.lock();
-        if let Err(error) = end {
-            core.report(News::Trouble(format!("the platform has ended: {error}")));
+        let _over = Over::at_end(Arc::clone(&self.shared));
+        if let Err(error) = self.serve() {
+            let trouble = News::Trouble(format!("the platform has ended: {error}"));
+            self.shared.lock().report(trouble);
         }
-        core.is_over = true;
-        drop(core);
-        self.shared.notify();
     }
 
     fn serve(&mut self) -> io::Result<()> {

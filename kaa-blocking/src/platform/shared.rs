@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use mio::Waker;
@@ -100,6 +101,29 @@ impl Shared {
     }
 }
 
+/// Tells that the thread has ended, however it does: nobody is to wait for it any more.
+#[derive(Debug)]
+pub(super) struct Over(Arc<Shared>);
+
+impl Over {
+    pub(super) const fn at_end(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let mut core = self.0.lock();
+        if thread::panicking() {
+            let trouble = "the platform has ended: it panicked, which is a bug in it";
+            core.report(News::Trouble(trouble.into()));
+        }
+        core.is_over = true;
+        drop(core);
+        self.0.notify();
+    }
+}
+
 impl Core {
     /// Adds news.
     pub(super) fn report(&mut self, news: News) {
@@ -140,6 +164,24 @@ mod tests {
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
         Shared::new(Host::Attached(Box::new(platform)), true, waker)
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_over_and_says_so() {
+        let shared = Arc::new(shared());
+        let over = Over::at_end(Arc::clone(&shared));
+        let engine = Arc::clone(&shared);
+        let ended = thread::spawn(move || {
+            let _over = over;
+            let _core = engine.lock();
+            panic!("a bug");
+        });
+        let news = shared.wait(
+            Instant::now() + std::time::Duration::from_secs(60),
+            Core::pop_news,
+        );
+        assert!(matches!(news, Some(News::Trouble(words)) if words.contains("a bug in it")));
+        assert!(ended.join().is_err() && shared.lock().is_over);
     }
 
     #[test]

@@ -38,6 +38,14 @@ fn name() -> EndpointName {
 const CONNECT: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01c";
 const CONNACK: &[u8] = b"\x20\x02\x00\x00";
 
+#[test]
+fn a_packet_may_be_as_large_as_a_number_says() {
+    let mut options = LocalOptions::default();
+    options.platform.switches.max_packet = usize::MAX;
+    let platform = LocalPlatform::start(options).unwrap();
+    drop(device(&platform));
+}
+
 /// A link on which the endpoint `t` has sent one sample.
 fn device(platform: &LocalPlatform) -> TcpStream {
     let mut stream = dial(platform.addr());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, eventually};
+use crate::kit::{Kit, Running, eventually};
 
 /// What the device reported of a configuration, `""` being the default one.
 fn reported(kit: &Kit, name: &str) -> Value {
@@ -50,6 +50,20 @@ fn a_named_one_is_another_one() {
     assert_eq!(reported(&kit, "network")["statusCode"], json!(200.0));
     kit.run(&["config", "get", "--name", "a/b"])
         .complains(2, "configuration name");
+}
+
+#[test]
+fn changes_are_applied_whether_the_results_are_read_or_not() {
+    let kit = Kit::new();
+    kit.run(&["plain", "t", "1"]).one(0);
+    kit.configure(None, json!(1));
+    let line = "(\"$KAA\" config watch --count 2 --exec true; echo rc=$? >&2) | true";
+    let program = Running::start(&mut kit.shell(line));
+    eventually("it is applied", || reported(&kit, "") != Value::Null);
+    let second = kit.configure(None, json!(2));
+    program.word("2 assignments");
+    program.word("rc=0");
+    assert_eq!(reported(&kit, "")["configId"], json!(second));
 }
 
 #[test]

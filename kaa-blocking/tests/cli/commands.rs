@@ -3,7 +3,7 @@
 use kaa_proto::platform::ResultState;
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, Running, eventually, text};
+use crate::kit::{Kit, Running, eventually, run, text};
 
 /// The results that the platform has, as (status, reason, payload).
 fn results(kit: &Kit) -> Vec<(i64, Option<String>, Option<Value>)> {
@@ -216,6 +216,54 @@ fn one_that_does_no_harm_twice_can_be_run_again() {
     assert_eq!(program.line()["statusCode"], json!(200));
     killed.ends(program);
     assert_eq!(killed.runs(), 2);
+}
+
+#[test]
+fn results_that_cannot_be_read_are_a_failure_in_the_end() {
+    let kit = Kit::new();
+    let folder = text(kit.home.path());
+    let line = format!("exec \"$KAA\" commands reboot < {folder}");
+    let program = Running::start(&mut kit.shell(&line));
+    program.word("standard input cannot be read");
+    kit.invoke("reboot", Value::Null);
+    assert_eq!(program.line()["type"], json!("reboot"));
+    program.signal("-INT");
+    let (code, said) = program.end();
+    assert_eq!(code, Some(1), "{said}");
+}
+
+#[test]
+fn commands_are_run_whether_their_results_are_read_or_not() {
+    let kit = Kit::new();
+    // `true` reads nothing, so that each result meets a closed pipe.
+    let line = "(\"$KAA\" commands reboot --count 3 --exec true; echo rc=$? >&2) | true";
+    for _ in 0..3 {
+        kit.invoke("reboot", Value::Null);
+    }
+    let ended = run(&mut kit.shell(line), "");
+    assert!(ended.stderr.contains("kaa: 3 commands\nrc=0"), "{ended:?}");
+    assert_eq!(results(&kit).len(), 3);
+}
+
+#[test]
+fn one_that_a_signal_ended_is_interrupted_for_the_next_run_and_no_result() {
+    let kit = Kit::new();
+    let store = text(&kit.path("store"));
+    let args = |exec| {
+        let store = ["--store", &*store, "--interrupted", "done"];
+        [&["commands", "reboot", "--exec", exec], &store[..]].concat()
+    };
+    let program = kit.start(&args("sh -c 'echo on >&2; sleep 1000'"));
+    kit.invoke("reboot", Value::Null);
+    program.word("on");
+    program.signal("-TERM");
+    let (code, said) = program.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("1 commands, 1 not answered"), "{said}");
+    assert_eq!(results(&kit), []);
+    let program = kit.start(&args("false"));
+    assert_eq!(program.line()["statusCode"], json!(200));
+    assert_eq!(results(&kit), [(200, None, None)]);
 }
 
 #[test]

@@ -218,7 +218,7 @@ impl Ended {
 }
 
 pub(crate) fn run(command: &mut Command, input: &str) -> Ended {
-    let mut child = spawn(command);
+    let mut child = spawn(command, Stdio::piped());
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     // It may end without having read it.
@@ -242,9 +242,9 @@ pub(crate) fn check_secrets(printed: &str) {
     }
 }
 
-fn spawn(command: &mut Command) -> Child {
+fn spawn(command: &mut Command, stdin: Stdio) -> Child {
     command
-        .stdin(Stdio::piped())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -261,7 +261,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = spawn(command);
+        Self::start_with(command, Stdio::piped())
+    }
+
+    /// Starts it with this as its standard input.
+    pub(crate) fn start_with(command: &mut Command, stdin: impl Into<Stdio>) -> Self {
+        let mut child = spawn(command, stdin.into());
         Self {
             stdin: child.stdin.take(),
             stdout: lines(child.stdout.take().unwrap()),

@@ -82,6 +82,18 @@ fn a_profile_with_secrets_is_not_shown_nor_quoted_in_errors_and_others_reading_i
     assert_eq!(shown.one(0)["token"], json!("(kept, not shown)"));
     fs::write(&path, format!("url = \"mqtt://here\"\ntoken = {TOKEN}\n")).unwrap();
     run(kit.bare().args(["profile", "show"]), "").complains(2, "default.toml, line 2: ");
+    // Only digits, and without quotes.
+    for key in ["token", "password"] {
+        fs::write(
+            &path,
+            format!("url = \"mqtt://here\"\n{key} = 356938035643809\n"),
+        )
+        .unwrap();
+        let shown = run(kit.bare().args(["profile", "show"]), "");
+        let words = format!("default.toml, line 2: {key} has to be a text in quotes");
+        shown.complains(2, &words);
+        assert!(!shown.stderr.contains("356938035643809"), "{shown:?}");
+    }
     fs::write(&path, "tokn = 1\n").unwrap();
     run(kit.bare().args(["profile", "show"]), "").complains(2, "unknown field");
 }

@@ -1,6 +1,7 @@
 //! `kaa telemetry`: one sample and streams of them.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use serde_json::json;
 
@@ -129,12 +130,23 @@ fn a_signal_ends_a_stream_with_what_it_had_and_an_account() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_panic() {
+fn a_reader_that_goes_away_does_not_end_the_sending() {
     let kit = Kit::new();
-    let line = "yes 1 | \"$KAA\" telemetry --each --batch 1 | head -n 3";
+    // More lines than a pipe takes in.
+    let line = "seq 5000 | (\"$KAA\" telemetry --each; echo rc=$? >&2) | head -n 3";
     let ended = run(&mut kit.shell(line), "");
     assert_eq!(ended.json().len(), 3, "{ended:?}");
-    assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("kaa: 5000 samples, 5000 confirmed\nrc=0"),
+        "{ended:?}"
+    );
+    let told = ended
+        .stderr
+        .matches("nobody reads standard output any more");
+    assert_eq!(told.count(), 1, "{ended:?}");
+    assert_eq!(kit.samples(), 5_000);
 }
 
 #[test]
@@ -162,6 +174,43 @@ fn a_stream_into_a_store_goes_on_without_a_platform_and_is_sent_by_the_next_run(
         json!({"samples": 0, "earlier": {"confirmed": 3}})
     );
     assert_eq!(kit.samples(), 5);
+}
+
+#[test]
+fn a_store_that_earlier_runs_have_filled_holds_the_input_back_and_loses_nothing() {
+    let kit = Kit::new();
+    let store = text(&kit.path("store"));
+    let args = [
+        "telemetry",
+        "--store",
+        &store,
+        "--resend",
+        "--timeout",
+        "3s",
+        "--batch",
+        "1",
+    ];
+    // So many fill it.
+    let line = format!("\"{}\"\n", "x".repeat(100_000));
+    let ended = kit.pipe(
+        &[&args[..], &["--url", &nowhere()]].concat(),
+        &line.repeat(21),
+    );
+    assert_eq!(ended.one(7), json!({"samples": 21, "kept": 21}));
+    kit.fault("black-hole 1h");
+    let mut program = kit.start(&args);
+    let mut stdin = program.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(line.repeat(24).as_bytes()));
+    program.word("the input is held back");
+    kit.fault("clear");
+    assert_eq!(
+        program.line(),
+        json!({"samples": 24, "confirmed": 24, "earlier": {"confirmed": 21}})
+    );
+    writer.join().unwrap().unwrap();
+    let (code, said) = program.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(kit.samples(), 45);
 }
 
 #[test]

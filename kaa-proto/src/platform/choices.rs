@@ -275,13 +275,17 @@ impl Choice for Option<Duration> {
     }
 }
 
+/// The largest length that an MQTT packet can tell (section 2.2.3).
+const MAX_BYTES: usize = 268_435_455;
+
 impl Choice for usize {
     fn words() -> String {
-        String::from("a number of bytes above 0")
+        format!("a number of bytes from 1 to {MAX_BYTES}")
     }
 
     fn read(word: &str) -> Option<Self> {
-        word.parse().ok().filter(|&bytes| bytes > 0)
+        let bytes = word.parse().ok();
+        bytes.filter(|bytes| (1..=MAX_BYTES).contains(bytes))
     }
 
     fn word(&self) -> String {
@@ -312,11 +316,13 @@ mod tests {
         assert_eq!(Option::<Duration>::read("never"), Some(None));
         assert_eq!(usize::read("0"), None);
         assert_eq!(usize::read("10"), Some(10));
+        assert_eq!(usize::read("268435455"), Some(MAX_BYTES));
+        assert_eq!(usize::read("268435456"), None);
     }
 
     #[test]
     fn who_chose_wrong_is_told_what_there_is_to_choose() {
-        assert_eq!(usize::words(), "a number of bytes above 0");
+        assert_eq!(usize::words(), "a number of bytes from 1 to 268435455");
         let times = Duration::words();
         assert_eq!(Option::<Duration>::words(), format!("never | {times}"));
     }

@@ -123,8 +123,19 @@ impl Fixture {
     pub fn parse(json: &str) -> Result<Self, FixtureError> {
         serde_json::from_str(json).map_err(|error| FixtureError {
             line: error.line(),
-            message: error.to_string(),
+            message: without_value(&error.to_string()),
         })
+    }
+}
+
+/// The words for a value of another type hold that value, which may be a token.
+fn without_value(message: &str) -> String {
+    let is_about_value = ["invalid type: ", "invalid value: "]
+        .iter()
+        .any(|words| message.starts_with(words));
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if is_about_value => format!("expected {expected}"),
+        _ => message.into(),
     }
 }
 
@@ -228,6 +239,26 @@ mod tests {
         assert_eq!(renamed, fixture);
         let shown = format!("{fixture:?}");
         assert!(!shown.contains("2222") && !shown.contains("bENzHh"));
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_a_value() {
+        for (right, wrong) in [
+            ("\"2222\"", "2222"),
+            ("\"2222\"", "[2222]"),
+            (
+                "{\"reboot\": [{\"id\": 1, \"payload\": {\"delay\": 5}}]}",
+                "\"2222\"",
+            ),
+        ] {
+            let error = Fixture::parse(&WHOLE.replace(right, wrong)).unwrap_err();
+            let words = error.to_string();
+            assert!(words.starts_with("fixture: expected a"), "{words}");
+            assert!(
+                words.contains(" at line ") && !words.contains("2222"),
+                "{words}"
+            );
+        }
     }
 
     #[test]

@@ -88,7 +88,8 @@ impl PlatformServer {
         let id = LinkId::new(self.last_link);
         let mut options = ServerOptions::default();
         // What is larger than the switch allows is refused by the platform itself.
-        let largest = self.platform.switches().max_packet + PACKET_OVERHEAD;
+        let largest = self.platform.switches().max_packet;
+        let largest = largest.saturating_add(PACKET_OVERHEAD);
         options.max_packet_in = options.max_packet_in.max(largest);
         options.max_packet_out = options.max_packet_out.max(largest);
         self.links.insert(id, Link::new(now, options));

@@ -13,7 +13,7 @@ use crate::connection::settings::Settings;
 use crate::connection::{ConnectionArgs, Session, Wanted};
 use crate::exec::ExecArgs;
 use crate::exit::Exit;
-use crate::lines;
+use crate::lines::Lines;
 use crate::problem::Problem;
 
 use self::desk::Desk;
@@ -30,7 +30,9 @@ use self::desk::Desk;
 /// 5}}, and results are read from standard input, one a line: {"type": "reboot", "id": 1, "statusCode":
 /// 200, "reasonPhrase": "OK", "payload": {}}. The last three are optional; 200 is the default.
 ///
-/// It ends at Ctrl-C, or after --count commands.
+/// It ends at Ctrl-C, or after --count commands; without --exec also when nobody reads what it prints.
+/// A program that runs at Ctrl-C is ended: with --store the next run does with its command what
+/// --interrupted says, without it the result is 503.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  kaa commands reboot --store /var/lib/pump --interrupted done \
@@ -49,7 +51,7 @@ pub(crate) struct CommandsArgs {
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
 
-    /// With --store: what becomes of a command that was running when the program was killed
+    /// With --store: what becomes of a command that was running when this program ended
     #[arg(long, value_enum, value_name = "WHAT", requires = "store", default_value_t = Interrupted::Fail)]
     interrupted: Interrupted,
 
@@ -101,7 +103,7 @@ pub(crate) fn run(args: &CommandsArgs) -> Result<Exit, Problem> {
         .commands(types)
         .map_err(|error| Problem::misuse(error.to_string()))?;
     session.ready()?;
-    let results = program.is_none().then(lines::read);
+    let results = program.is_none().then(Lines::read);
     let mut desk = Desk::new(session, args.store.is_some());
     desk.serve(commands, args.count, program.as_ref(), results)?;
     desk.close()

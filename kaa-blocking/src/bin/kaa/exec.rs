@@ -1,12 +1,13 @@
 //! Programs that do what the platform asks for: input on their standard input, and what they print
 //! and how they end is the result.
 
-use std::io::{self, Read, Write as _};
+use std::io::{ErrorKind, Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use std::{mem, thread};
 
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -19,12 +20,17 @@ use crate::time;
 const MAX_OUTPUT: usize = 128 * 1_024;
 /// How often a running program is looked at.
 const TICK: Duration = Duration::from_millis(20);
-/// How long a program has to end when it is told to.
+/// How long a program has to end when it is told to, and its output when it has ended.
 const GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Args, Debug)]
 pub(crate) struct ExecArgs {
     /// Run this for each one: a program and its arguments, quoted as in a shell, without one
+    ///
+    /// It is done when it ends. What it leaves in the background goes on, also when it holds on to the
+    /// output; what that prints later than 2 seconds after is lost. Only a program that takes too
+    /// long, or runs when the end is asked for, is ended with all that it started: first by SIGTERM,
+    /// after 2 seconds by SIGKILL.
     #[arg(long, value_name = "PROGRAM")]
     exec: Option<String>,
 
@@ -93,7 +99,7 @@ impl Program {
             // It has no business with our secrets.
             .env_remove("KAA_TOKEN")
             .env_remove("KAA_PASSWORD")
-            // What it starts ends with it, and a Ctrl-C is for us to pass on.
+            // What it starts can be ended with it, and a Ctrl-C is for us to pass on.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -116,19 +122,11 @@ impl Program {
             // Apart, because it may not read. That is its own affair.
             thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
         }
-        let output = child.stdout.take().map(read_apart);
-        let group = Pid::from_child(&child);
+        let output = child.stdout.take().map(Output::read);
         let ended = self.wait(&mut child, stop);
-        // What it started may hold on to its output.
-        let read = output.and_then(|output| {
-            output.recv_timeout(GRACE).ok().or_else(|| {
-                let _ = kill_process_group(group, Signal::KILL);
-                output.recv_timeout(GRACE).ok()
-            })
-        });
-        let (text, is_whole) = read.unwrap_or_default();
+        let Printed { text, has_more } = output.map(Output::at_end).unwrap_or_default();
         let failure = match ended {
-            Ok(status) if status.success() && is_whole => None,
+            Ok(status) if status.success() && !has_more => None,
             Ok(status) if status.success() => Some(Failed {
                 status: 500,
                 words: format!("{} printed more than {MAX_OUTPUT} bytes", self.name),
@@ -194,18 +192,55 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Reads to the end, and keeps the beginning; tells whether that is all.
-fn read_apart(mut from: impl Read + Send + 'static) -> Receiver<(Vec<u8>, bool)> {
-    let (sender, read) = mpsc::sync_channel(1);
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        let limit = MAX_OUTPUT as u64;
-        // What fails ends it; nobody may be waiting.
-        let _ = from.by_ref().take(limit).read_to_end(&mut text);
-        let more = io::copy(&mut from, &mut io::sink()).unwrap_or_default();
-        let _ = sender.try_send((text, more == 0));
-    });
-    read
+/// The beginning of what a program printed.
+#[derive(Default)]
+struct Printed {
+    text: Vec<u8>,
+    has_more: bool,
+}
+
+/// What a program prints, read apart for as long as somebody can write it.
+struct Output {
+    printed: Arc<Mutex<Printed>>,
+    /// Ends with the output.
+    end: Receiver<()>,
+}
+
+impl Output {
+    fn read(from: impl Read + Send + 'static) -> Self {
+        let printed = Arc::<Mutex<Printed>>::default();
+        let (until, end) = mpsc::channel();
+        let shared = Arc::clone(&printed);
+        thread::spawn(move || keep(from, &shared, until));
+        Self { printed, end }
+    }
+
+    /// What a program that has ended printed. What it left in the background may hold on to its
+    /// output: that is neither waited for nor ended, and whatever it writes later is read and lost.
+    fn at_end(self) -> Printed {
+        let _ = self.end.recv_timeout(GRACE);
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::take(&mut *printed)
+    }
+}
+
+/// Reads to the end, and keeps the beginning.
+fn keep(mut from: impl Read, printed: &Mutex<Printed>, _until: Sender<()>) {
+    let mut part = [0; 8_192];
+    loop {
+        let part = match from.read(&mut part) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            // What fails ends it.
+            Ok(0) | Err(_) => return,
+            Ok(len) => part.get(..len).unwrap_or_default(),
+        };
+        let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_OUTPUT.saturating_sub(printed.text.len());
+        printed.has_more |= part.len() > room;
+        printed
+            .text
+            .extend_from_slice(part.get(..room).unwrap_or(part));
+    }
 }
 
 #[cfg(test)]
@@ -257,6 +292,25 @@ mod tests {
             (504, "sh did not end within 200ms")
         );
         assert_eq!(ran.output, "begun");
+    }
+
+    #[test]
+    fn one_that_leaves_something_in_the_background_has_succeeded_and_that_goes_on() {
+        let file = std::env::temp_dir().join(format!("kaa-background-{}", std::process::id()));
+        let path = file.display();
+        // It holds on to the output, and is done only after nobody waits for it any more.
+        let line = format!("sh -c '(sleep 5; echo late; echo done > {path}) & echo begun'");
+        let ran = run(&line, "20s", "");
+        assert_eq!((ran.failure, &*ran.output), (None, "begun"));
+        let left = Instant::now();
+        while !file.exists() {
+            assert!(left.elapsed() < Duration::from_secs(60));
+            thread::sleep(TICK);
+        }
+        let _ = std::fs::remove_file(file);
+        // Nor is it a failure when it is out of reach.
+        let ran = run("sh -c 'setsid sleep 5 & echo begun'", "20s", "");
+        assert_eq!((ran.failure, &*ran.output), (None, "begun"));
     }
 
     #[test]

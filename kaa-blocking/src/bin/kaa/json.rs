@@ -1,9 +1,10 @@
 //! JSON that people type or pipe in, kept as it was written.
 
-use std::io::{self, Read as _};
+use std::io::Read as _;
 
 use serde_json::value::RawValue;
 
+use crate::input::Input;
 use crate::problem::Problem;
 
 /// Reads an argument; `-` stands for standard input.
@@ -24,7 +25,7 @@ pub(crate) fn text_of(what: &str, text: &str) -> Result<String, Problem> {
         return Ok(text.into());
     }
     let mut read = String::new();
-    let done = io::stdin().lock().read_to_string(&mut read);
+    let done = Input::open().and_then(|mut input| input.read_to_string(&mut read));
     done.map_err(|error| Problem::misuse(format!("{what} cannot be read: {error}")))?;
     Ok(read)
 }

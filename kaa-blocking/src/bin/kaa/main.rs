@@ -12,6 +12,7 @@ mod doctor;
 mod exec;
 mod exit;
 mod generate;
+mod input;
 mod json;
 mod lines;
 mod metadata;

@@ -27,6 +27,38 @@ pub(crate) fn print(value: &impl Serialize) -> Result<Reader, Problem> {
     write(&line)
 }
 
+/// Prints results of what goes on, and tells once when nobody reads them any more.
+#[derive(Debug, Default)]
+pub(crate) struct Printer {
+    is_alone: bool,
+}
+
+impl Printer {
+    /// Prints a result, while somebody reads.
+    ///
+    /// # Errors
+    /// As [`print()`].
+    pub(crate) fn print(&mut self, value: &impl Serialize) -> Result<(), Problem> {
+        if !self.is_alone {
+            self.note(print(value)?);
+        }
+        Ok(())
+    }
+
+    /// Something was printed.
+    pub(crate) fn note(&mut self, reader: Reader) {
+        if reader == Reader::Gone && !self.is_alone {
+            self.is_alone = true;
+            say("nobody reads standard output any more");
+        }
+    }
+
+    /// Whether nobody reads any more.
+    pub(crate) const fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+}
+
 /// Prints text as it is.
 ///
 /// # Errors

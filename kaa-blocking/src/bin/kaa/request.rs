@@ -10,6 +10,7 @@ use kaa_blocking::request::{RequestExt as _, Service};
 use crate::confirm::ConfirmArgs;
 use crate::connection::{ConnectionArgs, ask_once};
 use crate::exit::Exit;
+use crate::input::Input;
 use crate::json;
 use crate::output;
 use crate::problem::Problem;
@@ -64,7 +65,7 @@ fn payload(text: &str) -> Result<Vec<u8>, Problem> {
         return Ok(text.into());
     }
     let mut bytes = Vec::new();
-    let done = std::io::stdin().lock().read_to_end(&mut bytes);
+    let done = Input::open().and_then(|mut input| input.read_to_end(&mut bytes));
     done.map_err(|error| Problem::misuse(format!("the payload cannot be read: {error}")))?;
     Ok(bytes)
 }

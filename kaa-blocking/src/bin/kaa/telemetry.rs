@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Args;
@@ -20,7 +19,7 @@ use crate::connection::settings::Settings;
 use crate::connection::{ConnectionArgs, Session, Wanted};
 use crate::exit::Exit;
 use crate::json;
-use crate::lines::{self, Line};
+use crate::lines::Lines;
 use crate::problem::Problem;
 use crate::time;
 
@@ -33,18 +32,21 @@ use self::sender::{Plan, Sender};
 ///
 /// Of one argument the outcome is printed: {"outcome": "confirmed"}. Of a stream an account is printed
 /// at its end, {"samples": 1000, "confirmed": 998, "rejected": 2}, or with --each a line for each
-/// line: {"line": 7, "outcome": "confirmed"}. A line that is no JSON is told and left out.
+/// line: {"line": 7, "outcome": "confirmed"}. A line that is no JSON is told and left out. When nobody
+/// reads what is printed (`| head`), the samples are sent all the same.
 ///
-/// With --store nothing waits for the platform: what could not be sent in time is kept in the folder,
-/// the exit status is 7, and the next run with that folder sends it, even without samples of its own
-/// (`< /dev/null`).
+/// With --store the end does not wait for the platform: what could not be sent in time is kept in the
+/// folder, the exit status is 7, and the next run with that folder sends it, even without samples of
+/// its own (`< /dev/null`). There is room for 2 MiB or 5000 messages, those of earlier runs among
+/// them. When it is full, input is held back until the platform takes some: nothing is dropped, and
+/// whoever writes the samples waits.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  kaa telemetry '{\"temperature\": 21.5}'\n  sensor | kaa telemetry \
                         --store /var/lib/sensor --resend --every 10s"
 )]
 pub(crate) struct TelemetryArgs {
-    /// The sample; without it, JSON lines are read from standard input
+    /// The sample; without it, or for -, JSON lines are read from standard input
     #[arg(allow_hyphen_values = true)]
     json: Option<String>,
 
@@ -81,13 +83,14 @@ pub(crate) fn run(args: &TelemetryArgs) -> Result<Exit, Problem> {
         let problem = format!("--every: {:?} is no time to wait", args.every);
         Problem::misuse(problem).hint("a number with ms, s, m or h, up to 1h, such as 10s")
     })?;
-    if let Some(text) = &args.json {
+    let sample = args.json.as_ref().filter(|text| *text != "-");
+    if let Some(text) = sample {
         json::argument("the sample", text)?;
     }
     let plan = Plan {
         batch: args.batch.into(),
         every,
-        is_stream: args.json.is_none(),
+        is_stream: sample.is_none(),
         has_each: args.each,
         resend: match args.resend {
             true => Resend::AfterLinkLoss,
@@ -104,22 +107,11 @@ pub(crate) fn run(args: &TelemetryArgs) -> Result<Exit, Problem> {
     if !plan.has_store {
         session.ready()?;
     }
-    let (samples, total) = match &args.json {
-        Some(text) => (one_line(text), None),
-        None => (lines::read(), input_length()),
+    let (samples, total) = match sample {
+        Some(text) => (Lines::of(text), None),
+        None => (Lines::read(), input_length()),
     };
     Sender::new(session, plan, total).run(&samples)
-}
-
-fn one_line(text: &str) -> mpsc::Receiver<Line> {
-    let (sender, lines) = mpsc::sync_channel(1);
-    // There is room for it.
-    let _ = sender.try_send(Line {
-        number: 1,
-        bytes: text.len() as u64,
-        text: Ok(text.into()),
-    });
-    lines
 }
 
 /// How much there is to be read, if standard input is a file.

@@ -11,7 +11,7 @@ use crate::connection::Session;
 use crate::exec::{ExecArgs, Failed};
 use crate::exit::Exit;
 use crate::json;
-use crate::output::{self, Reader, say};
+use crate::output::{self, Printer, Reader, say};
 use crate::problem::Problem;
 use crate::stop::LOOK;
 
@@ -109,6 +109,7 @@ pub(crate) fn watch<S: Source>(
     let mut source = source(&session)?;
     session.ready()?;
     let (mut seen, mut failed, mut exit) = (0_u64, 0_u64, Exit::Done);
+    let mut printer = Printer::default();
     while !session.stop.is_stopping() && args.count.is_none_or(|count| seen < count) {
         let Some(next) = source.next(LOOK) else {
             continue;
@@ -151,7 +152,8 @@ pub(crate) fn watch<S: Source>(
             }
             _ => print(next.as_ref())?,
         };
-        if read == Reader::Gone {
+        printer.note(read);
+        if printer.is_alone() && program.is_none() {
             break;
         }
     }

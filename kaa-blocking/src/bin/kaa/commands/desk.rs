@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
-use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use kaa_blocking::commands::{CommandResult, Report};
@@ -16,9 +15,9 @@ use crate::connection::Session;
 use crate::exec::Program;
 use crate::exit::Exit;
 use crate::json;
-use crate::lines::Line;
+use crate::lines::{Lines, Next};
 use crate::outcome::Outcome;
-use crate::output::{self, Reader, say};
+use crate::output::{Printer, say};
 use crate::problem::Problem;
 use crate::stop::LOOK;
 
@@ -63,18 +62,18 @@ struct Sent {
 pub(super) struct Desk {
     session: Session,
     has_store: bool,
-    /// Printed, and not answered yet.
+    /// Printed, or begun and ended by us, and not answered yet.
     open: BTreeMap<Key, Command>,
     sent: VecDeque<Sent>,
     /// How many came, and how many of the results failed.
     taken: u64,
     failed: u64,
     exit: Exit,
-    is_read: bool,
+    printer: Printer,
 }
 
 impl Desk {
-    pub(super) const fn new(session: Session, has_store: bool) -> Self {
+    pub(super) fn new(session: Session, has_store: bool) -> Self {
         Self {
             session,
             has_store,
@@ -83,7 +82,7 @@ impl Desk {
             taken: 0,
             failed: 0,
             exit: Exit::Done,
-            is_read: true,
+            printer: Printer::default(),
         }
     }
 
@@ -93,9 +92,10 @@ impl Desk {
         mut commands: Commands,
         count: Option<u64>,
         program: Option<&Program>,
-        mut results: Option<Receiver<Line>>,
+        mut results: Option<Lines>,
     ) -> Result<(), Problem> {
-        while self.is_read && !self.session.stop.is_stopping() {
+        // Commands that nobody reads stay with the platform; those that a program runs need no reader.
+        while (program.is_some() || !self.printer.is_alone()) && !self.session.stop.is_stopping() {
             let has_all = count.is_some_and(|count| self.taken >= count);
             if has_all && (self.open.is_empty() || results.is_none()) {
                 break;
@@ -116,13 +116,18 @@ impl Desk {
                 }
             }
             let is_over = match &results {
-                Some(lines) => self.take_results(lines),
+                Some(lines) => self.take_results(lines, Duration::ZERO),
                 None => false,
             };
             if is_over {
                 results = None;
             }
             self.settle()?;
+        }
+        if let Some(lines) = results.filter(|_| !self.open.is_empty()) {
+            // What was written is reported, whatever ended this.
+            lines.close();
+            self.take_results(&lines, FAREWELL);
         }
         Ok(())
     }
@@ -194,6 +199,11 @@ impl Desk {
         let ran = program.run(&input, &variables, &self.session.stop);
         if let Some(failed) = &ran.failure {
             say(format_args!("{of_type} {id}: {}", failed.words));
+            if self.has_store && self.session.stop.is_stopping() {
+                // We ended it: that is no result. The next run finds it interrupted.
+                self.open.insert((of_type, id), command);
+                return;
+            }
         }
         self.respond(command, result::of_run(ran));
     }
@@ -201,15 +211,14 @@ impl Desk {
     fn print(&mut self, command: Command) -> Result<(), Problem> {
         let id = command.id().as_json().to_owned();
         let payload = command.payload_json().map(json::compact);
-        let read = output::print(&Printed {
+        self.printer.print(&Printed {
             r#type: command.command_type().as_str(),
             id: &raw(&id)?,
             payload: payload.as_deref().map(raw).transpose()?.as_deref(),
             interrupted: command.is_interrupted(),
         })?;
-        if read == Reader::Gone {
+        if self.printer.is_alone() {
             // Nobody saw it: it is given back.
-            self.is_read = false;
             self.taken -= 1;
             return Ok(());
         }
@@ -218,13 +227,18 @@ impl Desk {
         Ok(())
     }
 
-    /// Takes the results that were written; whether there will be no more.
-    fn take_results(&mut self, lines: &Receiver<Line>) -> bool {
+    /// Takes the results that were written, and waits so long for each; whether there will be no more.
+    fn take_results(&mut self, lines: &Lines, wait: Duration) -> bool {
         loop {
-            let line = match lines.try_recv() {
-                Ok(line) => line,
-                Err(TryRecvError::Empty) => return false,
-                Err(TryRecvError::Disconnected) => return true,
+            let line = match lines.next_within(wait) {
+                Next::Line(line) => line,
+                Next::Nothing => return false,
+                Next::End => return true,
+                Next::Failed(problem) => {
+                    say(&problem);
+                    self.exit = self.exit.and(problem.exit);
+                    continue;
+                }
             };
             match result::of_line(&line) {
                 Ok((key, result)) => match self.open.remove(&key) {
@@ -297,16 +311,12 @@ impl Desk {
         };
         self.exit = self.exit.and(outcome.exit);
         let (of_type, id) = sent.key;
-        let read = output::print(&Reported {
+        self.printer.print(&Reported {
             r#type: of_type,
             id: raw(&id)?,
             status: sent.status,
             outcome,
-        })?;
-        if read == Reader::Gone {
-            self.is_read = false;
-        }
-        Ok(())
+        })
     }
 }
 

@@ -130,12 +130,15 @@ impl Profile {
     }
 
     fn parse(path: PathBuf, text: &str) -> Result<Self, Problem> {
-        // The error quotes the line, which may hold a secret: only its place is told.
         let contents: Contents = toml::from_str(text).map_err(|error| {
             let before = text.get(..error.span().map_or(0, |span| span.start));
-            let line = before.unwrap_or_default().matches('\n').count() + 1;
-            let shown = path.display();
-            let problem = format!("{shown}, line {line}: {}", error.message());
+            let line = before.unwrap_or_default().matches('\n').count();
+            let problem = format!(
+                "{}, line {}: {}",
+                path.display(),
+                line + 1,
+                words(&error, text, line)
+            );
             Problem::misuse(problem).hint("`kaa profile --help` lists what can stand there")
         })?;
         let has_secret = contents.token.is_some() || contents.password.is_some();
@@ -147,6 +150,20 @@ impl Profile {
             ));
         }
         Ok(Self { path, contents })
+    }
+}
+
+/// What is wrong on this line, counted from 0, without what it holds: that may be a secret.
+fn words(error: &toml::de::Error, text: &str, line: usize) -> String {
+    // What is no TOML is told without it, and so is a key that means nothing.
+    let is_toml = toml::from_str::<toml::Table>(text).is_ok();
+    if !is_toml || error.message().starts_with("unknown field ") {
+        return error.message().into();
+    }
+    let line = text.lines().nth(line).unwrap_or_default();
+    match line.split_once('=') {
+        Some((key, _)) => format!("{} has to be a text in quotes", key.trim()),
+        None => "what stands there has to be a text in quotes".into(),
     }
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 ///
 /// It prints `listening on ADDR` (or `attached to URL`) when devices can come, and then a line for
 /// each thing that they do. It reads commands from standard input, one a line, quoted as in a
-/// shell; `help` lists them. The end of standard input does not end it; SIGINT and SIGTERM do.
+/// shell; `help` lists them. The end of standard input does not end it; SIGINT, SIGTERM and SIGHUP do.
 ///
 /// Without --fixture any application version and any endpoint token is accepted.
 ///

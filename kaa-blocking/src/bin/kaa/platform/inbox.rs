@@ -1,16 +1,18 @@
 //! Everything that the program waits for, in one queue: news, lines, signals.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::Duration;
 
 use kaa_blocking::platform::{LocalPlatform, News};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::control::Client;
+use crate::input;
+use crate::output::say;
+use crate::stop;
 
 /// The longest line that is read.
 const MAX_LINE: usize = 1 << 20;
@@ -40,12 +42,12 @@ pub(crate) enum Asker {
     Control(Arc<Client>),
 }
 
-/// Begins to listen for SIGINT and SIGTERM.
+/// Begins to listen for the signals that ask for the end.
 ///
 /// # Errors
 /// The system refuses.
 pub(crate) fn watch_signals(inbox: SyncSender<Input>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new(stop::asking())?;
     thread::spawn(move || {
         for _ in signals.forever() {
             if inbox.send(Input::End).is_err() {
@@ -58,10 +60,11 @@ pub(crate) fn watch_signals(inbox: SyncSender<Input>) -> io::Result<()> {
 
 /// Begins to read standard input. Its end is not told.
 pub(crate) fn watch_terminal(inbox: SyncSender<Input>) {
-    thread::spawn(move || {
-        read_lines(io::stdin().lock(), |line| {
+    thread::spawn(move || match input::Input::open() {
+        Ok(input) => read_lines(BufReader::new(input), |line| {
             inbox.send(Input::Line(line, Asker::Terminal)).is_ok()
-        });
+        }),
+        Err(error) => say(format_args!("standard input cannot be read: {error}")),
     });
 }
 

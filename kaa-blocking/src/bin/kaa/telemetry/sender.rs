@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,18 +17,22 @@ use super::batch::Batch;
 use crate::confirm::ConfirmArgs;
 use crate::connection::Session;
 use crate::exit::Exit;
-use crate::lines::Line;
+use crate::lines::{Flaw, Line, Lines, Next};
 use crate::outcome::Outcome;
-use crate::output::{self, Reader, say};
+use crate::output::{Printer, say};
 use crate::problem::Problem;
 use crate::progress::Progress;
 use crate::stop::LOOK;
 
-/// How many messages may wait for their outcome, and with a store.
+/// How many messages may wait for their outcome, and with a store, those of earlier runs among them:
+/// half of what the queue has room for, so that what was read at the end fits too.
 const MAX_WAITING: usize = 1_000;
-const MAX_STORED: usize = 10_000;
-/// How many bytes of input they may hold: half of what the queue has room for.
+const MAX_STORED: usize = 5_000;
+/// How many bytes of input they may hold: half of it, too.
 const MAX_BYTES: u64 = 2 * 1_024 * 1_024;
+
+/// How long the rest of the input, and then what is on its way, may take at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 type Message = Adjusted<telemetry::Batch<Box<RawValue>>>;
 
@@ -53,6 +56,12 @@ struct Sent {
     bytes: u64,
 }
 
+/// A message of an earlier run that goes on.
+struct Earlier {
+    ticket: Ticket<Call>,
+    bytes: u64,
+}
+
 #[derive(Serialize)]
 struct Each<'a> {
     line: u64,
@@ -65,9 +74,8 @@ pub(super) struct Sender {
     plan: Plan,
     batch: Batch,
     sent: VecDeque<Sent>,
-    /// Messages of an earlier run that go on.
-    earlier: Vec<Ticket<Call>>,
-    /// Bytes of input that wait, and that have ended.
+    earlier: Vec<Earlier>,
+    /// Bytes that wait, those of earlier runs too, and bytes of input that have ended.
     waiting: u64,
     ended: u64,
     account: Account,
@@ -78,7 +86,11 @@ pub(super) struct Sender {
     /// When all that waits was last looked at.
     swept: Instant,
     progress: Option<Progress>,
-    is_read: bool,
+    printer: Printer,
+    /// A line for which there is no room yet.
+    held: Option<Line>,
+    /// People were told that the input has to wait.
+    is_held: bool,
 }
 
 impl Sender {
@@ -97,12 +109,14 @@ impl Sender {
             moved: Instant::now(),
             swept: Instant::now(),
             progress,
-            is_read: true,
+            printer: Printer::default(),
+            held: None,
+            is_held: false,
         }
     }
 
     /// Sends all that comes, and waits for what becomes of it.
-    pub(super) fn run(mut self, lines: &Receiver<Line>) -> Result<Exit, Problem> {
+    pub(super) fn run(mut self, lines: &Lines) -> Result<Exit, Problem> {
         self.take_up()?;
         let is_whole = self.stream(lines)?;
         while is_whole && self.is_waiting() && !self.session.stop.is_stopping() {
@@ -135,34 +149,40 @@ impl Sender {
             }
         }
         let device = &self.session.device;
-        let tickets = left.resumed.iter().filter_map(|one| device.resumed(one.id));
-        self.earlier = tickets.collect();
+        let earlier = left.resumed.iter().filter_map(|one| {
+            let ticket = device.resumed(one.id)?;
+            let bytes = one.payload.len() as u64;
+            Some(Earlier { ticket, bytes })
+        });
+        self.earlier = earlier.collect();
+        self.waiting = self.earlier.iter().map(|one| one.bytes).sum();
         // They were told.
         drop(device.take_recovered());
         Ok(())
     }
 
     /// Sends until the input ends; whether it did.
-    fn stream(&mut self, lines: &Receiver<Line>) -> Result<bool, Problem> {
+    fn stream(&mut self, lines: &Lines) -> Result<bool, Problem> {
         loop {
             self.settle()?;
-            if self.session.stop.is_stopping() || !self.is_read {
-                self.flush()?;
-                return Ok(!self.is_read);
-            }
-            if self.is_full() {
-                // A store takes what the platform does not; without one somebody waits for us.
-                if !self.plan.has_store && self.is_stalled() {
-                    return Ok(false);
-                }
-                thread::sleep(LOOK / 10);
-                continue;
+            if self.session.stop.is_stopping() {
+                self.take_rest(lines)?;
+                return Ok(false);
             }
             let wait = self.batch.left(self.plan.every, Instant::now()).min(LOOK);
-            match lines.recv_timeout(wait) {
-                Ok(line) => self.take(&line)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
+            match self.next(lines, wait) {
+                Next::Line(line) if self.is_full() => {
+                    self.held = Some(line);
+                    if !self.may_wait() {
+                        self.take_rest(lines)?;
+                        return Ok(false);
+                    }
+                    thread::sleep(LOOK / 10);
+                }
+                Next::Line(line) => self.take(&line)?,
+                Next::Nothing => {}
+                Next::Failed(problem) => self.note(&problem),
+                Next::End => {
                     self.flush()?;
                     return Ok(true);
                 }
@@ -174,6 +194,34 @@ impl Sender {
         }
     }
 
+    fn next(&mut self, lines: &Lines, wait: Duration) -> Next {
+        let held = self.held.take().map(Next::Line);
+        held.unwrap_or_else(|| lines.next_within(wait))
+    }
+
+    /// Sends what was taken from the input already, or tells that it cannot be: nobody else has it.
+    fn take_rest(&mut self, lines: &Lines) -> Result<(), Problem> {
+        lines.close();
+        let deadline = Instant::now() + FAREWELL;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.next(lines, left) {
+                Next::Line(line) => self.take(&line)?,
+                Next::Failed(problem) => self.note(&problem),
+                Next::Nothing | Next::End => return self.flush(),
+            }
+            if self.batch.samples.len() >= self.plan.batch {
+                self.flush()?;
+            }
+        }
+    }
+
+    /// What was read before it is sent all the same.
+    fn note(&mut self, problem: &Problem) {
+        say(problem);
+        self.account.note(problem.exit);
+    }
+
     fn take(&mut self, line: &Line) -> Result<(), Problem> {
         if !self.batch.has_room(line.bytes) {
             self.flush()?;
@@ -183,7 +231,10 @@ impl Sender {
             self.ended += line.bytes;
             let outcome = Outcome {
                 reason: Some(problem),
-                ..Outcome::new("invalid", Exit::Misuse)
+                ..match line.text {
+                    Err(Flaw::CutOff) => Outcome::new("not-sent", Exit::Interrupted),
+                    _ => Outcome::new("invalid", Exit::Misuse),
+                }
             };
             self.account.add(1, &outcome);
             return self.print_each(&[line.number], &outcome);
@@ -222,7 +273,7 @@ impl Sender {
                     return Ok(());
                 }
                 Err(SubmitError::QueueFull(_))
-                    if !self.is_stalled() && !self.session.stop.is_stopping() =>
+                    if !self.session.stop.is_stopping() && self.may_wait() =>
                 {
                     thread::sleep(LOOK / 10);
                     self.settle()?;
@@ -292,15 +343,16 @@ impl Sender {
     fn settle_earlier(&mut self) {
         let mut ended = Vec::new();
         self.earlier
-            .retain_mut(|ticket| match ticket.try_outcome() {
+            .retain_mut(|one| match one.ticket.try_outcome() {
                 None => true,
                 Some(outcome) => {
-                    ended.push(outcome);
+                    ended.push((one.bytes, outcome));
                     false
                 }
             });
-        for one in ended {
+        for (bytes, one) in ended {
             self.moved = Instant::now();
+            self.waiting -= bytes;
             let outcome = match one {
                 Ok(_) => Outcome::confirmed(),
                 Err(failure) => Outcome::failed(&failure),
@@ -327,11 +379,7 @@ impl Sender {
             true => self.session.ready().err(),
             false => None,
         };
-        let left = self
-            .session
-            .client
-            .shutdown(Duration::from_secs(2))
-            .unfinished;
+        let left = self.session.client.shutdown(FAREWELL).unfinished;
         for mut sent in mem::take(&mut self.sent) {
             let outcome = match sent.ticket.try_outcome() {
                 Some(ended) if ended != Err(Failure::Closed) => self.outcome(ended),
@@ -339,7 +387,7 @@ impl Sender {
             };
             self.end(&sent, &outcome)?;
         }
-        for mut ticket in mem::take(&mut self.earlier) {
+        for Earlier { mut ticket, .. } in mem::take(&mut self.earlier) {
             let outcome = match ticket.try_outcome() {
                 Some(Ok(_)) => Outcome::confirmed(),
                 Some(Err(failure)) if failure != Failure::Closed => Outcome::failed(&failure),
@@ -357,7 +405,7 @@ impl Sender {
         if self.plan.is_stream {
             say(&self.account);
             if !self.plan.has_each {
-                let _ = output::print(&self.account)?;
+                self.printer.print(&self.account)?;
             }
         }
         Ok(self.account.exit())
@@ -372,7 +420,23 @@ impl Sender {
             true => MAX_STORED,
             false => MAX_WAITING,
         };
-        self.sent.len() >= limit || self.waiting >= MAX_BYTES
+        self.sent.len() + self.earlier.len() >= limit || self.waiting >= MAX_BYTES
+    }
+
+    /// Whether what has no room may wait for it. It may for as long as something moves. After that
+    /// only a stream into a store: nothing of it is to be lost, so whoever writes it waits.
+    fn may_wait(&mut self) -> bool {
+        if !self.is_stalled() {
+            return true;
+        }
+        let may_wait = self.plan.has_store && self.plan.is_stream;
+        if may_wait && !self.is_held {
+            self.is_held = true;
+            say(
+                "there is no room to keep more: the input is held back until the platform takes some",
+            );
+        }
+        may_wait
     }
 
     /// Nothing has ended for as long as an answer may take.
@@ -402,12 +466,10 @@ impl Sender {
 
     fn print_each(&mut self, lines: &[u64], outcome: &Outcome) -> Result<(), Problem> {
         if !self.plan.is_stream {
-            let _ = output::print(outcome)?;
+            self.printer.print(outcome)?;
         } else if self.plan.has_each {
             for &line in lines {
-                if output::print(&Each { line, outcome })? == Reader::Gone {
-                    self.is_read = false;
-                }
+                self.printer.print(&Each { line, outcome })?;
             }
         }
         Ok(())
