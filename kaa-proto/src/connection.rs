@@ -300,8 +300,8 @@ impl Connection {
         self.link.demand()
     }
 
-    /// Whether input is wanted: not while too much waits to be written, because input may have to
-    /// be answered.
+    /// Whether input is wanted: not while too many acknowledgements wait to be written, because
+    /// input may have to be acknowledged. A large message that is being written does not forbid it.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         matches!(self.demand(), Demand::Exchange(_))

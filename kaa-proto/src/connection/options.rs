@@ -94,7 +94,9 @@ impl Options {
     }
 
     /// The MQTT keep alive: whole seconds from 1 to 65,535. Default 60 s, as every Kaa example: a
-    /// dead link is found within 90 s. Without data a link costs a ping in each interval.
+    /// dead link is found within 90 s. Without data a link costs a ping in each interval. A message
+    /// that takes longer than one and a half to write needs a longer one:
+    /// [`SessionOptions::keep_alive`](crate::mqtt::SessionOptions::keep_alive).
     #[must_use]
     pub const fn keep_alive(mut self, interval: Duration) -> Self {
         self.session.keep_alive = Some(interval);
