@@ -220,6 +220,8 @@ enum Deadline {
     Observing,
     /// Acknowledgements stay away; what is free of the window is used.
     Refill,
+    /// Acknowledgements of one endpoint stay away.
+    Shares,
     /// Flushing is over.
     Close,
 }
@@ -464,6 +466,7 @@ impl Connection {
                 Deadline::Removal(key) => self.discard(now, key),
                 Deadline::SubAck(number) => self.handle_no_suback(now, number),
                 Deadline::Refill => self.refill.lapse(),
+                Deadline::Shares => self.look_at_shares(now),
                 Deadline::Arrivals | Deadline::Observing => {}
                 Deadline::Close => self.wind_up(now),
             }

@@ -70,7 +70,7 @@ impl Connection {
 
     fn handle_acknowledged(&mut self, now: Instant, ticket: Ticket) {
         if let Ticket::Message(key, message) = ticket {
-            self.schedule.left_window(key);
+            self.schedule.left_window(now, key);
             self.handle_window_moved(now);
             self.hear(now, key, |endpoint| {
                 endpoint.handle_acknowledged(now, message);
