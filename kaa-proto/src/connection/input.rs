@@ -99,6 +99,9 @@ impl Connection {
         // One endpoint alone harms nobody by asking on; its answers say what is wrong.
         if after.denied > before.denied && self.slots.len() > 1 {
             self.suspects.handle_denied(now, key, after.denied);
+            if !self.suspects.may_speak(key) {
+                self.with(key, Endpoint::forget_denials);
+            }
         }
     }
 

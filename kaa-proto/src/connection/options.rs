@@ -198,8 +198,8 @@ impl Options {
     }
 
     /// How many links in a row must die before `stable_after` until the endpoint that gets them
-    /// dropped is searched for; and how many answers of status 401 or 403 in a row suspend one of
-    /// several endpoints. From 1, default 3: one or two happen.
+    /// dropped is searched for; and how many answers of status 401 or 403 in a row, with nothing
+    /// answered or acknowledged in between, suspend one of several endpoints. From 1, default 3: one or two happen.
     #[must_use]
     pub const fn kick_limit(mut self, links: u32) -> Self {
         self.kick_limit = links;

@@ -216,14 +216,18 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
         }
     }
 
-    /// The platform denied this endpoint's right to ask, so many times in a row. Nobody has to be
-    /// searched for; it is suspended at `kick_limit`, and on probation at once.
+    /// The platform denied this endpoint's right to ask, so many times in a row since it was
+    /// suspended for that last. Nobody has to be searched for; it is suspended at `kick_limit`, on
+    /// probation too: what it says first may be the only thing that it may not.
     pub(crate) fn handle_denied(&mut self, now: Instant, key: K, times: u32) {
+        if times < self.kick_limit {
+            return;
+        }
         if self.is_on_probation(key) {
             // The link had proved good before.
             self.proved_at = None;
             self.stage = Stage::Calm { kicks: 0 };
-        } else if times < self.kick_limit || self.suspended.contains(&key) {
+        } else if self.suspended.contains(&key) {
             return;
         }
         if let Stage::Search(search) = &mut self.stage {

@@ -331,6 +331,25 @@ fn who_is_served_on_probation_may_speak_at_once() {
 }
 
 #[test]
+fn who_is_denied_on_probation_has_as_many_tries_as_before() {
+    let mut world = World::new(2, &[1]);
+    world.run_until_found();
+    world.bad.clear();
+    while !world.suspects.is_on_probation(1) {
+        world.run(Duration::from_secs(1));
+    }
+    world.verdicts.clear();
+    for times in 1..=2 {
+        world.suspects.handle_denied(world.now, 1, times);
+        assert!(world.suspects.is_on_probation(1), "{times}");
+    }
+    world.suspects.handle_denied(world.now, 1, 3);
+    world.collect();
+    assert_eq!(world.verdicts, [Verdict::Suspended(1)]);
+    assert!(!world.suspects.may_speak(1));
+}
+
+#[test]
 fn who_spoke_before_the_link_was_up_is_suspected_when_it_dies() {
     let mut world = World::new(2, &[]);
     for _ in 0..3 {
