@@ -251,7 +251,7 @@ impl Connection {
             options.backoff_cap,
             options.slow_retry,
         );
-        options.default_endpoint_qos();
+        options.complete_endpoint();
         let jitter = Rng::new(rng.next_u64());
         let link = Link::new(now, times, backoff, options.give_up_on_refusal, jitter);
         let suspects = Suspects::new(

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::changes::Totals;
 use super::event::Event;
+use super::options::MAX_PUBLISH_OVERHEAD;
 use super::slab::EndpointKey;
 use super::wakeups::Wakeup;
 use super::{Connection, Deadline, later, trace};
@@ -117,6 +118,7 @@ impl Connection {
     ) -> Result<EndpointKey, AddError> {
         // This session never sends a message again by itself, so QoS 1 does no harm.
         options.default_qos(QoS::AtLeastOnce);
+        options.limit_publish(self.options.max_publish());
         if self.has_removed {
             options = options.spread_request_ids(true);
         }
@@ -503,6 +505,3 @@ impl Connection {
 
 /// `kp1/`, four slashes and an ID of ten digits.
 const MAX_TOPIC_OVERHEAD: usize = 4 + 4 + 10;
-
-/// Fixed header, length of the topic, packet identifier.
-const MAX_PUBLISH_OVERHEAD: usize = 5 + 2 + 2;
