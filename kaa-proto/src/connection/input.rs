@@ -47,9 +47,15 @@ impl Connection {
         self.follow_up(now);
     }
 
-    /// A message is for the endpoint that its topic names, asked for or not (FACTS trap 8).
+    /// A message is for the endpoint that its topic names, asked for or not (FACTS trap 8). One
+    /// that a broker kept is older than the subscription: an old answer would confirm a new request
+    /// that has its ID.
     fn handle_message(&mut self, now: Instant, message: &Message<'_>) {
         self.statistics.messages_in += 1;
+        if message.retain {
+            self.statistics.retained += 1;
+            return;
+        }
         let Ok(topic) = Topic::parse(message.topic) else {
             self.statistics.malformed_topics += 1;
             return self.handle_stray(message.topic, Stray::Malformed);
