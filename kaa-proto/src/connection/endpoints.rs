@@ -437,7 +437,7 @@ impl Connection {
         self.retired.add(&slot.endpoint.statistics());
         while let Some(filter) = slot.endpoint.poll_filter(now) {
             if let Filter::Unsubscribe(filter) = filter {
-                self.subscribing.say_farewell(filter);
+                self.subscribing.say_farewell(filter, self.slots.most());
             }
         }
         while let Some(event) = slot.endpoint.poll_event() {

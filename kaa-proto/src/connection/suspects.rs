@@ -100,8 +100,7 @@ struct Search<K> {
     is_silence: bool,
     /// Whether the last of `groups` holds a guilty one if the trial survives.
     else_the_next: bool,
-    /// Who waits, the next ones last. Only the last group can be known to hold a guilty one. Who
-    /// was removed meanwhile is here but no more in `muted`.
+    /// Who waits, the next ones last. Only the last group can be known to hold a guilty one.
     groups: Vec<Group<K>>,
     /// Deaths in a row that say nothing about the trial.
     blanks: u32,
@@ -187,7 +186,7 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
         self.retries.clear(&key);
         self.spoke.remove(&key);
         match &mut self.stage {
-            Stage::Search(search) => drop(search.trial.remove(&key)),
+            Stage::Search(search) => search.forget(&key),
             Stage::Probation(tried) if *tried == key => self.stage = Stage::Calm { kicks: 0 },
             Stage::Probation(_) | Stage::Calm { .. } => {}
         }
@@ -460,6 +459,19 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
         let retry = now + slowly(self.slow_retry, &mut self.rng);
         self.retries.set(key, retry);
         self.verdicts.push_back(Verdict::Suspended(key));
+    }
+}
+
+impl<K: Ord> Search<K> {
+    /// An endpoint is gone. Without a link no trial would tidy up, however many come and go.
+    fn forget(&mut self, key: &K) {
+        self.trial.remove(key);
+        for group in &mut self.groups {
+            if let Some(place) = group.members.iter().position(|member| member == key) {
+                group.members.remove(place);
+                return;
+            }
+        }
     }
 }
 

@@ -279,6 +279,28 @@ fn endpoints_that_come_and_go_during_a_search_are_served_in_the_end() {
 }
 
 #[test]
+fn a_search_without_a_link_does_not_grow_with_those_who_come_and_go() {
+    let mut world = World::new(64, &[40]);
+    for _ in 0..4 {
+        world.live(world.now + Duration::from_secs(3_600));
+    }
+    let waiting = |world: &World| {
+        let Stage::Search(search) = &world.suspects.stage else {
+            panic!("no search");
+        };
+        let waiting = search.groups.iter().map(|group| group.members.len());
+        waiting.sum::<usize>()
+    };
+    let before = waiting(&world);
+    assert!(before > 0);
+    for key in 1_000..2_000 {
+        world.suspects.add(key);
+        world.suspects.remove(key);
+    }
+    assert_eq!(waiting(&world), before);
+}
+
+#[test]
 fn whoever_forgives_ends_a_search_with_the_link_or_at_once_without_one() {
     for is_up in [true, false] {
         let mut world = World::new(64, &[5]);

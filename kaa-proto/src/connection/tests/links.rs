@@ -342,3 +342,25 @@ fn the_same_seed_and_inputs_give_the_same_bytes_and_events() {
     };
     assert_eq!(run(), run());
 }
+
+/// A server that answers no UNSUBSCRIBE, on a link that lives for months.
+#[test]
+fn filters_of_those_who_come_and_go_do_not_pile_up() {
+    let endpoint = EndpointOptions::default().qos(crate::QoS::AtMostOnce);
+    let options = Options::new("a").endpoint(endpoint.unwrap());
+    let mut wire = Wire::new(options.keep_alive(secs(65_535)).window(1));
+    wire.connect();
+    for n in 0..200 {
+        let key = wire.add(&format!("tok{n}"));
+        wire.submit(key, "x");
+        wire.pass(secs(31));
+        let removed = wire
+            .connection
+            .remove_endpoint(wire.now, key, Removal::Discard);
+        assert!(removed);
+        wire.turn();
+    }
+    assert_eq!(wire.connection.link_state(), LinkState::Up);
+    let waiting = wire.connection.subscribing.farewells();
+    assert!(waiting <= 64, "{waiting} filters");
+}
