@@ -396,7 +396,9 @@ impl Connection {
         if let Some(session) = &mut self.session {
             session.handle_timeout(now);
         }
-        self.suspects.handle_timeout(now);
+        let slots = &self.slots;
+        let has_words = |key| slots.get(key).is_some_and(Slot::has_words);
+        self.suspects.handle_timeout(now, has_words);
         // What follows may make something due at once: the requests that a lost link gives back
         // may have expired meanwhile.
         for _ in 0..MAX_ROUNDS {

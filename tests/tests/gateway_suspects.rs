@@ -320,3 +320,28 @@ fn one_more_denial_after_a_probation_does_not_suspend_again() {
     denied(&mut pair);
     assert_eq!(suspended(&pair).len(), 2);
 }
+
+/// The platform denied everybody for a while.
+#[test]
+fn who_has_something_to_say_does_not_wait_for_the_probations_of_the_silent() {
+    let (mut pair, keys) = gateway(99, 60, "401", Options::new("gateway"));
+    pair.pass(MINUTE);
+    pair.fault("error 403 dcx always");
+    for key in &keys {
+        for n in 0..3 {
+            pair.submit_of(*key, &sample(n)).unwrap();
+        }
+    }
+    pair.pass(MINUTE);
+    assert_eq!(suspended(&pair).len(), 60);
+    pair.fault("clear");
+    let waiting: Vec<_> = keys.iter().step_by(20).copied().collect();
+    for key in &waiting {
+        pair.submit_of(*key, &sample(9)).unwrap();
+    }
+    // A retry comes after a quarter of an hour, and at most a quarter of that more.
+    pair.pass(20 * MINUTE);
+    let served = waiting.iter().filter(|key| confirmed(&pair, **key) == 2);
+    assert_eq!(served.count(), waiting.len());
+    assert_eq!(pair.connection.statistics().suspended, 0);
+}

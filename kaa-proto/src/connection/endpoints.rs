@@ -43,6 +43,12 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Whether its endpoint would say something now if it might.
+    pub(super) fn has_words(&self) -> bool {
+        let endpoint = &self.endpoint;
+        endpoint.queue_len() > 0 || endpoint.has_filters() || endpoint.has_to_observe()
+    }
+
     /// Whether its endpoint leaves records.
     pub(super) fn is_durable(&self) -> bool {
         self.endpoint.options().leaves_records()

@@ -24,6 +24,7 @@
 //! suspended without a search.
 //!
 //! A suspended endpoint is tried again alone about every `slow_retry`, on a link that proved good.
+//! One that has nothing to say by then is not suspended any more.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::Hash;
@@ -258,7 +259,8 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
     }
 
     fn judge_death(&mut self, now: Instant, kicked: bool, all: impl Iterator<Item = K>) {
-        self.handle_timeout(now);
+        // Nobody begins a probation on a link that is gone.
+        self.handle_proof(now);
         let was_proved = self.proved_at.is_none();
         let was_up = std::mem::replace(&mut self.is_up, false);
         self.proved_at = None;
@@ -286,20 +288,30 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
         }
     }
 
-    /// Acts on what is due.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    /// Acts on what is due. `has_words` says who would say something if it might: who would not is
+    /// let go without a trial, which could show nothing and would only keep others from theirs.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, has_words: impl Fn(K) -> bool) {
+        self.handle_proof(now);
+        let is_calm = matches!(self.stage, Stage::Calm { .. });
+        if is_calm && self.is_up && self.proved_at.is_none() {
+            while let Some(key) = self.retries.pop_due(now) {
+                self.released.push_back(key);
+                if has_words(key) {
+                    self.stage = Stage::Probation(key);
+                    self.prove(now);
+                    break;
+                }
+                self.resume(key);
+            }
+        }
+    }
+
+    /// The link may have proved good, or the trial on it.
+    fn handle_proof(&mut self, now: Instant) {
         if self.proved_at.is_some_and(|at| at <= now) {
             self.proved_at = None;
             self.spoke = BTreeSet::new();
             self.survive(now);
-        }
-        let is_calm = matches!(self.stage, Stage::Calm { .. });
-        if is_calm && self.is_up && self.proved_at.is_none() {
-            if let Some(key) = self.retries.pop_due(now) {
-                self.stage = Stage::Probation(key);
-                self.released.push_back(key);
-                self.prove(now);
-            }
         }
     }
 
@@ -363,9 +375,13 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
     }
 
     fn survive_probation(&mut self, tried: K) {
-        self.suspended.remove(&tried);
-        self.verdicts.push_back(Verdict::Resumed(tried));
+        self.resume(tried);
         self.stage = Stage::Calm { kicks: 0 };
+    }
+
+    fn resume(&mut self, key: K) {
+        self.suspended.remove(&key);
+        self.verdicts.push_back(Verdict::Resumed(key));
     }
 
     fn start_search(&mut self, all: impl Iterator<Item = K>) {

@@ -60,7 +60,7 @@ impl World {
             if end == Some(next) {
                 return self.die();
             }
-            self.suspects.handle_timeout(self.now);
+            self.suspects.handle_timeout(self.now, |_| true);
             let due = self.suspects.poll_timeout();
             assert!(due.is_none_or(|due| due > self.now));
             self.collect();
@@ -195,7 +195,7 @@ fn whoever_kept_silent_in_a_trial_that_died_is_tried_again_and_cleared() {
     (0..3).for_each(|_| world.live(world.now + SLOW));
     world.suspects.handle_link_up(world.now);
     world.now += STABLE;
-    world.suspects.handle_timeout(world.now);
+    world.suspects.handle_timeout(world.now, |_| true);
     // The silence is over: the first half is on trial, and one of the two speaks.
     assert!(world.suspects.may_speak(0) && world.suspects.may_speak(1));
     assert!(!world.suspects.may_speak(2));
@@ -225,7 +225,7 @@ fn whoever_was_silent_when_the_link_died_is_tried_again_at_once() {
     world.bad.clear();
     world.run(STABLE);
     world.now = world.suspects.poll_timeout().unwrap();
-    world.suspects.handle_timeout(world.now);
+    world.suspects.handle_timeout(world.now, |_| true);
     assert!(world.suspects.may_speak(5));
     world.die();
     assert!(!world.suspects.may_speak(5));
@@ -343,7 +343,7 @@ fn who_is_served_on_probation_may_speak_at_once() {
     }
     while world.suspects.poll_released().is_none() {
         world.now = world.suspects.poll_timeout().unwrap();
-        world.suspects.handle_timeout(world.now);
+        world.suspects.handle_timeout(world.now, |_| true);
     }
     world.collect();
     world.verdicts.clear();
@@ -369,6 +369,26 @@ fn who_is_denied_on_probation_has_as_many_tries_as_before() {
     world.collect();
     assert_eq!(world.verdicts, [Verdict::Suspended(1)]);
     assert!(!world.suspects.may_speak(1));
+}
+
+#[test]
+fn who_has_nothing_to_say_keeps_nobody_from_its_probation() {
+    let mut world = World::new(100, &[]);
+    world.run(2 * STABLE);
+    for key in 0..100 {
+        world.suspects.handle_denied(world.now, key, 3);
+    }
+    assert_eq!(world.suspended().len(), 100);
+    world.now += 2 * SLOW;
+    for left in [2, 1, 0] {
+        world
+            .suspects
+            .handle_timeout(world.now, |key| key == 70 || key == 80);
+        let tried = [70, 80].map(|key| world.suspects.is_on_probation(key));
+        assert_eq!(tried.contains(&true), left > 0);
+        world.now += STABLE;
+    }
+    assert!(world.suspended().is_empty());
 }
 
 #[test]
