@@ -220,6 +220,8 @@ enum Deadline {
     Observing,
     /// Acknowledgements stay away; what is free of the window is used.
     Refill,
+    /// Acknowledgements of one endpoint stay away.
+    Shares,
     /// Flushing is over.
     Close,
 }
@@ -249,7 +251,7 @@ impl Connection {
             options.backoff_cap,
             options.slow_retry,
         );
-        options.default_endpoint_qos();
+        options.complete_endpoint();
         let jitter = Rng::new(rng.next_u64());
         let link = Link::new(now, times, backoff, options.give_up_on_refusal, jitter);
         let suspects = Suspects::new(
@@ -300,8 +302,8 @@ impl Connection {
         self.link.demand()
     }
 
-    /// Whether input is wanted: not while too much waits to be written, because input may have to
-    /// be answered.
+    /// Whether input is wanted: not while too many acknowledgements wait to be written, because
+    /// input may have to be acknowledged. A large message that is being written does not forbid it.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         matches!(self.demand(), Demand::Exchange(_))
@@ -394,7 +396,9 @@ impl Connection {
         if let Some(session) = &mut self.session {
             session.handle_timeout(now);
         }
-        self.suspects.handle_timeout(now);
+        let slots = &self.slots;
+        let has_words = |key| slots.get(key).is_some_and(Slot::has_words);
+        self.suspects.handle_timeout(now, has_words);
         // What follows may make something due at once: the requests that a lost link gives back
         // may have expired meanwhile.
         for _ in 0..MAX_ROUNDS {
@@ -464,6 +468,7 @@ impl Connection {
                 Deadline::Removal(key) => self.discard(now, key),
                 Deadline::SubAck(number) => self.handle_no_suback(now, number),
                 Deadline::Refill => self.refill.lapse(),
+                Deadline::Shares => self.look_at_shares(now),
                 Deadline::Arrivals | Deadline::Observing => {}
                 Deadline::Close => self.wind_up(now),
             }

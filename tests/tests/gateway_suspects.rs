@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use kaa_proto::connection::{EndpointKey, Event, LinkState, Options};
 use kaa_proto::endpoint::{EndpointOptions, Observation, Subscriptions};
+use kaa_proto::metadata;
 use kaa_proto::mqtt::Login;
 use kaa_proto::platform::{Fixture, PlatformOptions};
 use kaa_proto::request::{
-    DecodeError, Failure, InvalidRequest, Offline, Reply, Request, RequestExt, RequestWriter,
-    Resend,
+    Confirm, DecodeError, Failure, InvalidRequest, Offline, Reply, Request, RequestExt,
+    RequestWriter, Resend,
 };
 use kaa_proto::telemetry::Sample;
 use kaa_tests::device::Device;
@@ -129,11 +130,11 @@ fn trap_34_one_of_ten_thousand_that_is_denied_is_suspended_without_a_reconnect()
         let (rejected, waiting) = (endpoint.statistics().rejected, endpoint.queue_len() as u64);
         assert_eq!(rejected + waiting, 101);
         assert!(waiting > 30, "{waiting}");
-        // Each probation costs one request.
+        // Each probation costs three requests.
         pair.pass(60 * MINUTE);
         let endpoint = pair.connection.endpoint(guilty).unwrap();
         let tried = endpoint.statistics().rejected - rejected;
-        assert!((2..=6).contains(&tried), "{tried} tried in an hour");
+        assert!((6..=18).contains(&tried), "{tried} tried in an hour");
         let waiting = endpoint.queue_len();
         pair.restart_platform(all_but(99_999, 10_000, switch));
         pair.pass(30 * MINUTE);
@@ -266,4 +267,81 @@ fn what_is_not_to_wait_is_dropped_while_an_endpoint_is_suspended_on_a_live_link(
     let again = pair.submit_of(guilty, &Now(101)).unwrap();
     pair.pass(SECOND);
     assert!(matches!(ended(&pair, again), Some(Ok(_))));
+}
+
+/// PUBACK says as well as an answer that an endpoint is let speak.
+#[test]
+fn denials_with_acknowledged_samples_in_between_are_not_in_a_row() {
+    let (mut pair, _) = gateway(99, 3, "401", Options::new("gateway"));
+    for n in 0..10 {
+        pair.fault("error 403 epmx of JTjdbENzHh");
+        pair.submit(&metadata::Keys).unwrap();
+        pair.pass(SECOND);
+        let sample = Sample::new(n).confirm(Confirm::Acknowledged);
+        let sample = pair.submit(&sample).unwrap();
+        pair.pass(SECOND);
+        assert!(pair.outcome(sample).is_some_and(Result::is_ok));
+    }
+    assert_eq!(pair.statistics().rejected, 10);
+    assert_eq!(suspended(&pair), []);
+}
+
+/// What is denied is asked for again first, at each probation.
+#[test]
+fn telemetry_of_who_may_not_observe_goes_out_at_the_next_probation() {
+    for confirm in [Confirm::Acknowledged, Confirm::Answered] {
+        let (mut pair, _) = gateway(99, 3, "401", Options::new("gateway"));
+        pair.fault("error 403 cex of JTjdbENzHh always");
+        pair.observe(&Observation::Commands(reboot())).unwrap();
+        pair.pass(5 * MINUTE);
+        assert!(pair.connection.is_muted(pair.key));
+        let sample = Sample::new(1).confirm(confirm);
+        let sample = pair.submit(&sample).unwrap();
+        pair.pass(20 * MINUTE);
+        let outcome = pair.outcome(sample);
+        assert!(outcome.is_some_and(Result::is_ok), "{outcome:?}");
+    }
+}
+
+#[test]
+fn one_more_denial_after_a_probation_does_not_suspend_again() {
+    let (mut pair, _) = gateway(99, 3, "401", Options::new("gateway"));
+    let denied = |pair: &mut Pair| {
+        pair.fault("error 403 epmx of JTjdbENzHh");
+        pair.submit(&metadata::Keys).unwrap();
+        pair.pass(SECOND);
+    };
+    (0..3).for_each(|_| denied(&mut pair));
+    assert_eq!(suspended(&pair).len(), 1);
+    pair.pass(30 * MINUTE);
+    assert!(!pair.connection.is_muted(pair.key));
+    (0..2).for_each(|_| denied(&mut pair));
+    assert!(!pair.connection.is_muted(pair.key));
+    denied(&mut pair);
+    assert_eq!(suspended(&pair).len(), 2);
+}
+
+/// The platform denied everybody for a while.
+#[test]
+fn who_has_something_to_say_does_not_wait_for_the_probations_of_the_silent() {
+    let (mut pair, keys) = gateway(99, 60, "401", Options::new("gateway"));
+    pair.pass(MINUTE);
+    pair.fault("error 403 dcx always");
+    for key in &keys {
+        for n in 0..3 {
+            pair.submit_of(*key, &sample(n)).unwrap();
+        }
+    }
+    pair.pass(MINUTE);
+    assert_eq!(suspended(&pair).len(), 60);
+    pair.fault("clear");
+    let waiting: Vec<_> = keys.iter().step_by(20).copied().collect();
+    for key in &waiting {
+        pair.submit_of(*key, &sample(9)).unwrap();
+    }
+    // A retry comes after a quarter of an hour, and at most a quarter of that more.
+    pair.pass(20 * MINUTE);
+    let served = waiting.iter().filter(|key| confirmed(&pair, **key) == 2);
+    assert_eq!(served.count(), waiting.len());
+    assert_eq!(pair.connection.statistics().suspended, 0);
 }

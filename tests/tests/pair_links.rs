@@ -20,6 +20,7 @@ use kaa_tests::clock::Clock;
 use kaa_tests::device::{Device, name};
 use kaa_tests::operations::{platform, reboot};
 use kaa_tests::pair::{Dials, Pair};
+use kaa_tests::pipe::Bandwidth;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -420,4 +421,24 @@ fn shutdown_uses_a_link_that_comes_back_in_time() {
     assert_eq!(pair.connection.account().unwrap().outcomes.confirmed, 1);
     assert_eq!(pair.connection.link_state(), LinkState::Finished);
     assert_eq!(pair.snapshot().unwrap().samples, 1);
+}
+
+/// What it reads may be all that a slow link shows of its life.
+#[test]
+fn answers_are_read_while_a_large_message_is_written() {
+    let mut pair = Pair::new(PlatformOptions::default(), options(), 1).unwrap();
+    pair.bandwidth = Some(Bandwidth {
+        rate: 4_000,
+        buffer: 16_384,
+    });
+    pair.pass(SECOND);
+    let small = pair.submit(&sample(1)).unwrap();
+    let large = Sample::new("x".repeat(250_000)).resend(Resend::Never);
+    let large = pair.submit(&large).unwrap();
+    pair.pass(10 * SECOND);
+    assert!(pair.outcome(small).is_some_and(Result::is_ok));
+    assert!(pair.outcome(large).is_none());
+    pair.pass(MINUTE);
+    assert!(pair.outcome(large).is_some_and(Result::is_ok));
+    assert_eq!(pair.connection.statistics().losses.total(), 0);
 }

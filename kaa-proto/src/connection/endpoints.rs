@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::changes::Totals;
 use super::event::Event;
+use super::options::MAX_PUBLISH_OVERHEAD;
 use super::slab::EndpointKey;
 use super::wakeups::Wakeup;
 use super::{Connection, Deadline, later, trace};
@@ -42,6 +43,12 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// Whether its endpoint would say something now if it might.
+    pub(super) fn has_words(&self) -> bool {
+        let endpoint = &self.endpoint;
+        endpoint.queue_len() > 0 || endpoint.has_filters() || endpoint.has_to_observe()
+    }
+
     /// Whether its endpoint leaves records.
     pub(super) fn is_durable(&self) -> bool {
         self.endpoint.options().leaves_records()
@@ -117,6 +124,7 @@ impl Connection {
     ) -> Result<EndpointKey, AddError> {
         // This session never sends a message again by itself, so QoS 1 does no harm.
         options.default_qos(QoS::AtLeastOnce);
+        options.limit_publish(self.options.max_publish());
         if self.has_removed {
             options = options.spread_request_ids(true);
         }
@@ -435,7 +443,7 @@ impl Connection {
         self.retired.add(&slot.endpoint.statistics());
         while let Some(filter) = slot.endpoint.poll_filter(now) {
             if let Filter::Unsubscribe(filter) = filter {
-                self.subscribing.say_farewell(filter);
+                self.subscribing.say_farewell(filter, self.slots.most());
             }
         }
         while let Some(event) = slot.endpoint.poll_event() {
@@ -503,6 +511,3 @@ impl Connection {
 
 /// `kp1/`, four slashes and an ID of ten digits.
 const MAX_TOPIC_OVERHEAD: usize = 4 + 4 + 10;
-
-/// Fixed header, length of the topic, packet identifier.
-const MAX_PUBLISH_OVERHEAD: usize = 5 + 2 + 2;

@@ -60,8 +60,8 @@ pub enum Event {
         /// Its name, which is shown with the token shortened.
         name: EndpointName,
     },
-    /// This endpoint was suspended, and is served or does no harm any more, or may try with a
-    /// new login ([`Connection::set_login`](super::Connection::set_login)).
+    /// This endpoint was suspended, and is served or does no harm any more, has nothing to say when
+    /// it is to be tried, or may try with a new login ([`Connection::set_login`](super::Connection::set_login)).
     Resumed {
         /// Which.
         key: EndpointKey,

@@ -47,9 +47,15 @@ impl Connection {
         self.follow_up(now);
     }
 
-    /// A message is for the endpoint that its topic names, asked for or not (FACTS trap 8).
+    /// A message is for the endpoint that its topic names, asked for or not (FACTS trap 8). One
+    /// that a broker kept is older than the subscription: an old answer would confirm a new request
+    /// that has its ID.
     fn handle_message(&mut self, now: Instant, message: &Message<'_>) {
         self.statistics.messages_in += 1;
+        if message.retain {
+            self.statistics.retained += 1;
+            return;
+        }
         let Ok(topic) = Topic::parse(message.topic) else {
             self.statistics.malformed_topics += 1;
             return self.handle_stray(message.topic, Stray::Malformed);
@@ -70,7 +76,7 @@ impl Connection {
 
     fn handle_acknowledged(&mut self, now: Instant, ticket: Ticket) {
         if let Ticket::Message(key, message) = ticket {
-            self.schedule.left_window(key);
+            self.schedule.left_window(now, key);
             self.handle_window_moved(now);
             self.hear(now, key, |endpoint| {
                 endpoint.handle_acknowledged(now, message);
@@ -99,6 +105,9 @@ impl Connection {
         // One endpoint alone harms nobody by asking on; its answers say what is wrong.
         if after.denied > before.denied && self.slots.len() > 1 {
             self.suspects.handle_denied(now, key, after.denied);
+            if !self.suspects.may_speak(key) {
+                self.with(key, Endpoint::forget_denials);
+            }
         }
     }
 

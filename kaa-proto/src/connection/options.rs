@@ -9,6 +9,9 @@ use crate::QoS;
 use crate::endpoint::EndpointOptions;
 use crate::mqtt::{Login, SessionError, SessionOptions};
 
+/// Fixed header, length of the topic, packet identifier.
+pub(super) const MAX_PUBLISH_OVERHEAD: usize = 5 + 2 + 2;
+
 /// How a connection behaves. Checked as a whole by [`Options::check`], which
 /// [`Connection::new`](super::Connection::new) calls.
 ///
@@ -94,7 +97,9 @@ impl Options {
     }
 
     /// The MQTT keep alive: whole seconds from 1 to 65,535. Default 60 s, as every Kaa example: a
-    /// dead link is found within 90 s. Without data a link costs a ping in each interval.
+    /// dead link is found within 90 s. Without data a link costs a ping in each interval. A message
+    /// that takes longer than one and a half to write needs a longer one:
+    /// [`SessionOptions::keep_alive`](crate::mqtt::SessionOptions::keep_alive).
     #[must_use]
     pub const fn keep_alive(mut self, interval: Duration) -> Self {
         self.session.keep_alive = Some(interval);
@@ -196,8 +201,8 @@ impl Options {
     }
 
     /// How many links in a row must die before `stable_after` until the endpoint that gets them
-    /// dropped is searched for; and how many answers of status 401 or 403 in a row suspend one of
-    /// several endpoints. From 1, default 3: one or two happen.
+    /// dropped is searched for; and how many answers of status 401 or 403 in a row, with nothing
+    /// answered or acknowledged in between, suspend one of several endpoints. From 1, default 3: one or two happen.
     #[must_use]
     pub const fn kick_limit(mut self, links: u32) -> Self {
         self.kick_limit = links;
@@ -317,10 +322,19 @@ impl Options {
         self.endpoint = Arc::new(EndpointOptions::clone(&self.endpoint).spread_request_ids(true));
     }
 
-    /// QoS 1 for endpoints that do not say: this session never sends a message again by itself,
-    /// so it does no harm.
-    pub(super) fn default_endpoint_qos(&mut self) {
-        Arc::make_mut(&mut self.endpoint).default_qos(QoS::AtLeastOnce);
+    /// What endpoints that do not say are given: QoS 1, as this session never sends a message again
+    /// by itself, so it does no harm; and what a packet holds.
+    pub(super) fn complete_endpoint(&mut self) {
+        let max_publish = self.max_publish();
+        let endpoint = Arc::make_mut(&mut self.endpoint);
+        endpoint.default_qos(QoS::AtLeastOnce);
+        endpoint.limit_publish(max_publish);
+    }
+
+    /// What a packet holds of topic and payload together.
+    pub(super) const fn max_publish(&self) -> usize {
+        let packet = self.session.max_packet_out;
+        packet.saturating_sub(MAX_PUBLISH_OVERHEAD)
     }
 
     /// Whether a connection can be made from them.

@@ -110,6 +110,13 @@ impl Connection {
         }
     }
 
+    /// Gives shares of the window back that nobody acknowledges.
+    pub(super) fn look_at_shares(&mut self, now: Instant) {
+        let within = self.options.session.acknowledge_within;
+        let next = self.schedule.lapse(now, within);
+        self.timers.set(Deadline::Shares, next);
+    }
+
     /// Encodes up to the high-water mark.
     fn fill(&mut self, now: Instant, session: &mut Session<Ticket>) {
         let mut left = ARRIVALS_PER_CALL;
@@ -232,7 +239,11 @@ impl Connection {
                 Ok(()) => {
                     let bytes = self.topic.len() + outgoing.payload.len();
                     let enters_window = outgoing.qos != QoS::AtMostOnce;
-                    self.schedule.sent(key, bytes, enters_window);
+                    let holds = self.schedule.sent(now, key, bytes, enters_window);
+                    if holds && !self.timers.is_set(&Deadline::Shares) {
+                        let until = now + self.options.session.acknowledge_within;
+                        self.timers.set(Deadline::Shares, until);
+                    }
                     self.suspects.handle_spoke(key);
                     self.statistics.messages_out += 1;
                 }

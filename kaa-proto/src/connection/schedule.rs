@@ -6,10 +6,13 @@
 //! gets the same share of the link, whatever the sizes of its messages.
 //!
 //! The in-flight window is a second thing to share: no endpoint is given more than a quarter of
-//! it while another one could send, or where there are so many that somebody soon will.
+//! it while another one could send, or where there are so many that somebody soon will. Whose
+//! quarter nobody acknowledges is given another one: a PUBACK that was lost never comes again, and
+//! one endpoint must not be silent for as long as the link lives. The whole window has an end.
 
 use std::collections::VecDeque;
 use std::hash::Hash;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
@@ -43,6 +46,8 @@ struct Account {
     balance: i64,
     /// Its messages in the in-flight window.
     in_flight: usize,
+    /// When one last came there, or left.
+    moved: Option<Instant>,
     /// Whether it stands in the ring.
     waiting: bool,
 }
@@ -102,21 +107,45 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         None
     }
 
-    /// `key` sent a message of this many bytes; one of QoS 1 enters the in-flight window.
-    pub(crate) fn sent(&mut self, key: K, bytes: usize, enters_window: bool) {
+    /// `key` sent a message of this many bytes; one of QoS 1 enters the in-flight window. Whether
+    /// it holds its share with that: then [`lapse`](Self::lapse) has to be asked.
+    pub(crate) fn sent(&mut self, now: Instant, key: K, bytes: usize, enters_window: bool) -> bool {
         let account = self.accounts.entry(key).or_default();
         account.balance -= i64::try_from(bytes).unwrap_or(i64::MAX / 2) + MESSAGE_COST;
         account.in_flight += usize::from(enters_window);
+        account.moved = Some(now);
+        account.in_flight >= self.share
     }
 
     /// A message of `key` left the in-flight window.
-    pub(crate) fn left_window(&mut self, key: K) {
+    pub(crate) fn left_window(&mut self, now: Instant, key: K) {
         if let Some(account) = self.accounts.get_mut(&key) {
             account.in_flight = account.in_flight.saturating_sub(1);
+            account.moved = Some(now);
             if account.in_flight == 0 && !account.waiting {
                 self.accounts.remove(&key);
             }
         }
+    }
+
+    /// Whose share was held for so long without an acknowledgement does not hold it any more. When
+    /// to ask again, if some hold theirs.
+    pub(crate) fn lapse(&mut self, now: Instant, within: Duration) -> Option<Instant> {
+        let (share, mut next) = (self.share, None);
+        #[allow(clippy::disallowed_methods, reason = "the order makes no difference")]
+        self.accounts.retain(|_, account| {
+            let until = account.moved.filter(|_| account.in_flight >= share);
+            let Some(until) = until.map(|moved| moved + within) else {
+                return true;
+            };
+            if until > now {
+                next = Some(next.map_or(until, |next: Instant| next.min(until)));
+                return true;
+            }
+            account.in_flight = 0;
+            account.waiting
+        });
+        next
     }
 
     /// Forgets everything: there is no link.
@@ -164,12 +193,18 @@ mod tests {
 
     use super::*;
 
+    fn start() -> Instant {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        Instant::now()
+    }
+
     /// Endpoints with queued messages of one size each, and a window.
     struct Endpoints {
         schedule: Schedule<u32>,
         queued: BTreeMap<u32, usize>,
         in_flight: VecDeque<u32>,
         window: usize,
+        now: Instant,
     }
 
     impl Endpoints {
@@ -181,6 +216,7 @@ mod tests {
                 queued: queued.iter().copied().collect(),
                 in_flight: VecDeque::new(),
                 window,
+                now: start(),
             }
         }
 
@@ -198,14 +234,14 @@ mod tests {
             let has_message = |key| queued.get(&key).is_some_and(|messages| *messages > 0);
             let key = self.schedule.next(has_message)?;
             *self.queued.get_mut(&key).unwrap() -= 1;
-            self.schedule.sent(key, size(key), true);
+            self.schedule.sent(self.now, key, size(key), true);
             self.in_flight.push_back(key);
             Some(key)
         }
 
         fn acknowledge(&mut self) {
             if let Some(key) = self.in_flight.pop_front() {
-                self.schedule.left_window(key);
+                self.schedule.left_window(self.now, key);
             }
         }
     }
@@ -301,6 +337,31 @@ mod tests {
         endpoints.queue(2, 1);
         assert_eq!(endpoints.send(|_| 10), Some(1));
         assert_eq!(endpoints.queued[&1], 949);
+    }
+
+    #[test]
+    fn a_share_that_nobody_acknowledges_is_given_anew_after_its_time() {
+        const WITHIN: Duration = Duration::from_secs(30);
+        let mut endpoints = Endpoints::new(8, &[(1, 5), (2, 2)]);
+        endpoints.schedule.handle_count(SHARES + 1);
+        let send_all =
+            |endpoints: &mut Endpoints| std::iter::from_fn(|| endpoints.send(|_| 1)).count();
+        assert_eq!(send_all(&mut endpoints), 4);
+        let begin = endpoints.now;
+        endpoints.now += WITHIN / 2;
+        // The one that the other endpoint sent.
+        endpoints.schedule.left_window(endpoints.now, 2);
+        let (now, next) = (endpoints.now, begin + WITHIN);
+        assert_eq!(endpoints.schedule.lapse(now, WITHIN), Some(next));
+        assert_eq!(send_all(&mut endpoints), 0);
+        endpoints.now = next;
+        assert_eq!(endpoints.schedule.lapse(next, WITHIN), None);
+        assert_eq!(send_all(&mut endpoints), 2);
+        assert_eq!(
+            endpoints.schedule.lapse(next, WITHIN),
+            Some(next + WITHIN),
+            "it holds its share again"
+        );
     }
 
     #[test]

@@ -104,6 +104,11 @@ impl<T> Slab<T> {
             .filter(|_| place.generation == key.generation)
     }
 
+    /// How many values there were at once.
+    pub(crate) fn most(&self) -> usize {
+        self.places.len()
+    }
+
     /// Keys and values in order of their place.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (EndpointKey, &T)> {
         self.places.iter().zip(0..).filter_map(|(place, index)| {

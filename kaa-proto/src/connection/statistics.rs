@@ -59,6 +59,9 @@ pub struct Statistics {
     /// Requests of endpoints that are not here, echoed by a broker (FACTS trap 16). They are
     /// ignored.
     pub echoes: u64,
+    /// Messages received that a broker kept and sent to a new subscriber. They are ignored: the
+    /// platform keeps none, and an old answer would confirm a new request.
+    pub retained: u64,
     /// Messages over [`Options::max_packet_in`](super::Options::max_packet_in). They are skipped.
     pub oversize: u64,
     /// MQTT acknowledgements that nobody waited for.

@@ -19,6 +19,11 @@ const OVERHEAD: usize = 5 + 2;
 /// Length and QoS beside a filter.
 const FILTER_OVERHEAD: usize = 2 + 1;
 
+/// How many filters wait to be taken back, for each endpoint that there was at once. A server that
+/// never answers UNSUBSCRIBE would have them pile up for as long as its link lives; what is beyond
+/// stays subscribed until then, and what comes of it is counted as stray.
+const FAREWELLS_EACH: usize = 64;
+
 /// A filter and whose it is.
 type Wanted = (EndpointKey, String);
 
@@ -34,18 +39,26 @@ pub(super) struct Subscribing {
     unanswered: BTreeMap<u64, Vec<Wanted>>,
     /// The number of the last SUBSCRIBE.
     number: u64,
-    /// Filters that are not needed any more: at most what removed endpoints had. None of them is
-    /// in `wanted`.
+    /// Filters that are not needed any more, up to a bound. None of them is in `wanted`.
     farewells: BTreeSet<String>,
 }
 
 impl Subscribing {
-    /// Unsubscribes when there is time. What was not subscribed to yet will not be.
-    pub(super) fn say_farewell(&mut self, filter: String) {
+    /// Unsubscribes when there is time, for as many endpoints as there were at once. What was not
+    /// subscribed to yet will not be.
+    pub(super) fn say_farewell(&mut self, filter: String, endpoints: usize) {
         self.wanted.retain(|(_, wanted)| *wanted != filter);
         let bytes = |(_, filter): &Wanted| filter.len() + FILTER_OVERHEAD;
         self.wanted_bytes = self.wanted.iter().map(bytes).sum();
-        self.farewells.insert(filter);
+        if self.farewells.len() < endpoints.saturating_mul(FAREWELLS_EACH) {
+            self.farewells.insert(filter);
+        }
+    }
+
+    /// How many filters wait to be taken back.
+    #[cfg(test)]
+    pub(super) fn farewells(&self) -> usize {
+        self.farewells.len()
     }
 
     /// Forgets all, and says which numbers were unanswered.
@@ -125,6 +138,7 @@ impl Connection {
 
     /// Takes filters from endpoints, as many as a packet holds.
     fn gather(&mut self, now: Instant, limit: usize) {
+        let endpoints = self.slots.most();
         while self.subscribing.wanted_bytes < limit {
             let Some(key) = self.filtering.pop_front() else {
                 break;
@@ -141,7 +155,9 @@ impl Connection {
                 any = true;
                 match filter {
                     Filter::Subscribe(filter) => self.subscribing.want((key, filter)),
-                    Filter::Unsubscribe(filter) => self.subscribing.say_farewell(filter),
+                    Filter::Unsubscribe(filter) => {
+                        self.subscribing.say_farewell(filter, endpoints);
+                    }
                 }
             }
             if any {
@@ -261,11 +277,11 @@ mod tests {
     fn a_filter_that_is_wanted_again_is_not_taken_back_and_the_other_way_round() {
         let key = Slab::default().insert(()).unwrap();
         let mut subscribing = Subscribing::default();
-        subscribing.say_farewell("a".into());
-        subscribing.say_farewell("b".into());
+        subscribing.say_farewell("a".into(), 1);
+        subscribing.say_farewell("b".into(), 1);
         subscribing.want((key, "a".into()));
         assert!(subscribing.farewells.iter().eq(["b"]));
-        subscribing.say_farewell("a".into());
+        subscribing.say_farewell("a".into(), 1);
         assert!(subscribing.wanted.is_empty() && subscribing.wanted_bytes == 0);
         assert!(subscribing.farewells.iter().eq(["a", "b"]));
     }

@@ -24,6 +24,7 @@
 //! suspended without a search.
 //!
 //! A suspended endpoint is tried again alone about every `slow_retry`, on a link that proved good.
+//! One that has nothing to say by then is not suspended any more.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::Hash;
@@ -100,8 +101,7 @@ struct Search<K> {
     is_silence: bool,
     /// Whether the last of `groups` holds a guilty one if the trial survives.
     else_the_next: bool,
-    /// Who waits, the next ones last. Only the last group can be known to hold a guilty one. Who
-    /// was removed meanwhile is here but no more in `muted`.
+    /// Who waits, the next ones last. Only the last group can be known to hold a guilty one.
     groups: Vec<Group<K>>,
     /// Deaths in a row that say nothing about the trial.
     blanks: u32,
@@ -187,7 +187,7 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
         self.retries.clear(&key);
         self.spoke.remove(&key);
         match &mut self.stage {
-            Stage::Search(search) => drop(search.trial.remove(&key)),
+            Stage::Search(search) => search.forget(&key),
             Stage::Probation(tried) if *tried == key => self.stage = Stage::Calm { kicks: 0 },
             Stage::Probation(_) | Stage::Calm { .. } => {}
         }
@@ -216,14 +216,18 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
         }
     }
 
-    /// The platform denied this endpoint's right to ask, so many times in a row. Nobody has to be
-    /// searched for; it is suspended at `kick_limit`, and on probation at once.
+    /// The platform denied this endpoint's right to ask, so many times in a row since it was
+    /// suspended for that last. Nobody has to be searched for; it is suspended at `kick_limit`, on
+    /// probation too: what it says first may be the only thing that it may not.
     pub(crate) fn handle_denied(&mut self, now: Instant, key: K, times: u32) {
+        if times < self.kick_limit {
+            return;
+        }
         if self.is_on_probation(key) {
             // The link had proved good before.
             self.proved_at = None;
             self.stage = Stage::Calm { kicks: 0 };
-        } else if times < self.kick_limit || self.suspended.contains(&key) {
+        } else if self.suspended.contains(&key) {
             return;
         }
         if let Stage::Search(search) = &mut self.stage {
@@ -255,7 +259,8 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
     }
 
     fn judge_death(&mut self, now: Instant, kicked: bool, all: impl Iterator<Item = K>) {
-        self.handle_timeout(now);
+        // Nobody begins a probation on a link that is gone.
+        self.handle_proof(now);
         let was_proved = self.proved_at.is_none();
         let was_up = std::mem::replace(&mut self.is_up, false);
         self.proved_at = None;
@@ -283,20 +288,30 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
         }
     }
 
-    /// Acts on what is due.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    /// Acts on what is due. `has_words` says who would say something if it might: who would not is
+    /// let go without a trial, which could show nothing and would only keep others from theirs.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, has_words: impl Fn(K) -> bool) {
+        self.handle_proof(now);
+        let is_calm = matches!(self.stage, Stage::Calm { .. });
+        if is_calm && self.is_up && self.proved_at.is_none() {
+            while let Some(key) = self.retries.pop_due(now) {
+                self.released.push_back(key);
+                if has_words(key) {
+                    self.stage = Stage::Probation(key);
+                    self.prove(now);
+                    break;
+                }
+                self.resume(key);
+            }
+        }
+    }
+
+    /// The link may have proved good, or the trial on it.
+    fn handle_proof(&mut self, now: Instant) {
         if self.proved_at.is_some_and(|at| at <= now) {
             self.proved_at = None;
             self.spoke = BTreeSet::new();
             self.survive(now);
-        }
-        let is_calm = matches!(self.stage, Stage::Calm { .. });
-        if is_calm && self.is_up && self.proved_at.is_none() {
-            if let Some(key) = self.retries.pop_due(now) {
-                self.stage = Stage::Probation(key);
-                self.released.push_back(key);
-                self.prove(now);
-            }
         }
     }
 
@@ -360,9 +375,13 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
     }
 
     fn survive_probation(&mut self, tried: K) {
-        self.suspended.remove(&tried);
-        self.verdicts.push_back(Verdict::Resumed(tried));
+        self.resume(tried);
         self.stage = Stage::Calm { kicks: 0 };
+    }
+
+    fn resume(&mut self, key: K) {
+        self.suspended.remove(&key);
+        self.verdicts.push_back(Verdict::Resumed(key));
     }
 
     fn start_search(&mut self, all: impl Iterator<Item = K>) {
@@ -456,6 +475,19 @@ impl<K: Copy + Ord + Hash> Suspects<K> {
         let retry = now + slowly(self.slow_retry, &mut self.rng);
         self.retries.set(key, retry);
         self.verdicts.push_back(Verdict::Suspended(key));
+    }
+}
+
+impl<K: Ord> Search<K> {
+    /// An endpoint is gone. Without a link no trial would tidy up, however many come and go.
+    fn forget(&mut self, key: &K) {
+        self.trial.remove(key);
+        for group in &mut self.groups {
+            if let Some(place) = group.members.iter().position(|member| member == key) {
+                group.members.remove(place);
+                return;
+            }
+        }
     }
 }
 

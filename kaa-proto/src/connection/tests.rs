@@ -7,6 +7,7 @@ mod flow;
 mod fullness;
 mod links;
 mod recording;
+mod shares;
 mod suspicion;
 mod wording;
 
@@ -74,6 +75,11 @@ impl Wire {
             let link = self.link();
             self.connection.handle_written(self.now, link, out.len());
             self.written.append(&mut out);
+        }
+        // What was written may have filled the window with messages that wait for too long.
+        let due = self.connection.poll_timeout();
+        if due.is_some_and(|at| at <= self.now) {
+            self.connection.handle_timeout(self.now);
         }
         while let Some(event) = self.connection.poll_event() {
             self.events.push(event);

@@ -163,6 +163,7 @@ impl Connection {
         self.timers.clear(&Deadline::Arrivals);
         self.timers.clear(&Deadline::Observing);
         self.timers.clear(&Deadline::Refill);
+        self.timers.clear(&Deadline::Shares);
         let all = self.slots.iter().map(|(key, _)| key);
         self.suspects.handle_link_down(now, kicked, all);
         // Those that were suspended on this link are not up any more, but may wait for answers.

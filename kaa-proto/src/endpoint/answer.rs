@@ -20,7 +20,7 @@ use super::{CommandKey, Endpoint, Event, Observation, Record, Rest, ResultRecord
 use crate::commands::{self, Command};
 use crate::names::{CommandType, ConfigName};
 use crate::request::{Confirm, Effect, Failure, Prepared, Reply, RequestId, Service, StoredResult};
-use crate::topic::{Suffix, Topic, cut};
+use crate::topic::{MAX_REST, Suffix, Topic, cut};
 use crate::{config, software};
 
 impl Endpoint {
@@ -387,7 +387,8 @@ impl Endpoint {
         command_type: &CommandType,
         result: StoredResult,
     ) {
-        let room = self.options.max_message.saturating_sub(result.json.len());
+        let room = self.report_room(command_type);
+        let room = room.saturating_sub(result.json.len());
         let fits = |(name, results): &&mut (CommandType, Vec<StoredResult>)| {
             name == command_type && report_len(results) < room
         };
@@ -395,6 +396,16 @@ impl Endpoint {
             Some((_, results)) => results.push(result),
             None => again.push((command_type.clone(), vec![result])),
         }
+    }
+
+    /// How many bytes a message with results may have, beside its topic.
+    fn report_room(&self, command_type: &CommandType) -> usize {
+        let name = self.name.app_version().as_str().len() + self.name.token().as_str().len();
+        let extension = self.options.instances.of(&Service::Commands).as_str();
+        let resource = "result/".len() + command_type.as_str().len();
+        let topic = name + extension.len() + resource + MAX_REST;
+        let packet = self.options.max_publish.saturating_sub(topic);
+        self.options.max_message.min(packet)
     }
 
     /// Tells that a command is there to be read, once it may be.

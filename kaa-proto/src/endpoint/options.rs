@@ -36,6 +36,8 @@ pub struct EndpointOptions {
     pub(super) bulk: Bound,
     pub(super) bulk_when_full: WhenFull,
     pub(super) max_message: usize,
+    /// What a packet holds of topic and payload together.
+    pub(super) max_publish: usize,
     pub(super) drain_rate: Option<NonZeroU32>,
     pub(super) refresh_observations: Duration,
     pub(super) max_commands: usize,
@@ -68,6 +70,7 @@ impl Default for EndpointOptions {
             },
             bulk_when_full: WhenFull::DropOldest,
             max_message: 256 * 1024,
+            max_publish: usize::MAX,
             drain_rate: None,
             refresh_observations: Duration::from_secs(30 * 60),
             max_commands: 256,
@@ -122,6 +125,13 @@ impl EndpointOptions {
     #[cfg(feature = "connection")]
     pub(crate) fn default_qos(&mut self, qos: QoS) {
         self.qos.get_or_insert(qos);
+    }
+
+    /// What a packet of the connection holds of topic and payload together: the endpoint's own
+    /// messages are not larger. The application's are measured when they are submitted.
+    #[cfg(feature = "connection")]
+    pub(crate) const fn limit_publish(&mut self, bytes: usize) {
+        self.max_publish = bytes;
     }
 
     /// How long to wait for a confirmation, from the last byte handed to the transport, unless

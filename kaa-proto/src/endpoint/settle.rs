@@ -13,11 +13,18 @@ use crate::request::{Confirm, Effect, Failure, Outcome, RequestId};
 pub(crate) struct Regard {
     /// How often it served.
     pub(crate) served: u64,
-    /// How often in a row it said that this endpoint may not ask: with status 401 or 403.
+    /// How often in a row it said that this endpoint may not ask: with status 401 or 403, and
+    /// nothing was answered or acknowledged in between.
     pub(crate) denied: u32,
 }
 
 impl Endpoint {
+    /// It is suspended for its denials: those to come are counted anew.
+    #[cfg(feature = "connection")]
+    pub(crate) const fn forget_denials(&mut self) {
+        self.regard.denied = 0;
+    }
+
     /// Ends a request that waits in the queue.
     pub(super) fn end_queued(&mut self, now: Instant, id: RequestId, failure: Failure) {
         if let Some(entry) = self.room.queue.remove(id) {
@@ -78,8 +85,7 @@ impl Endpoint {
         outcome: Outcome,
     ) {
         match &outcome {
-            Ok(reply) if reply.confirmed() == Confirm::Answered => self.regard.handle(None),
-            Ok(_) => {}
+            Ok(reply) => self.regard.handle_success(reply.confirmed()),
             Err(failure) => self.regard.handle(Some(failure)),
         }
         let before = self.journal.mark();
@@ -202,6 +208,16 @@ impl Regard {
                 ..
             }) => self.denied = self.denied.saturating_add(1),
             Some(_) => {}
+        }
+    }
+
+    /// A request succeeded, by that confirmation. PUBACK serves nobody, but tells that not all it
+    /// says is denied.
+    const fn handle_success(&mut self, by: Confirm) {
+        match by {
+            Confirm::Answered => self.handle(None),
+            Confirm::Acknowledged => self.denied = 0,
+            Confirm::Nothing => {}
         }
     }
 }

@@ -59,6 +59,7 @@ impl<K: Copy> Session<K> {
         options.check()?;
         let mut state = State::new(now, options);
         write_connect(state.output.buffer(), options);
+        state.output.note_ours();
         trace::appended(PacketType::Connect, state.output.unwritten(), None);
         Ok(Self {
             reader: Reader::new(Accepts::CONNACK, options.max_packet_in),
@@ -102,6 +103,7 @@ impl<K: Copy> Session<K> {
                 Ok(Some(frame)) => frame,
                 Ok(None) => {
                     self.state.keep_alive.handle_begun(taken);
+                    self.state.look_at_output(now);
                     return None;
                 }
                 Err(violation) => return Some(self.state.violated(violation)),
@@ -134,10 +136,12 @@ impl<K: Copy> Session<K> {
     pub fn handle_written(&mut self, now: Instant, n: usize) {
         let state = &mut self.state;
         state.output.handle_written(n);
-        state.stall.handle_written(now, state.output.written());
+        let written = state.output.written();
+        state.stall.handle_written(now, written);
         if n > 0 {
-            state.keep_alive.handle_sent(now);
+            state.keep_alive.handle_sent(now, written);
         }
+        state.look_at_output(now);
         if state.output.unwritten() == 0 && state.in_flight.is_empty() {
             state.output.shrink();
         }
@@ -158,6 +162,7 @@ impl<K: Copy> Session<K> {
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         let state = &mut self.state;
+        state.look_at_output(now);
         match state.phase {
             Phase::Greeting { deadline } if deadline <= now => {
                 state.fail(LinkFailure::NoConnAck);
@@ -166,7 +171,10 @@ impl<K: Copy> Session<K> {
                 state.fail(LinkFailure::Unacknowledged);
             }
             Phase::Connected => match state.keep_alive.poll(now) {
-                Some(Due::Ping) => state.send_bare(PacketType::PingReq),
+                Some(Due::Ping) => {
+                    state.send_bare(PacketType::PingReq);
+                    state.keep_alive.handle_asked(now, state.output.end());
+                }
                 Some(Due::Dead) => state.fail(LinkFailure::KeepAliveTimeout),
                 None => {}
             },
@@ -297,11 +305,20 @@ impl<K: Copy> Session<K> {
         self.state.output.unwritten()
     }
 
-    /// Whether input should be read: not while the output is over its high-water mark, because
-    /// input may have to be answered.
+    /// Whether input should be read, which may have to be acknowledged: not while as many bytes
+    /// of acknowledgements are unwritten as the high-water mark says, nor while all together are
+    /// as many as that and the largest packet. A large message alone does not forbid it: what is
+    /// read may be the sign of life of a slow link.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.unwritten() < self.state.high_water
+        let State {
+            output,
+            high_water,
+            max_packet_out,
+            ..
+        } = &self.state;
+        output.unwritten_answers() < *high_water
+            && output.unwritten() < high_water.saturating_add(*max_packet_out)
     }
 
     /// How many messages of QoS 1 or 2 may still be begun.

@@ -20,8 +20,11 @@ pub struct SessionOptions {
     /// The keep alive interval: whole seconds from 1 to 65,535. Default 60 s, so that address
     /// translators on the way do not forget the link. PINGREQ goes out one interval after the last
     /// byte out or in, whichever is earlier, and a dead link is found within one and a half
-    /// intervals of its last byte, also by a device that only sends. `None` tells the server 0, that is never to
-    /// expect a PINGREQ; then nothing finds a dead link.
+    /// intervals of its last byte, also by a device that only sends. While a large message is
+    /// written at 8 bytes a second or more, nothing has to be heard. But by the letter a server
+    /// ends a link on which no packet comes whole for one and a half intervals (MQTT-3.1.2-24): where
+    /// a message takes longer, the interval has to be longer, too. `None` tells the server 0, that
+    /// is never to expect a PINGREQ; then nothing finds a dead link.
     pub keep_alive: Option<Duration>,
     /// The largest packet that is taken in bytes, fixed header included; a larger PUBLISH is
     /// skipped. 64 to 268,435,460, default 262,144.

@@ -10,6 +10,8 @@ pub(super) struct Output {
     taken: u64,
     /// How many of those were handed to the transport.
     written: u64,
+    /// The place behind the last packet that answers none of the peer's.
+    ours: u64,
 }
 
 /// The buffer keeps at most this much room while there is nothing to send.
@@ -34,6 +36,18 @@ impl Output {
     /// How many bytes were appended and not yet handed to the transport.
     pub(super) fn unwritten(&self) -> usize {
         usize::try_from(self.end() - self.written).unwrap_or(usize::MAX)
+    }
+
+    /// The last packet that was appended answers none of the peer's.
+    pub(super) fn note_ours(&mut self) {
+        self.ours = self.end();
+    }
+
+    /// How many unwritten bytes answer packets of the peer: those behind our own last packet. What
+    /// lies before it was little when that was begun.
+    pub(super) fn unwritten_answers(&self) -> usize {
+        let answers = self.end().saturating_sub(self.ours.max(self.written));
+        usize::try_from(answers).unwrap_or(usize::MAX)
     }
 
     /// What it holds in memory, and what of it was taken and not written, in bytes.
@@ -82,5 +96,26 @@ mod tests {
         assert!(output.buffer.capacity() >= 100 * KEPT);
         output.shrink();
         assert!(output.buffer.capacity() <= KEPT);
+    }
+
+    #[test]
+    fn answers_are_counted_apart_until_they_are_written() {
+        let mut output = Output::default();
+        output.buffer().extend([0; 10]);
+        output.note_ours();
+        assert_eq!(output.unwritten_answers(), 0);
+        output.buffer().extend([0; 8]);
+        assert_eq!(output.unwritten_answers(), 8);
+        output.take(&mut Vec::new());
+        for (n, left) in [(10, 8), (3, 5)] {
+            output.handle_written(n);
+            assert_eq!(output.unwritten_answers(), left);
+        }
+        output.buffer().extend([0; 7]);
+        output.note_ours();
+        output.buffer().extend([0; 4]);
+        assert_eq!(output.unwritten_answers(), 4);
+        output.clear();
+        assert_eq!(output.unwritten_answers(), 0);
     }
 }

@@ -29,8 +29,8 @@ by_name! {
     /// A counter of a connection.
     of_connection: connection::Statistics {
         dials links_up links_lost failures_in_a_row messages_in messages_out malformed_topics
-        unknown_endpoints echoes oversize unexpected_packets subscriptions_unanswered suspensions
-        events_lost
+        unknown_endpoints echoes retained oversize unexpected_packets subscriptions_unanswered
+        suspensions events_lost
     }
 }
 

@@ -60,7 +60,7 @@ impl World {
             if end == Some(next) {
                 return self.die();
             }
-            self.suspects.handle_timeout(self.now);
+            self.suspects.handle_timeout(self.now, |_| true);
             let due = self.suspects.poll_timeout();
             assert!(due.is_none_or(|due| due > self.now));
             self.collect();
@@ -195,7 +195,7 @@ fn whoever_kept_silent_in_a_trial_that_died_is_tried_again_and_cleared() {
     (0..3).for_each(|_| world.live(world.now + SLOW));
     world.suspects.handle_link_up(world.now);
     world.now += STABLE;
-    world.suspects.handle_timeout(world.now);
+    world.suspects.handle_timeout(world.now, |_| true);
     // The silence is over: the first half is on trial, and one of the two speaks.
     assert!(world.suspects.may_speak(0) && world.suspects.may_speak(1));
     assert!(!world.suspects.may_speak(2));
@@ -225,7 +225,7 @@ fn whoever_was_silent_when_the_link_died_is_tried_again_at_once() {
     world.bad.clear();
     world.run(STABLE);
     world.now = world.suspects.poll_timeout().unwrap();
-    world.suspects.handle_timeout(world.now);
+    world.suspects.handle_timeout(world.now, |_| true);
     assert!(world.suspects.may_speak(5));
     world.die();
     assert!(!world.suspects.may_speak(5));
@@ -279,6 +279,28 @@ fn endpoints_that_come_and_go_during_a_search_are_served_in_the_end() {
 }
 
 #[test]
+fn a_search_without_a_link_does_not_grow_with_those_who_come_and_go() {
+    let mut world = World::new(64, &[40]);
+    for _ in 0..4 {
+        world.live(world.now + Duration::from_secs(3_600));
+    }
+    let waiting = |world: &World| {
+        let Stage::Search(search) = &world.suspects.stage else {
+            panic!("no search");
+        };
+        let waiting = search.groups.iter().map(|group| group.members.len());
+        waiting.sum::<usize>()
+    };
+    let before = waiting(&world);
+    assert!(before > 0);
+    for key in 1_000..2_000 {
+        world.suspects.add(key);
+        world.suspects.remove(key);
+    }
+    assert_eq!(waiting(&world), before);
+}
+
+#[test]
 fn whoever_forgives_ends_a_search_with_the_link_or_at_once_without_one() {
     for is_up in [true, false] {
         let mut world = World::new(64, &[5]);
@@ -321,13 +343,52 @@ fn who_is_served_on_probation_may_speak_at_once() {
     }
     while world.suspects.poll_released().is_none() {
         world.now = world.suspects.poll_timeout().unwrap();
-        world.suspects.handle_timeout(world.now);
+        world.suspects.handle_timeout(world.now, |_| true);
     }
     world.collect();
     world.verdicts.clear();
     world.suspects.handle_served(1);
     world.collect();
     assert_eq!(world.verdicts, [Verdict::Resumed(1)]);
+}
+
+#[test]
+fn who_is_denied_on_probation_has_as_many_tries_as_before() {
+    let mut world = World::new(2, &[1]);
+    world.run_until_found();
+    world.bad.clear();
+    while !world.suspects.is_on_probation(1) {
+        world.run(Duration::from_secs(1));
+    }
+    world.verdicts.clear();
+    for times in 1..=2 {
+        world.suspects.handle_denied(world.now, 1, times);
+        assert!(world.suspects.is_on_probation(1), "{times}");
+    }
+    world.suspects.handle_denied(world.now, 1, 3);
+    world.collect();
+    assert_eq!(world.verdicts, [Verdict::Suspended(1)]);
+    assert!(!world.suspects.may_speak(1));
+}
+
+#[test]
+fn who_has_nothing_to_say_keeps_nobody_from_its_probation() {
+    let mut world = World::new(100, &[]);
+    world.run(2 * STABLE);
+    for key in 0..100 {
+        world.suspects.handle_denied(world.now, key, 3);
+    }
+    assert_eq!(world.suspended().len(), 100);
+    world.now += 2 * SLOW;
+    for left in [2, 1, 0] {
+        world
+            .suspects
+            .handle_timeout(world.now, |key| key == 70 || key == 80);
+        let tried = [70, 80].map(|key| world.suspects.is_on_probation(key));
+        assert_eq!(tried.contains(&true), left > 0);
+        world.now += STABLE;
+    }
+    assert!(world.suspended().is_empty());
 }
 
 #[test]

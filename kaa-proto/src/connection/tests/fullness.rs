@@ -1,6 +1,9 @@
 //! What has room, to the last byte, and what takes none.
 
 use super::*;
+use crate::commands::CommandResult;
+use crate::endpoint::{CommandKey, Observation};
+use crate::names::CommandType;
 use crate::request::{Class, SubmitError};
 
 /// A sample whose payload has so many bytes: a JSON string with its quotes.
@@ -59,4 +62,42 @@ fn what_is_not_acknowledged_takes_no_room_in_the_window() {
             "{topic}"
         );
     }
+}
+
+/// Each fits into a packet, two do not: `result/reboot` and eleven bytes around each payload.
+#[test]
+fn results_that_are_sent_again_together_fit_into_packets() {
+    let mut wire = Wire::new(options().max_packet_out(300));
+    let key = wire.add("tok");
+    let reboot = CommandType::new("reboot").unwrap();
+    let observed = Observation::Commands(reboot);
+    wire.connection.observe(wire.now, key, &observed).unwrap();
+    wire.connect();
+    let commands = message(
+        "kp1/v/cex/tok/command/reboot/1/status",
+        r#"[{"id":1},{"id":2},{"id":3},{"id":4}]"#,
+    );
+    wire.receive(&commands);
+    let payload = "x".repeat(90);
+    while let Some(command) = wire.connection.poll_command(key, |_| true) {
+        let result = CommandResult::ok().with_payload(&payload).unwrap();
+        let command = CommandKey::from(&command);
+        let taken = wire.connection.respond(wire.now, key, &command, result);
+        assert!(taken.is_ok());
+        wire.turn();
+    }
+    // Nobody acknowledges them, and the platform offers the commands again on the next link.
+    wire.cut();
+    wire.connect();
+    wire.pass(secs(31));
+    wire.take_written();
+    wire.receive(&commands);
+    wire.receive(b"\xd0\x00");
+    let written = wire.take_written();
+    for id in 1..=4 {
+        assert!(contains(&written, &format!("{{\"id\":{id},")), "{id}");
+    }
+    assert_eq!(wire.connection.statistics().unsendable, 0);
+    let resent = wire.connection.statistics().requests.results_resent;
+    assert_eq!(resent, 4);
 }

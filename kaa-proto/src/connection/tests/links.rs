@@ -291,6 +291,24 @@ fn trap_13_a_late_answer_to_a_removed_endpoint_ends_nothing_of_its_successor() {
     }
 }
 
+/// A broker sends what it kept to each new subscriber: older than what was asked.
+#[test]
+fn an_answer_that_a_broker_kept_confirms_no_request() {
+    let (mut wire, key) = Wire::with_one();
+    wire.connect();
+    let id = wire.submit(key, "x");
+    wire.take_written();
+    wire.receive(b"\x33\x1f\x00\x1bkp1/v/dcx/tok/json/1/status\x00\x09");
+    assert_eq!(wire.take_written(), b"\x40\x02\x00\x09", "PUBACK");
+    assert!(wire.take_outcomes().is_empty());
+    wire.receive(b"\x31\x0d\x00\x0bkp1/v/x/y/z");
+    assert!(wire.events.is_empty());
+    let statistics = wire.connection.statistics();
+    assert_eq!((statistics.retained, statistics.messages_in), (2, 2));
+    wire.receive(&message("kp1/v/dcx/tok/json/1/status", ""));
+    assert!(matches!(wire.take_outcomes()[..], [(ended, Ok(_))] if ended == id));
+}
+
 #[test]
 fn there_are_at_most_as_many_endpoints_as_was_said() {
     let mut wire = Wire::new(options().max_endpoints(1));
@@ -323,4 +341,26 @@ fn the_same_seed_and_inputs_give_the_same_bytes_and_events() {
         transcript
     };
     assert_eq!(run(), run());
+}
+
+/// A server that answers no UNSUBSCRIBE, on a link that lives for months.
+#[test]
+fn filters_of_those_who_come_and_go_do_not_pile_up() {
+    let endpoint = EndpointOptions::default().qos(crate::QoS::AtMostOnce);
+    let options = Options::new("a").endpoint(endpoint.unwrap());
+    let mut wire = Wire::new(options.keep_alive(secs(65_535)).window(1));
+    wire.connect();
+    for n in 0..200 {
+        let key = wire.add(&format!("tok{n}"));
+        wire.submit(key, "x");
+        wire.pass(secs(31));
+        let removed = wire
+            .connection
+            .remove_endpoint(wire.now, key, Removal::Discard);
+        assert!(removed);
+        wire.turn();
+    }
+    assert_eq!(wire.connection.link_state(), LinkState::Up);
+    let waiting = wire.connection.subscribing.farewells();
+    assert!(waiting <= 64, "{waiting} filters");
 }

@@ -112,6 +112,13 @@ impl<K: Copy> State<K> {
         }
     }
 
+    /// Takes note of bytes that wait to be written.
+    pub(super) fn look_at_output(&mut self, now: Instant) {
+        if self.output.unwritten() > 0 {
+            self.keep_alive.handle_waiting(now);
+        }
+    }
+
     /// Whether nothing new is to be begun. A publish takes more than one byte, so the keys alone
     /// are too many only if the caller does not ask for them.
     pub(super) fn is_output_full(&self) -> bool {
@@ -129,6 +136,7 @@ impl<K: Copy> State<K> {
     /// Appends a PUBLISH that was found to be allowed.
     pub(super) fn publish(&mut self, key: K, topic: &str, payload: &[u8], delivery: Delivery) {
         write_publish(self.output.buffer(), topic, payload, delivery);
+        self.output.note_ours();
         self.traffic.packets_out += 1;
         let end = self.output.end();
         trace::published(topic, payload, delivery);
@@ -284,6 +292,7 @@ impl<K: Copy> State<K> {
         let id = free.then(|| self.in_flight.next_id()).flatten();
         let id = id.ok_or(SubscribeError::WindowFull)?;
         write(self.output.buffer(), id).map_err(|codec::Unwritable| too_large)?;
+        self.output.note_ours();
         self.traffic.packets_out += 1;
         let end = self.output.end();
         trace::requested(awaits, size, id);

@@ -261,13 +261,11 @@ fn the_window_and_the_output_have_their_bounds() {
     link.session
         .publish(4, "a", &large, QoS::AtMostOnce)
         .unwrap();
-    assert!(!link.session.wants_input());
     let full = link.session.publish(5, "a", b"", QoS::AtMostOnce);
     assert_eq!(full, Err(PublishError::OutputFull));
     let full = link.session.subscribe(6, &[("a", QoS::AtMostOnce)]);
     assert_eq!(full, Err(SubscribeError::OutputFull));
     link.sent();
-    assert!(link.session.wants_input());
     // Subscribes have a window of their own.
     link.session
         .subscribe(6, &[("a", QoS::AtMostOnce)])
@@ -281,16 +279,55 @@ fn the_window_and_the_output_have_their_bounds() {
 /// PUBLISH with the topic `a` takes five bytes beside its payload.
 #[test]
 fn output_at_its_mark_is_full() {
-    for (payload, wants_input) in [(94, true), (95, false)] {
+    for (payload, is_full) in [(94, false), (95, true)] {
         let mut options = options();
         options.high_water = 100;
         let mut link = Link::connected(&options);
         let payload = vec![0; payload];
-        link.session
-            .publish(1, "a", &payload, QoS::AtMostOnce)
-            .unwrap();
-        assert_eq!(link.session.wants_input(), wants_input);
+        let session = &mut link.session;
+        session.publish(1, "a", &payload, QoS::AtMostOnce).unwrap();
+        let full = session.publish(2, "a", b"", QoS::AtMostOnce);
+        assert_eq!(full == Err(PublishError::OutputFull), is_full);
     }
+}
+
+/// The server's acknowledgements and answers are what a slow link shows of its life.
+#[test]
+fn input_is_wanted_while_a_large_message_is_written_and_not_while_acknowledgements_wait() {
+    let mut options = options();
+    (options.high_water, options.max_packet_out) = (100, 1_000);
+    let mut link = Link::connected(&options);
+    let large = [0; 994];
+    link.session
+        .publish(1, "a", &large, QoS::AtMostOnce)
+        .unwrap();
+    for id in 1..=25 {
+        assert!(link.session.wants_input(), "before {id}");
+        link.feed(&[0x32, 5, 0, 1, b'a', 0, id]);
+    }
+    assert!(!link.session.wants_input());
+    let mut out = Vec::new();
+    link.session.poll_transmit(&mut out);
+    link.session.handle_written(link.now, 1_000);
+    assert!(!link.session.wants_input());
+    link.session.handle_written(link.now, 1);
+    assert!(link.session.wants_input());
+}
+
+#[test]
+fn input_is_not_wanted_while_as_much_is_unwritten_as_there_may_be() {
+    let mut options = options();
+    (options.high_water, options.max_packet_out) = (100, 1_000);
+    let mut link = Link::connected(&options);
+    for payload in [94, 994] {
+        let payload = vec![0; payload];
+        let session = &mut link.session;
+        session.publish(1, "a", &payload, QoS::AtMostOnce).unwrap();
+    }
+    assert_eq!(link.session.unwritten(), 1_099);
+    assert!(link.session.wants_input());
+    link.feed(b"\x32\x05\x00\x01a\x00\x01");
+    assert!(!link.session.wants_input());
 }
 
 #[test]

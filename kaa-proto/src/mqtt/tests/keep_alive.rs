@@ -119,6 +119,103 @@ fn whole_packets_keep_a_link_alive_however_small_they_are() {
     }
 }
 
+/// Writes so many bytes a second of what is there, until nothing is left or the link is over.
+fn write_slowly(link: &mut Link, rate: usize) {
+    let mut out = Vec::new();
+    while link.session.failure().is_none() {
+        link.session.poll_transmit(&mut out);
+        if link.session.unwritten() == 0 {
+            return;
+        }
+        link.advance(secs(1));
+        link.session.handle_written(link.now, rate);
+    }
+}
+
+/// It would go first on the next link, and end that too.
+#[test]
+fn a_message_that_takes_long_to_write_does_not_end_its_link() {
+    for rate in [8, 100, 2_000] {
+        let mut link = Link::connected(&options());
+        let begin = link.now;
+        let message = vec![0; 200_000];
+        let published = link.session.publish(1, "a", &message, QoS::AtLeastOnce);
+        assert_eq!(published, Ok(()));
+        write_slowly(&mut link, rate);
+        assert_eq!(link.session.failure(), None, "at {rate} bytes a second");
+        assert!(link.now >= begin + secs(100));
+        // The PINGREQ waited behind it; the answer has its half of an interval from now at least.
+        link.advance(secs(29));
+        assert_eq!(link.feed(b"\x40\x02\x00\x01"), ["acknowledged 1"]);
+        assert_eq!(link.feed(PINGRESP), [""; 0]);
+        assert_eq!(link.session.poll_timeout(), Some(link.now + secs(31)));
+    }
+}
+
+#[test]
+fn the_answer_has_as_much_longer_as_the_question_took_to_be_written() {
+    let mut link = Link::connected(&options());
+    let message = vec![0; 100_000];
+    let published = link.session.publish(1, "a", &message, QoS::AtMostOnce);
+    assert_eq!(published, Ok(()));
+    let mut out = Vec::new();
+    link.session.poll_transmit(&mut out);
+    link.advance(secs(60));
+    link.session.poll_transmit(&mut out);
+    link.session.handle_written(link.now, 100_007);
+    link.advance(secs(40));
+    link.session.handle_written(link.now, 2);
+    assert_eq!(link.session.unwritten(), 0);
+    assert_eq!(link.session.poll_timeout(), Some(link.now + secs(30 + 40)));
+    link.advance(secs(70));
+    assert_eq!(link.session.failure(), Some(LinkFailure::KeepAliveTimeout));
+}
+
+#[test]
+fn a_message_that_goes_out_byte_by_byte_does_not_keep_a_link_alive() {
+    let mut link = Link::connected(&options());
+    let begin = link.now;
+    let published = link.session.publish(1, "a", &[0; 9_999], QoS::AtMostOnce);
+    assert_eq!(published, Ok(()));
+    write_slowly(&mut link, 1);
+    assert_eq!(link.session.failure(), Some(LinkFailure::KeepAliveTimeout));
+    assert!(link.now <= begin + secs(60 + 105), "{:?}", link.now - begin);
+}
+
+/// What waits for the transport would wait for ever.
+#[test]
+fn a_server_that_talks_on_and_takes_nothing_is_found_dead() {
+    for is_asked in [false, true] {
+        let mut link = Link::connected(&options());
+        if is_asked {
+            link.advance(secs(60));
+            assert_eq!(link.sent(), PINGREQ);
+        }
+        link.publish(1, QoS::AtLeastOnce);
+        let begin = link.now;
+        while link.session.failure().is_none() && link.now < begin + secs(1_000) {
+            link.advance(secs(15));
+            link.feed(b"\x30\x03\x00\x01a");
+        }
+        assert_eq!(link.session.failure(), Some(LinkFailure::KeepAliveTimeout));
+        assert!(link.now <= begin + secs(105), "{:?}", link.now - begin);
+    }
+}
+
+#[test]
+fn what_was_not_asked_yet_cannot_be_answered() {
+    let mut link = Link::connected(&options());
+    link.advance(secs(60));
+    for _ in 0..3 {
+        link.feed(PINGRESP);
+        assert_eq!(link.session.unwritten(), 2, "asked once");
+        assert_eq!(link.session.poll_timeout(), Some(link.now + secs(30)));
+    }
+    assert_eq!(link.sent(), PINGREQ);
+    link.feed(PINGRESP);
+    assert_eq!(link.session.poll_timeout(), Some(link.now + secs(60)));
+}
+
 #[test]
 fn an_answer_nobody_asked_for_is_harmless() {
     let mut link = Link::connected(&options());
