@@ -45,8 +45,8 @@ fn an_input_in_a_mode_that_does_not_wait_is_waited_for() {
     assert_eq!(kit.samples(), 5);
 }
 
-/// How a stream of numbered samples from a file ended at signals, and how many lines of it were taken.
-fn interrupted(kit: &Kit, more: &[&str], signals: &[&str]) -> (Value, u64) {
+/// How a stream of numbered samples from a file ended after this, and how many lines of it were taken.
+fn interrupted(kit: &Kit, more: &[&str], by: impl FnOnce(&Running)) -> (Value, u64) {
     let lines: String = (1..=50_000).map(|number| format!("{number}\n")).collect();
     let path = kit.file("samples", &lines);
     let mut file = File::open(path).unwrap();
@@ -54,9 +54,7 @@ fn interrupted(kit: &Kit, more: &[&str], signals: &[&str]) -> (Value, u64) {
     // How far the file was read is known to all who have it.
     let program = Running::start_with(&mut kit.command(&args), file.try_clone().unwrap());
     eventually("it is read", || file.stream_position().unwrap() >= 8_192);
-    for signal in signals {
-        program.signal(signal);
-    }
+    by(&program);
     let account = program.line();
     drop(program.end());
     let taken = usize::try_from(file.stream_position().unwrap()).unwrap();
@@ -68,7 +66,7 @@ fn interrupted(kit: &Kit, more: &[&str], signals: &[&str]) -> (Value, u64) {
 fn lines_that_were_read_when_a_signal_came_are_all_accounted_for() {
     let kit = Kit::new();
     kit.fault("black-hole 1h dcx");
-    let (account, taken) = interrupted(&kit, &[], &["-TERM"]);
+    let (account, taken) = interrupted(&kit, &[], |program| program.signal("-TERM"));
     assert_eq!(account["samples"], json!(taken), "{account}");
 }
 
@@ -76,7 +74,7 @@ fn lines_that_were_read_when_a_signal_came_are_all_accounted_for() {
 fn lines_that_were_read_when_nothing_moves_any_more_are_all_accounted_for() {
     let kit = Kit::new();
     kit.fault("black-hole 1h dcx");
-    let (account, taken) = interrupted(&kit, &["--timeout", "3s"], &[]);
+    let (account, taken) = interrupted(&kit, &["--timeout", "3s"], |_| kit.platform.stop());
     assert_eq!(account["samples"], json!(taken), "{account}");
 }
 
@@ -85,7 +83,8 @@ fn a_terminal_that_closes_lets_the_end_be_a_clean_one() {
     let kit = Kit::new();
     kit.fault("black-hole 1h dcx");
     // Once by the system, once by the shell, and the end of a login adds another.
-    let (account, taken) = interrupted(&kit, &[], &["-HUP", "-HUP", "-TERM"]);
+    let signals = |program: &Running| ["-HUP", "-HUP", "-TERM"].map(|name| program.signal(name));
+    let (account, taken) = interrupted(&kit, &[], |program| drop(signals(program)));
     assert_eq!(account["samples"], json!(taken), "{account}");
 }
 
@@ -110,7 +109,10 @@ fn a_terminal_that_closes_does_not_end_what_ignores_that() {
 fn lines_that_were_read_when_a_signal_came_are_kept_by_a_store() {
     let kit = Kit::new();
     let store = text(&kit.path("store"));
-    let (account, taken) = interrupted(&kit, &["--store", &store, "--url", &nowhere()], &["-TERM"]);
+    let (account, taken) =
+        interrupted(&kit, &["--store", &store, "--url", &nowhere()], |program| {
+            program.signal("-TERM");
+        });
     assert_eq!(account, json!({"samples": taken, "kept": taken}));
 }
 
