@@ -439,9 +439,9 @@ impl Sender {
         may_wait
     }
 
-    /// Nothing has ended for as long as an answer may take.
+    /// Nothing has ended for longer than an answer may take: not even by the lack of one.
     fn is_stalled(&self) -> bool {
-        self.moved.elapsed() > self.session.timeout
+        self.moved.elapsed() > self.session.timeout + Duration::from_secs(1)
     }
 
     /// Tells people of a failure, once for each kind in a row.
