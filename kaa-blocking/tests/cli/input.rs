@@ -83,8 +83,10 @@ fn a_terminal_that_closes_lets_the_end_be_a_clean_one() {
     let kit = Kit::new();
     kit.fault("black-hole 1h dcx");
     // Once by the system, once by the shell, and the end of a login adds another.
-    let signals = |program: &Running| ["-HUP", "-HUP", "-TERM"].map(|name| program.signal(name));
-    let (account, taken) = interrupted(&kit, &[], |program| drop(signals(program)));
+    let signals = ["-HUP", "-HUP", "-TERM"];
+    let (account, taken) = interrupted(&kit, &[], |program| {
+        signals.iter().for_each(|name| program.signal(name));
+    });
     assert_eq!(account["samples"], json!(taken), "{account}");
 }
 
