@@ -191,4 +191,29 @@ mod tests {
             assert!(timers.heap.len() <= 2 * 12 + LEFT_BEHIND);
         }
     }
+
+    #[test]
+    fn no_more_alarms_are_left_behind_than_the_bound_says() {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut timers = Timers::default();
+        (0..10).for_each(|key| timers.set(key, at(1_000)));
+        // One that comes later is moved when its time has come.
+        (1_001..1_100).for_each(|second| timers.set(0, at(second)));
+        assert_eq!(timers.heap.len(), 10);
+        // One that comes earlier leaves an alarm behind.
+        let lengths = (1..1_000).rev().map(|second| {
+            timers.set(0, at(second));
+            timers.heap.len()
+        });
+        assert_eq!(lengths.max(), Some(2 * 10 + LEFT_BEHIND));
+        // What was left behind is dropped when it is found.
+        let mut timers = Timers::default();
+        timers.set(0, at(5));
+        timers.set(0, at(3));
+        assert_eq!(timers.heap.len(), 2);
+        timers.set(0, at(9));
+        assert_eq!((timers.heap.len(), timers.next()), (1, Some(at(9))));
+    }
 }

@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 use kaa_proto::commands::Pending;
 use kaa_proto::config::Answer;
 use kaa_proto::endpoint::{Endpoint, EndpointOptions, Event, Observation, Subscriptions};
+use kaa_proto::metadata;
 use kaa_proto::names::{CommandType, EndpointName};
 use kaa_proto::request::{Class, Failure, InvalidRequest, RequestExt, SubmitError};
 use kaa_proto::telemetry::Sample;
 use kaa_tests::clock::Clock;
+use kaa_tests::endpoint_host::EndpointHost;
 
 const CONFIGURATION: Observation = Observation::Configuration(None);
 
@@ -212,4 +214,19 @@ fn events_that_nobody_polls_are_lost_and_counted() {
     assert_eq!(endpoint.statistics().malformed, 16_384 + 3);
     assert_eq!(endpoint.statistics().events_lost, 3);
     assert_eq!(std::iter::from_fn(|| endpoint.poll_event()).count(), 16_384);
+}
+
+/// Control goes first, so the flights are not in the order in which they began.
+#[test]
+fn an_answer_finds_its_request_among_others_that_were_submitted_later_and_sent_earlier() {
+    let mut host = EndpointHost::offline(EndpointOptions::default(), 1).unwrap();
+    let sample = host.submit(&Sample::new(1)).unwrap();
+    let keys: Vec<_> = (0..8)
+        .map(|_| host.submit(&metadata::Keys).unwrap())
+        .collect();
+    host.link_up();
+    assert_eq!(host.take_paths().last().unwrap(), "dcx/json/1");
+    host.receive("dcx/json/1/status", "");
+    assert!(matches!(host.outcome(sample), Some(Ok(_))));
+    assert!(keys.iter().all(|id| host.outcome(*id).is_none()));
 }
