@@ -35,7 +35,16 @@ struct Program {
 
 impl Program {
     fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kaa"))
+        // Who runs the tests may ignore SIGHUP, as `nohup` does, and that is inherited.
+        let mut command = match cfg!(target_os = "linux") {
+            true => {
+                let mut env = Command::new("env");
+                env.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_kaa")]);
+                env
+            }
+            false => Command::new(env!("CARGO_BIN_EXE_kaa")),
+        };
+        let mut child = command
             .arg("platform")
             .args(args)
             .stdin(Stdio::piped())
