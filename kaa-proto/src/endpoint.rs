@@ -241,10 +241,8 @@ impl Endpoint {
         let now = self.advance(now);
         self.forget_observations(now);
         let ours = |entry: &Entry| matches!(entry.owner, Owner::Observation(_) | Owner::Nobody);
-        let queued = self.room.queue.iter();
-        let flights = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
-        let own: Vec<_> = queued.chain(flights).filter(|entry| ours(entry)).collect();
-        let own: Vec<_> = own.iter().map(|entry| entry.id).collect();
+        let own = self.room.entries().filter(|entry| ours(entry));
+        let own: Vec<_> = own.map(|entry| entry.id).collect();
         for id in own {
             if let Some(entry) = self.take_out(id, ours) {
                 self.end(now, entry, Err(Failure::Closed), Rest::ForLateAnswer);
@@ -349,9 +347,7 @@ impl Endpoint {
         // Only what is needed now is subscribed to, not what was needed once.
         self.filters = Rare::default();
         let mode = self.options.subscriptions;
-        let queued = self.room.queue.iter();
-        let listening = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
-        for entry in queued.chain(listening) {
+        for entry in self.room.entries() {
             if entry.request.with_id && mode != Subscriptions::None {
                 self.filters.need(mode, &self.name, &group(entry));
             }

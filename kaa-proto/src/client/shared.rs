@@ -17,7 +17,7 @@ use crate::commands::CommandResult;
 use crate::connection::{Account, AddError, Connection, EndpointKey, Event, LinkId};
 use crate::endpoint::{self, CommandKey};
 use crate::names::EndpointName;
-use crate::request::{Failure, Prepared, Reply, RequestId, SubmitError};
+use crate::request::{Failure, Outcome, Prepared, Reply, RequestId, SubmitError};
 use crate::store::StoreError;
 
 /// What all handles and the driver share.
@@ -350,20 +350,10 @@ impl State {
     ) {
         if let endpoint::Event::RestoredCompleted { id, outcome } = &event {
             // Kept for who asks for its ticket.
-            match self.slots.get_mut(&(key, *id)) {
-                Some(slot) => woken.extend(slot.end(outcome.clone())),
-                None => outcome
-                    .iter()
-                    .for_each(|reply| self.discard(now, key, reply)),
-            }
+            woken.extend(self.end_slot(now, (key, *id), outcome.clone()));
         }
         if let endpoint::Event::Completed { id, outcome } = event {
-            match self.slots.get_mut(&(key, id)) {
-                Some(slot) => woken.extend(slot.end(outcome)),
-                None => outcome
-                    .iter()
-                    .for_each(|reply| self.discard(now, key, reply)),
-            }
+            woken.extend(self.end_slot(now, (key, id), outcome));
         } else if let endpoint::Event::Stored(id) = event {
             let storage = self.archive.as_ref().map(Archive::storage);
             self.handle_storage((key, id), storage.unwrap_or_default(), woken);
@@ -375,6 +365,22 @@ impl State {
         } else {
             self.subscribers.endpoint(key, &event, woken);
         }
+    }
+
+    /// A request has ended. Gives whom to wake; without a ticket nobody will read how.
+    fn end_slot(
+        &mut self,
+        now: Instant,
+        of: (EndpointKey, RequestId),
+        outcome: Outcome,
+    ) -> Option<Waker> {
+        if let Some(slot) = self.slots.get_mut(&of) {
+            return slot.end(outcome);
+        }
+        if let Ok(reply) = outcome {
+            self.discard(now, of.0, &reply);
+        }
+        None
     }
 
     /// Nobody will read an outcome: commands in it are given back.
@@ -528,7 +534,7 @@ fn drop_apart(replaced: Vec<Waker>) {
 
 /// Runs code of the application that is not the caller's: a panic in it must stop neither the
 /// driver nor the one who happens to call a verb. The panic hook has told of it.
-fn apart(code: impl FnOnce()) {
+pub(super) fn apart(code: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(code));
 }
 

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use super::shared::apart;
 use super::{Driver, Transport, Turn};
 use crate::connection::LinkId;
 
@@ -118,7 +119,7 @@ impl<R: Runtime> Task<R> {
     /// Drops the dial, which is code of the application too.
     fn give_up(&mut self) {
         let dial = self.dial.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(dial)));
+        apart(|| drop(dial));
     }
 }
 
@@ -205,7 +206,7 @@ impl<R: Runtime> Io<'_, R> {
 impl<R: Runtime> Drop for Io<'_, R> {
     fn drop(&mut self) {
         let stream = self.stream.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(stream)));
+        apart(|| drop(stream));
     }
 }
 

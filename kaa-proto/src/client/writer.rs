@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::archive::{Done, Job};
-use super::shared::Shared;
+use super::shared::{Shared, apart};
 use crate::store::{Durability, Store, StoreError};
 
 /// The work of a client's store. A binding starts it
@@ -116,7 +116,7 @@ impl StoreWriter {
 
     fn let_go(&mut self) {
         if let Some(store) = self.store.take() {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(store)));
+            apart(|| drop(store));
             self.shared.handle_store_closed();
         }
     }

@@ -302,12 +302,12 @@ impl Ledger {
     ) -> Vec<CommandKey> {
         let mut settled = Vec::new();
         for (key, state) in &mut self.states {
-            let is_listed = || listed.iter().any(|command| *command.id() == key.id);
-            if key.command_type != *command_type || is_listed() {
-                continue;
-            }
             match state {
-                State::Finished(finished) if !finished.sending && !finished.confirmed => {
+                State::Finished(finished)
+                    if !finished.sending
+                        && !finished.confirmed
+                        && is_missing(key, command_type, listed) =>
+                {
                     finished.confirmed = true;
                     settled.push(key.clone());
                 }
@@ -325,9 +325,7 @@ impl Ledger {
         listed: &[Command],
     ) -> Vec<CommandKey> {
         let is_over = |(key, state): &(&CommandKey, &State)| {
-            matches!(state, State::Interrupted(_))
-                && key.command_type == *command_type
-                && listed.iter().all(|command| *command.id() != key.id)
+            matches!(state, State::Interrupted(_)) && is_missing(key, command_type, listed)
         };
         let over = self.states.iter().filter(is_over);
         let over: Vec<_> = over.map(|(key, _)| key.clone()).collect();
@@ -505,6 +503,11 @@ impl Ledger {
     fn is_confirmed(&self, key: &CommandKey) -> bool {
         matches!(self.states.get(key), Some(State::Finished(f)) if f.confirmed && !f.sending)
     }
+}
+
+/// Whether a command of this type is not in the list.
+fn is_missing(key: &CommandKey, command_type: &CommandType, listed: &[Command]) -> bool {
+    key.command_type == *command_type && listed.iter().all(|command| *command.id() != key.id)
 }
 
 impl Surfaced {

@@ -276,8 +276,7 @@ impl Endpoint {
     /// Whether the application's own report of the version has not ended: another would come after
     /// it, and say what was before.
     fn is_version_under_way(&self) -> bool {
-        let flights = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
-        let mut entries = self.room.queue.iter().chain(flights);
+        let mut entries = self.room.entries();
         entries.any(|entry| {
             let is_report = matches!(entry.request.effect, Effect::Current(_));
             is_report && entry.owner == Owner::Caller && self.is_newest_version(entry.id)

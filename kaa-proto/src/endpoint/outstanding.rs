@@ -32,8 +32,7 @@ impl Endpoint {
     }
 
     fn is_asking_what_is_outstanding(&self) -> bool {
-        let flights = self.room.flights.iter().map(|(_, flight)| &*flight.entry);
-        let mut entries = self.room.queue.iter().chain(flights);
+        let mut entries = self.room.entries();
         entries.any(|entry| entry.asks_what_is_outstanding().is_some())
     }
 

@@ -41,6 +41,12 @@ impl Blank for Room {
 }
 
 impl Room {
+    /// All requests that are queued or in flight, those too that are only listened for.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let flights = self.flights.iter().map(|(_, flight)| &*flight.entry);
+        self.queue.iter().chain(flights)
+    }
+
     /// Takes out what is queued or in flight and has not ended, and all deadlines.
     #[allow(clippy::vec_box, reason = "they are boxed already")]
     pub(super) fn drain(&mut self) -> Vec<Box<Entry>> {
