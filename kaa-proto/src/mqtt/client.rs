@@ -135,10 +135,11 @@ impl<K: Copy> Session<K> {
     /// transport. Report them before the input that may answer them.
     pub fn handle_written(&mut self, now: Instant, n: usize) {
         let state = &mut self.state;
+        let before = state.output.written();
         state.output.handle_written(n);
         let written = state.output.written();
         state.stall.handle_written(now, written);
-        if n > 0 {
+        if written > before {
             state.keep_alive.handle_sent(now, written);
         }
         state.look_at_output(now);

@@ -242,3 +242,13 @@ fn a_late_clock_does_what_is_due_and_no_more() {
     assert_eq!(link.session.failure(), None);
     assert_eq!(link.session.poll_timeout(), Some(link.now + secs(30)));
 }
+
+#[test]
+fn to_report_more_as_written_than_there_was_is_no_sign_of_life() {
+    let mut link = Link::connected(&options());
+    link.advance(secs(59));
+    link.feed(b"\x30\x03\x00\x01a");
+    link.session.handle_written(link.now, usize::MAX);
+    link.advance(secs(1));
+    assert_eq!(link.sent(), PINGREQ);
+}
