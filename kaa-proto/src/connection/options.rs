@@ -122,16 +122,18 @@ impl Options {
         self
     }
 
-    /// How many messages may be unacknowledged. 1 to 65,535, default 100: enough to keep a fast
-    /// link busy, few enough to be sent again after a loss.
+    /// How many messages may be unacknowledged. 1 to 32,767, so that packet
+    /// identifiers are left for subscriptions; default 100: enough to keep a fast link busy, few enough
+    /// to be sent again after a loss.
     #[must_use]
     pub const fn window(mut self, messages: u16) -> Self {
         self.session.max_in_flight = messages;
         self
     }
 
-    /// How many bytes may wait to be written before nothing more is encoded and no input is
-    /// wanted; also the largest SUBSCRIBE. Default 16,384: a hundred messages with one system call,
+    /// How many bytes may wait to be written before nothing more is encoded, and how many of
+    /// acknowledgements before no input is [wanted](super::Connection::wants_input); also the largest
+    /// SUBSCRIBE of several filters. 1 to 268,435,460, default 16,384: a hundred messages with one system call,
     /// while the operating system's own buffer keeps the transport busy. More would only wait here,
     /// where nothing overtakes it, neither a more urgent request nor another endpoint's.
     #[must_use]
@@ -489,7 +491,7 @@ mod tests {
     fn what_is_out_of_range_is_told_with_its_range() {
         let session = InvalidOptions::Session(SessionError::MaxInFlight);
         assert!(std::error::Error::source(&session).is_some());
-        assert_eq!(session.to_string(), "max_in_flight is 0");
+        assert_eq!(session.to_string(), "max_in_flight is not from 1 to 32767");
         let cases = [
             (
                 InvalidOptions::DialWithin,

@@ -76,10 +76,14 @@ impl Connection {
         if self.may_speak() {
             self.fill(now, &mut session);
         }
-        let bytes = session.poll_transmit(out);
         self.session = Some(session);
-        self.look_at_changed();
-        bytes
+        match self.is_closing() {
+            // One that could not be sent may have been the last.
+            true => self.follow_up(now),
+            false => self.look_at_changed(),
+        }
+        let session = self.session.as_mut();
+        session.map_or(0, |session| session.poll_transmit(out))
     }
 
     /// `n` more bytes of `link`, of those that [`poll_transmit`](Self::poll_transmit) gave, were
@@ -224,7 +228,6 @@ impl Connection {
             let (Some(slot), Some(ready)) = (self.slots.get_mut(key), ready) else {
                 break;
             };
-            any = true;
             let outgoing = slot.endpoint.next_message(now, ready, &mut self.topic);
             let Some(outgoing) = outgoing else {
                 // It had one just now, so this cannot be; if it is, others have their turn.
@@ -237,6 +240,7 @@ impl Connection {
                 session.publish_to_valid(ticket, &self.topic, outgoing.payload, outgoing.qos);
             match published {
                 Ok(()) => {
+                    any = true;
                     let bytes = self.topic.len() + outgoing.payload.len();
                     let enters_window = outgoing.qos != QoS::AtMostOnce;
                     let holds = self.schedule.sent(now, key, bytes, enters_window);
@@ -259,6 +263,7 @@ impl Connection {
                 // endpoint's own. It must not come again and again: the former ends at once, the
                 // latter as nobody answers it.
                 Err(PublishError::TooLarge { .. } | PublishError::BadTopic(_)) => {
+                    any = true;
                     self.statistics.unsendable += 1;
                     self.with(key, |endpoint| {
                         if !endpoint.cancel(now, message.request()) {

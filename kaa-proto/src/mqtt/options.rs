@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::packet::MAX_PACKET;
 
+/// Half of the packet identifiers: messages and subscriptions share them.
+const MAX_IN_FLIGHT: u16 = u16::MAX / 2;
+
 /// Who is behind the link, and the limits of the session.
 ///
 /// The session is always a clean one, without will. Every limit is a limit: 0 is refused, it never
@@ -33,7 +36,7 @@ pub struct SessionOptions {
     /// included. 64 to 268,435,460, default 262,144.
     pub max_packet_out: usize,
     /// How many messages of QoS 1 and 2 may be unacknowledged, and apart from them how many
-    /// SUBSCRIBE and UNSUBSCRIBE. 1 to 65,535, default 100.
+    /// SUBSCRIBE and UNSUBSCRIBE. 1 to 32,767, default 100: there are packet identifiers for both.
     pub max_in_flight: u16,
     /// Nothing new is begun while at least this many bytes are unwritten. 1 to 268,435,460,
     /// default 65,536: enough for the transport never to run dry.
@@ -96,7 +99,10 @@ impl SessionOptions {
                 packet.contains(&self.max_packet_out),
                 SessionError::MaxPacketOut,
             ),
-            (self.max_in_flight != 0, SessionError::MaxInFlight),
+            (
+                (1..=MAX_IN_FLIGHT).contains(&self.max_in_flight),
+                SessionError::MaxInFlight,
+            ),
             (
                 (1..=MAX_PACKET).contains(&self.high_water),
                 SessionError::HighWater,
@@ -181,7 +187,7 @@ pub enum SessionError {
     MaxPacketIn,
     /// `max_packet_out` is not from 64 to 268,435,460.
     MaxPacketOut,
-    /// `max_in_flight` is 0.
+    /// `max_in_flight` is not from 1 to 32,767.
     MaxInFlight,
     /// `high_water` is not from 1 to 268,435,460.
     HighWater,
@@ -200,7 +206,7 @@ impl fmt::Display for SessionError {
             Self::KeepAlive => "the keep alive is not a whole number of seconds from 1 to 65535",
             Self::MaxPacketIn => "max_packet_in is not from 64 to 268435460 bytes",
             Self::MaxPacketOut => "max_packet_out is not from 64 to 268435460 bytes",
-            Self::MaxInFlight => "max_in_flight is 0",
+            Self::MaxInFlight => "max_in_flight is not from 1 to 32767",
             Self::HighWater => "high_water is not from 1 to 268435460 bytes",
             Self::ConnAckWithin => "connack_within is not from 1 ms to 1 h",
             Self::AcknowledgeWithin => "acknowledge_within is not from 1 s to 1 h",
@@ -217,7 +223,7 @@ mod tests {
     #[test]
     fn options_out_of_range_are_refused_by_name() {
         type Change = fn(&mut SessionOptions);
-        let cases: [(Change, SessionError); 13] = [
+        let cases: [(Change, SessionError); 14] = [
             (|o| o.client_id = "a\0".into(), SessionError::ClientId),
             (|o| o.client_id = "a".repeat(65_536), SessionError::ClientId),
             (|o| o.login = Some(Login::new("a\0")), SessionError::User),
@@ -243,6 +249,7 @@ mod tests {
                 SessionError::MaxPacketOut,
             ),
             (|o| o.max_in_flight = 0, SessionError::MaxInFlight),
+            (|o| o.max_in_flight = 32_768, SessionError::MaxInFlight),
             (|o| o.high_water = 0, SessionError::HighWater),
             (
                 |o| o.connack_within = Duration::ZERO,

@@ -139,7 +139,10 @@ fn an_option_out_of_range_is_named_with_its_range() {
             SessionError::MaxPacketOut,
             "max_packet_out is not from 64 to 268435460 bytes",
         ),
-        (SessionError::MaxInFlight, "max_in_flight is 0"),
+        (
+            SessionError::MaxInFlight,
+            "max_in_flight is not from 1 to 32767",
+        ),
         (
             SessionError::HighWater,
             "high_water is not from 1 to 268435460 bytes",
