@@ -108,7 +108,8 @@ impl Connection {
     pub(super) fn subscribe(&mut self, now: Instant, session: &mut Session<Ticket>) -> bool {
         let limit = self.options.session.max_packet_out;
         let limit = limit.min(self.options.session.high_water);
-        let limit = limit.saturating_sub(OVERHEAD);
+        // A packet holds one filter at least.
+        let limit = limit.saturating_sub(OVERHEAD).max(1);
         self.gather(now, limit);
         let unsubscribed = self.has_room(session) && self.unsubscribe_batch(session, limit);
         let subscribed = self.has_room(session) && self.subscribe_batch(now, session, limit);

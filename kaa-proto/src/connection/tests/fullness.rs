@@ -101,3 +101,16 @@ fn results_that_are_sent_again_together_fit_into_packets() {
     let resent = wire.connection.statistics().requests.results_resent;
     assert_eq!(resent, 4);
 }
+
+#[test]
+fn the_lowest_high_water_mark_leaves_room_for_a_filter_and_a_message() {
+    let mut wire = Wire::new(Options::new("a").high_water(1));
+    let key = wire.add("tok");
+    wire.submit(key, "x");
+    wire.connect();
+    let written = wire.take_written();
+    assert!(contains(&written, "kp1/v/dcx/tok/json/+/status"));
+    // Two filters, each in a packet of its own: the next one once the other is written.
+    wire.receive(b"\x90\x03\x00\x01\x01\x90\x03\x00\x02\x01");
+    assert!(contains(&wire.take_written(), "kp1/v/dcx/tok/json/1"));
+}
