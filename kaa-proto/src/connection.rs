@@ -112,7 +112,7 @@ pub use storing::Snapshot;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::changes::Totals;
 use self::directory::Directory;
@@ -509,13 +509,6 @@ impl Connection {
         }
         self.events.push_back(event);
     }
-}
-
-/// The end of a wait that the application chose freely; not after the end of the clock. Options
-/// have bounds of their own.
-fn later(now: Instant, wait: Duration) -> Instant {
-    const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
-    now + wait.min(TEN_YEARS)
 }
 
 impl fmt::Debug for Connection {

@@ -31,6 +31,14 @@ struct Alarm {
 /// So many places more than twice as many as there are deadlines are left behind.
 const LEFT_BEHIND: usize = 16;
 
+/// The end of a wait that was chosen freely; not after the end of the clock. Options have bounds of
+/// their own.
+#[cfg(any(feature = "connection", feature = "platform"))]
+pub(crate) fn later(now: Instant, wait: std::time::Duration) -> Instant {
+    const TEN_YEARS: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 24 * 3_600);
+    now + wait.min(TEN_YEARS)
+}
+
 impl<K: Ord> Default for Timers<K> {
     fn default() -> Self {
         Self {

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::link::Demand;
 use super::slab::EndpointKey;
-use super::{Connection, Deadline, later, trace};
+use super::{Connection, Deadline, trace};
 use crate::endpoint::{Endpoint, Statistics, Unfinished};
 use crate::names::EndpointName;
+use crate::timers::later;
 
 /// What became of the requests after [`Connection::close`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

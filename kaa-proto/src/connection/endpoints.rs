@@ -9,7 +9,7 @@ use super::event::Event;
 use super::options::MAX_PUBLISH_OVERHEAD;
 use super::slab::EndpointKey;
 use super::wakeups::Wakeup;
-use super::{Connection, Deadline, later, trace};
+use super::{Connection, Deadline, trace};
 use crate::QoS;
 use crate::commands::{Command, CommandResult};
 use crate::endpoint::{
@@ -17,6 +17,7 @@ use crate::endpoint::{
 };
 use crate::names::{CommandType, ConfigName, EndpointName};
 use crate::request::{Class, Offline, Prepared, Request, RequestId, SubmitError};
+use crate::timers::later;
 use crate::topic::MAX_TOPIC_LEN;
 use crate::{config, software};
 
@@ -437,6 +438,7 @@ impl Connection {
         self.directory.remove(&name);
         self.suspects.remove(key);
         self.schedule.handle_count(self.slots.len());
+        self.schedule.remove(key);
         self.tidy_wakeups();
         self.timers.clear(&Deadline::Removal(key));
         self.totals.replace(slot.counted, Totals::default());

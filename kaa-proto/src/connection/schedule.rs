@@ -52,6 +52,13 @@ struct Account {
     waiting: bool,
 }
 
+impl Account {
+    /// Whether nothing of it has to be remembered.
+    const fn is_settled(&self) -> bool {
+        self.in_flight == 0 && self.balance >= 0 && !self.waiting
+    }
+}
+
 impl<K: Copy + Eq + Hash> Schedule<K> {
     /// For a window of this many messages.
     pub(crate) fn new(window: usize) -> Self {
@@ -122,10 +129,15 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         if let Some(account) = self.accounts.get_mut(&key) {
             account.in_flight = account.in_flight.saturating_sub(1);
             account.moved = Some(now);
-            if account.in_flight == 0 && !account.waiting {
+            if account.is_settled() {
                 self.accounts.remove(&key);
             }
         }
+    }
+
+    /// Forgets `key`, which is gone.
+    pub(crate) fn remove(&mut self, key: K) {
+        self.accounts.remove(&key);
     }
 
     /// Whose share was held for so long without an acknowledgement does not hold it any more. When
@@ -173,7 +185,7 @@ impl<K: Copy + Eq + Hash> Schedule<K> {
         };
         if let Some(account) = self.accounts.get_mut(&key) {
             account.waiting = false;
-            if account.in_flight == 0 && account.balance >= 0 {
+            if account.is_settled() {
                 self.accounts.remove(&key);
             }
         }
@@ -385,5 +397,27 @@ mod tests {
         assert_eq!(schedule.accounts[&1].balance, QUANTUM);
         assert_eq!(schedule.next(|_| false), None);
         assert!(schedule.accounts.is_empty());
+    }
+
+    /// On a busy link an acknowledgement may come when its message is long gone from the ring.
+    #[test]
+    fn a_debt_outlives_the_acknowledgement_and_goes_with_its_endpoint() {
+        let mut schedule = Schedule::new(8);
+        (1..=2).for_each(|key| schedule.wake(key));
+        assert_eq!(schedule.next(|_| true), Some(1));
+        schedule.sent(start(), 1, 100_000, true);
+        assert_eq!(schedule.next(|key| key == 2), Some(2), "the other has left");
+        schedule.left_window(start(), 1);
+        schedule.wake(1);
+        let mut turns = 0;
+        while schedule.next(|_| true) == Some(2) {
+            schedule.sent(start(), 2, QUANTUM as usize - MESSAGE_COST as usize, true);
+            schedule.left_window(start(), 2);
+            turns += 1;
+        }
+        assert!(turns >= 97, "{turns}");
+        schedule.remove(1);
+        assert_eq!(schedule.next(|key| key == 2), Some(2));
+        assert_eq!(schedule.accounts.len(), 1);
     }
 }

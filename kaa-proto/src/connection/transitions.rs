@@ -129,8 +129,14 @@ impl Connection {
         }
         // With the link requests may have ended, the last one too.
         self.look_at_changed();
+        self.drop_session_without_transport();
         self.drain(now);
         self.look_at_changed();
+        self.drop_session_without_transport();
+    }
+
+    /// What it has not written is written no more.
+    fn drop_session_without_transport(&mut self) {
         let has_transport = matches!(
             self.demand(),
             Demand::Exchange(_) | Demand::HangUp(_) | Demand::Abandon(_)

@@ -14,6 +14,7 @@ use super::operator::OperatorError;
 use super::switches::Switches;
 use super::validate::{self, CommandResult};
 use super::weight::Weigh;
+use crate::timers::later;
 
 /// How many commands of an endpoint are outstanding; more are refused to the operator.
 const MAX_OUTSTANDING: usize = 1_024;
@@ -90,7 +91,9 @@ impl Commands {
         if switches.command_clock == CommandClock::Invocation {
             let all = self.types.values_mut().flat_map(|t| &mut t.outstanding);
             for command in all {
-                command.expires.get_or_insert(now + switches.command_ttl);
+                command
+                    .expires
+                    .get_or_insert_with(|| later(now, switches.command_ttl));
             }
         }
     }
@@ -130,7 +133,7 @@ impl Commands {
             commands.outstanding.push(Command {
                 id,
                 payload,
-                expires: starts.then(|| now + switches.command_ttl),
+                expires: starts.then(|| later(now, switches.command_ttl)),
             });
         }
         Ok((id, push))
@@ -146,7 +149,9 @@ impl Commands {
     ) {
         let commands = self.types.get_mut(of_type).map(|t| &mut t.outstanding);
         if let Some(command) = commands.into_iter().flatten().find(|c| c.id == id) {
-            command.expires.get_or_insert(now + switches.command_ttl);
+            command
+                .expires
+                .get_or_insert_with(|| later(now, switches.command_ttl));
         }
     }
 
@@ -223,7 +228,7 @@ impl Commands {
             }
             Some(_) => {}
         }
-        let expires = call.now + call.switches.command_ttl;
+        let expires = later(call.now, call.switches.command_ttl);
         let mut list = Vec::new();
         let mut events = Vec::new();
         for (name, commands) in &mut self.types {

@@ -18,6 +18,7 @@ use super::weight::Weigh;
 use crate::names::EndpointName;
 use crate::qos::QoS;
 use crate::rng::Rng;
+use crate::timers::later;
 
 /// An endpoint and everything the extensions keep about it.
 #[derive(Clone, Debug)]
@@ -125,7 +126,7 @@ impl Device {
     /// When it counts as offline if it stays silent.
     pub(super) fn idle_at(&self, switches: &Switches) -> Option<Instant> {
         let spoke = self.last_seen.filter(|_| self.speaker.is_some());
-        Some(spoke? + switches.idle_disconnect?)
+        Some(later(spoke?, switches.idle_disconnect?))
     }
 
     /// The configurations, or the software.

@@ -9,6 +9,7 @@ use super::options::Service;
 use super::outbox::Fate;
 use crate::names::{EndpointName, EndpointToken};
 use crate::rng::Rng;
+use crate::timers::later;
 
 /// How many faults are set at a time. Beyond it the oldest is taken back.
 const MAX_FAULTS: usize = 256;
@@ -293,7 +294,7 @@ impl Faults {
                 if self.holes.len() == MAX_FAULTS {
                     self.holes.remove(0);
                 }
-                self.holes.push((fault, now + time));
+                self.holes.push((fault, later(now, time)));
             }
             FaultKind::Late(_)
             | FaultKind::Lose
@@ -411,7 +412,7 @@ impl Faults {
         if let FaultKind::Reorder(size) = kind {
             if !is_begun {
                 self.groups += 1;
-                active.group = (self.groups, size);
+                active.group = (self.groups, size.max(1));
             }
             active.group.1 -= 1;
         }
@@ -541,5 +542,22 @@ mod tests {
         assert_eq!(fate("b"), (of_b.0, true));
         let next = fate("a");
         assert!(next.0 != of_a.0 && next.0 != of_b.0);
+    }
+
+    /// What is read from words has bounds; a program may set anything.
+    #[test]
+    fn no_value_of_a_fault_is_too_much_or_too_little() {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        let now = Instant::now();
+        let mut faults = Faults::new(Rng::new(1));
+        faults.inject(now, Fault::new(FaultKind::Reorder(0)));
+        let alone = Fate::Held {
+            group: 1,
+            is_last: true,
+        };
+        let fate = faults.fate(&name("t"), Service::Dcx);
+        assert_eq!(fate, (alone, Some("reorder")));
+        faults.inject(now, Fault::new(FaultKind::BlackHole(Duration::MAX)));
+        assert!(faults.swallows(&name("t"), Service::Dcx));
     }
 }

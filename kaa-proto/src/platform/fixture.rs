@@ -23,7 +23,9 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::options::Secret;
-use crate::names::{AppVersion, CommandType, ConfigName, EndpointToken, MetadataKey, NameError};
+use crate::names::{
+    AppVersion, CommandType, ConfigName, EndpointToken, MetadataKey, NameError, shorten,
+};
 
 /// The application versions and endpoints that exist. Every key is optional, an unknown one is an
 /// error.
@@ -128,8 +130,13 @@ impl Fixture {
     }
 }
 
-/// The words for a value of another type hold that value, which may be a token.
+/// The words for a value of another type hold that value, those for an unknown field its name:
+/// either may be a token.
 fn without_value(message: &str) -> String {
+    let field = message.strip_prefix("unknown field `");
+    if let Some((name, rest)) = field.and_then(|field| field.rsplit_once("`, expected ")) {
+        return format!("unknown field `{}`, expected {rest}", shorten(name));
+    }
     let is_about_value = ["invalid type: ", "invalid value: "]
         .iter()
         .any(|words| message.starts_with(words));
@@ -259,6 +266,12 @@ mod tests {
                 "{words}"
             );
         }
+        let without_level = r#"{"appVersions": {"v": {"JTjdbENzHh": {}}}}"#;
+        let error = Fixture::parse(without_level).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "fixture: unknown field `JTj…`, expected `endpoints` at line 1 column 35"
+        );
     }
 
     #[test]
@@ -275,8 +288,8 @@ mod tests {
     #[test]
     fn an_error_names_the_key_and_the_line() {
         for (wrong, line, says) in [
-            ("\"software\":", 5, "unknown field `softwares`"),
-            ("\"readOnly\":", 3, "unknown field `readOnlys`"),
+            ("\"software\":", 5, "unknown field `sof…`, expected"),
+            ("\"readOnly\":", 3, "unknown field `rea…`, expected"),
         ] {
             let with_s = wrong.replace("\":", "s\":");
             let error = Fixture::parse(&WHOLE.replace(wrong, &with_s)).unwrap_err();

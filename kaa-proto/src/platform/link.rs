@@ -34,7 +34,7 @@ pub(super) enum Stage {
 }
 
 /// One connection.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Link {
     pub(super) session: ServerSession,
     pub(super) stage: Stage,

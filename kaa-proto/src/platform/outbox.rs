@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::options::LinkId;
 use crate::qos::QoS;
+use crate::timers::later;
 
 /// How many messages wait, the late and the held ones included. Beyond it new ones are dropped.
 const MAX_WAITING: usize = 65_536;
@@ -27,7 +28,7 @@ pub(super) enum Addressee {
 }
 
 /// A message of the platform.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Parcel {
     pub(super) to: Addressee,
     pub(super) topic: String,
@@ -62,7 +63,7 @@ pub(super) enum Fate {
 }
 
 /// A group of parcels that is collected to go out backwards.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Group {
     /// When it goes out even without its last parcel.
     deadline: Instant,
@@ -71,7 +72,7 @@ struct Group {
 }
 
 /// The parcels that have not been polled yet.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Outbox {
     /// To be polled now.
     ready: VecDeque<Parcel>,
@@ -115,7 +116,7 @@ impl Outbox {
             Fate::Repeated(_) => self.ready.extend(std::iter::repeat_n(parcel, copies)),
             Fate::Late(delay) => {
                 self.order += 1;
-                self.late.insert((now + delay, self.order), parcel);
+                self.late.insert((later(now, delay), self.order), parcel);
             }
             Fate::Held { group, is_last } => {
                 let collected = self.groups.entry(group).or_insert_with(|| Group {

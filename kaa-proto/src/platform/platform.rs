@@ -1,6 +1,7 @@
 //! The platform over topics and payloads: who is let in, which extension answers, who gets it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -31,7 +32,7 @@ use crate::timers::Timers;
 /// closing a device's link.
 ///
 /// Nothing here fails: what a device does wrong is answered and logged.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Platform {
     pub(super) switches: Switches,
     /// Extension instances by name.
@@ -61,8 +62,8 @@ pub struct Platform {
     pub(super) rng: Rng,
 }
 
-/// A message to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A message to publish. `Debug` shows neither the whole token nor the payload.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// Who gets it; each link at most once.
     pub recipients: Recipients,
@@ -81,6 +82,28 @@ pub struct Recipients {
     pub link: Option<LinkId>,
     /// Every link with a matching subscription.
     pub subscribers: bool,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("recipients", &self.recipients)
+            .field("topic", &crate::topic::shortened(&self.topic))
+            .field("payload_len", &self.payload.len())
+            .field("qos", &self.qos)
+            .finish()
+    }
+}
+
+/// Tokens, uploads and messages are not shown.
+impl fmt::Debug for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Platform")
+            .field("switches", &self.switches)
+            .field("endpoints", &self.devices.len())
+            .field("links", &self.links.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Platform {

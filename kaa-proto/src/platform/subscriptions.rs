@@ -12,7 +12,7 @@ use crate::topic;
 const MAX_FILTERS: usize = 262_144;
 
 /// The subscriptions of all links.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Subscriptions {
     of_link: BTreeMap<LinkId, Filters>,
     /// Links with filters for exactly one endpoint, by application version and token.
@@ -22,7 +22,7 @@ pub(super) struct Subscriptions {
 }
 
 /// The filters of one link with the QoS that was granted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Filters {
     /// Those for exactly one endpoint; `None`: those for more than that. None is empty.
     groups: BTreeMap<Option<Address>, BTreeMap<String, QoS>>,

@@ -72,7 +72,7 @@ pub struct Upload {
 }
 
 /// Tokens and uploads of all endpoints.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Uploads {
     /// By token: whose it is and when it expires.
     tokens: BTreeMap<String, (usize, Instant)>,

@@ -272,3 +272,23 @@ fn an_endpoint_that_leaves_does_not_stay_when_all_is_over() {
     assert_eq!(again, Err(AddError::Closed));
     assert!(wire.connection.is_leaving(key));
 }
+
+/// FIN comes right behind the last answer, so its acknowledgement is never written.
+#[test]
+fn when_the_last_answer_and_the_end_of_the_link_come_together_nothing_is_dialed_any_more() {
+    let (mut wire, key) = Wire::with_one();
+    wire.connect();
+    wire.submit(key, "x");
+    wire.connection.close(wire.now, secs(60));
+    wire.turn();
+    let mut answer = message("kp1/v/dcx/tok/json/1/status", "\0\x01");
+    // QoS 1, where an identifier stands behind the topic.
+    answer[0] = 0x32;
+    let link = wire.link();
+    wire.connection.handle_input(wire.now, link, &answer);
+    let acknowledged = wire.connection.poll_transmit(wire.now, &mut Vec::new());
+    assert_eq!(acknowledged, 4, "taken, and never written");
+    wire.cut();
+    assert_eq!(wire.connection.demand(), Demand::Finished);
+    assert_eq!(wire.connection.account().unwrap().outcomes.confirmed, 1);
+}

@@ -146,3 +146,21 @@ fn an_operator_can_kick_who_is_connected() {
     assert_eq!(bench.platform.poll_hang_up(), Some(LINK));
     assert_eq!(bench.platform.endpoints_of(device().token()), [device()]);
 }
+
+#[test]
+fn neither_tokens_nor_payloads_are_shown() {
+    let mut bench = Bench::new();
+    bench.publish("kp1/v/bcx/JTjdbENzHh/token/1", "{}");
+    let platform = format!("{:?}", bench.platform);
+    assert!(platform.contains("endpoints: 1"), "{platform}");
+    let delivery = bench.delivery();
+    let shown = format!("{delivery:?}");
+    assert!(shown.contains("kp1/v/bcx/JTj…/token/1/status"), "{shown}");
+    let payload = String::from_utf8(delivery.payload).unwrap();
+    for text in [platform, shown] {
+        assert!(
+            !text.contains("JTjdb") && !text.contains(&payload),
+            "{text}"
+        );
+    }
+}
