@@ -141,9 +141,10 @@ impl Client {
         self.add(name, Some(options))
     }
 
-    /// Removes an endpoint. With [`Removal::Flush`] what it has queued is sent first; its handles
-    /// refuse new requests either way, until it is added again. `false` if it was not there, or
-    /// is leaving already.
+    /// Removes an endpoint. With [`Removal::Flush`] what it has queued is sent first. Its handles
+    /// refuse new requests either way; those of an endpoint that is still leaving take them again when
+    /// it is added meanwhile, otherwise [`endpoint`](Self::endpoint) gives new ones. `false` if it was
+    /// not there, or is leaving already.
     pub fn remove_endpoint(&self, name: &EndpointName, removal: Removal) -> bool {
         self.shared()
             .act(|connection, now| match connection.find(name) {

@@ -14,14 +14,17 @@ mod storm;
 
 use std::io;
 use std::num::NonZeroU16;
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
 use std::time::Duration;
 
-use kaa_proto::client::{Client, Endpoint, Options, Ticket, Turn};
+use kaa_proto::client::{Client, Endpoint, Options, Ticket, Transport, Turn};
 use kaa_proto::connection::LinkState;
-use kaa_proto::endpoint::EndpointOptions;
+use kaa_proto::endpoint::{EndpointOptions, Subscriptions};
 use kaa_proto::names::EndpointName;
 use kaa_proto::request::{Adjusted, Failure, RequestExt as _, Resend};
 use kaa_proto::telemetry::Sample;
+use kaa_tests::clock::Clock;
 use kaa_tests::rig::Rig;
 use serde_json::{Value, json};
 use storm::{Storm, Weather};
@@ -193,4 +196,91 @@ fn what_becomes_of_an_old_dial_says_nothing_about_the_link_that_is_up() {
     rig.pass(SECOND);
     assert_eq!(client.link_state(), LinkState::Up);
     assert_eq!(client.statistics().links_lost, 0);
+}
+
+/// Takes what it has room for, and says CONNACK.
+struct Narrow {
+    room: Arc<Mutex<usize>>,
+    taken: Arc<Mutex<Vec<u8>>>,
+    greeting: &'static [u8],
+}
+
+impl Transport for Narrow {
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        match io::Read::read(&mut self.greeting, block)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            n => Ok(n),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut room = self.room.lock().unwrap();
+        let n = bytes.len().min(*room);
+        if n == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        *room -= n;
+        self.taken.lock().unwrap().extend(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A second for the goodbye of TLS and the close of the server is apart from that.
+#[test]
+fn a_hang_up_has_all_its_time_to_write_what_is_left() {
+    let within = 10 * SECOND;
+    let options = options().connection(|options| options.hang_up_within(within));
+    let clock = Arc::new(Mutex::new(Clock::new()));
+    let time = Arc::clone(&clock);
+    let (client, mut driver) =
+        Client::new(options, 1, 1, move || time.lock().unwrap().now()).unwrap();
+    let pass = |time| {
+        let mut clock = clock.lock().unwrap();
+        let end = clock.now() + time;
+        clock.advance_to(end);
+    };
+    let room = Arc::new(Mutex::new(usize::MAX));
+    let taken = Arc::default();
+    let mut transport = None;
+    let mut run = |transport: &mut Option<Narrow>| loop {
+        match driver.turn(Waker::noop(), transport) {
+            Turn::Dial { link, .. } => {
+                *transport = Some(Narrow {
+                    room: Arc::clone(&room),
+                    taken: Arc::clone(&taken),
+                    greeting: b"\x20\x02\0\0",
+                });
+                driver.handle_connected(link);
+            }
+            Turn::Again => {}
+            Turn::Wait { .. } | Turn::Finished => break,
+        }
+    };
+    let name = EndpointName::parse("demo-v1", "JTjdbENzHh").unwrap();
+    let silent = EndpointOptions::default().subscriptions(Subscriptions::None);
+    let device = client.endpoint_with(&name, silent).unwrap();
+    run(&mut transport);
+    *room.lock().unwrap() = 100;
+    let sample = Sample::new("x".repeat(4_000));
+    drop(device.submit(&sample));
+    run(&mut transport);
+    drop(client.shutdown(SECOND));
+    pass(SECOND);
+    run(&mut transport);
+    pass(within - SECOND);
+    run(&mut transport);
+    *room.lock().unwrap() = usize::MAX;
+    run(&mut transport);
+    assert!(
+        taken.lock().unwrap().ends_with(b"xx\"\xe0\x00"),
+        "and DISCONNECT"
+    );
 }

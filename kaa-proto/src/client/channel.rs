@@ -15,7 +15,8 @@ const SMALL_BLOCK: usize = 2 * 1_024;
 /// At most about this is written before timers are looked at again.
 const WRITE_BUDGET: usize = 256 * 1_024;
 
-/// How long the goodbye of a link may take to be written, and answered by the server's close.
+/// How long the layer's goodbye may take to be written, and answered by the server's close. Until
+/// it is said the connection's own deadline holds.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a turn left behind.
@@ -55,7 +56,7 @@ pub(super) struct Channel {
     /// What is to be written; the first `written` bytes are.
     out: Vec<u8>,
     written: usize,
-    /// Set while we hang up: until when that may take.
+    /// Set when all else is written: until when the goodbye may take.
     goodbye_until: Option<Instant>,
     /// How far that is.
     goodbye: Goodbye,
@@ -136,8 +137,7 @@ impl Channel {
         transport: &mut impl Transport,
     ) -> Result<Exchanged, LinkError> {
         let now = shared.now();
-        let until = *self.goodbye_until.get_or_insert(now + GOODBYE_WITHIN);
-        if until <= now {
+        if self.goodbye_until.is_some_and(|until| until <= now) {
             return Err(LinkError::Closed);
         }
         if self.goodbye == Goodbye::Closed {
@@ -149,6 +149,7 @@ impl Channel {
         }
         if self.goodbye == Goodbye::Untold {
             self.goodbye = Goodbye::Told;
+            self.goodbye_until = Some(now + GOODBYE_WITHIN);
             self.layer.close();
             // The layer's own goodbye.
             return Ok(Exchanged::Some);

@@ -8,7 +8,7 @@ use super::shared::Handle;
 use crate::commands::{self, CommandResult, Report};
 use crate::connection::EndpointKey;
 use crate::endpoint::CommandKey;
-use crate::request::SubmitError;
+use crate::request::{Prepared, SubmitError};
 
 /// A command to be run, and answered by consuming it.
 ///
@@ -43,10 +43,11 @@ impl Command {
     /// [`NotResponded`] gives the command back, with the reason.
     pub fn respond(self, result: CommandResult) -> Result<Ticket<Report>, NotResponded> {
         let command = CommandKey::from(&self.command);
-        let taken = self
-            .handle
-            .shared()
-            .act_on_state(|state, now| state.respond(now, self.key, &command, result));
+        let report = Prepared::new(&command.report(result)).map_err(SubmitError::from);
+        let taken = report.and_then(|report| {
+            let shared = self.handle.shared();
+            shared.act_on_state(|state, now| state.respond(now, self.key, report))
+        });
         match taken {
             Ok(id) => {
                 let ticket = Ticket::new(Arc::clone(&self.handle), self.key, id);

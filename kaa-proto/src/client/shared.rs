@@ -13,9 +13,8 @@ use super::events::Subscribers;
 use super::readers::Readers;
 use super::slot::{Slot, Storage};
 use super::waits::Waits;
-use crate::commands::CommandResult;
 use crate::connection::{Account, AddError, Connection, EndpointKey, Event, LinkId};
-use crate::endpoint::{self, CommandKey};
+use crate::endpoint;
 use crate::names::EndpointName;
 use crate::request::{Failure, Outcome, Prepared, Reply, RequestId, SubmitError};
 use crate::store::StoreError;
@@ -417,10 +416,8 @@ impl State {
         &mut self,
         now: Instant,
         key: EndpointKey,
-        command: &CommandKey,
-        result: CommandResult,
+        report: Prepared,
     ) -> Result<RequestId, SubmitError> {
-        let report = Prepared::new(&command.report(result))?;
         let storage = self.storage_of(key, &report);
         let id = self.connection.respond_prepared(now, key, report)?;
         self.slots.insert((key, id), Slot::new(storage));
