@@ -153,12 +153,15 @@ fn an_endpoint_that_nobody_asks_for_is_given_up_after_a_day_and_one_that_comes_b
         (status.compactions, status.given_up, status.absent),
         (1, 0, 2)
     );
-    rig.pass(DAY);
-    assert_eq!(resumed(&client, &device(2)), ids[1..2]);
+    rig.pass(DAY - HOUR);
     let status = replace(&mut rig, 5);
+    assert_eq!((status.compactions, status.given_up), (2, 0));
+    rig.pass(HOUR);
+    assert_eq!(resumed(&client, &device(2)), ids[1..2]);
+    let status = replace(&mut rig, 6);
     assert_eq!(
         (status.compactions, status.given_up, status.absent),
-        (2, 1, 0)
+        (3, 1, 0)
     );
     let (client, _rig) = rig.after_crash(on(&disk.after_crash(1)), 8);
     assert_eq!(resumed(&client, &device(2)), ids[1..2]);

@@ -65,6 +65,12 @@ impl Room {
             && self.events.is_empty()
             && self.bulk_from.is_none()
     }
+
+    /// How many boxes of requests are in it.
+    #[cfg(all(test, feature = "connection"))]
+    pub(crate) fn spare_len(&self) -> usize {
+        self.spare.len()
+    }
 }
 
 /// So many boxes of requests go with it.

@@ -114,3 +114,31 @@ fn the_lowest_high_water_mark_leaves_room_for_a_filter_and_a_message() {
     wire.receive(b"\x90\x03\x00\x01\x01\x90\x03\x00\x02\x01");
     assert!(contains(&wire.take_written(), "kp1/v/dcx/tok/json/1"));
 }
+
+#[test]
+fn among_many_an_idle_endpoint_leaves_its_room_to_the_next_one_that_speaks() {
+    let mut wire = Wire::new(options());
+    let keys: Vec<_> = (0..65).map(|n| wire.add(&format!("tok{n}"))).collect();
+    wire.connect();
+    for key in &keys[..2] {
+        wire.submit(*key, "x");
+    }
+    assert!(wire.connection.rooms.is_empty());
+    for n in 0..2 {
+        wire.receive(&message(&format!("kp1/v/dcx/tok{n}/json/1/status"), ""));
+    }
+    let spare = |wire: &Wire| {
+        let rooms = wire.connection.rooms.iter();
+        rooms.map(|room| room.spare_len()).collect::<Vec<_>>()
+    };
+    assert_eq!(spare(&wire), [1, 1], "with the box of a request in each");
+    wire.take_outcomes();
+    let ids = [wire.submit(keys[2], "x"), wire.submit(keys[2], "y")];
+    assert_eq!(spare(&wire).len(), 1, "who has room takes no more");
+    for n in 1..=2 {
+        wire.receive(&message(&format!("kp1/v/dcx/tok2/json/{n}/status"), ""));
+    }
+    let ended = wire.take_outcomes();
+    let confirmed = ended.iter().filter(|(_, outcome)| outcome.is_ok());
+    assert!(confirmed.map(|(id, _)| *id).eq(ids));
+}
