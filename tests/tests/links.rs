@@ -332,14 +332,25 @@ fn a_refused_subscription_is_told_and_blocks_nothing() {
     assert_eq!(host.take_events(), expected);
     host.receive("bcx/token/1/status", "{}");
     assert!(is_ok(&host, id));
+    // The next link is asked again.
+    let asked = std::mem::take(&mut host.filters);
+    host.link_down();
+    host.submit(&upload::GetToken).unwrap();
+    host.link_up();
+    assert_eq!(asked, ["+bcx/token/+/error", "+bcx/token/+/status"]);
+    assert_eq!(host.filters, asked);
 }
 
 #[test]
 fn a_subscription_without_an_answer_is_given_up_after_its_own_time() {
     let mut host = per_resource(Subscribing::Ignore);
+    let start = host.now();
     host.submit(&Sample::new(1)).unwrap();
+    assert_eq!(host.endpoint.poll_timeout(), Some(start + 30 * SECOND));
     host.advance(20 * SECOND);
     host.submit(&upload::GetToken).unwrap();
+    let first = host.endpoint.poll_timeout();
+    assert_eq!(first, Some(start + 30 * SECOND), "the first one is due");
     host.advance(10 * SECOND);
     assert_eq!(host.take_paths(), ["dcx/json/1"]);
     assert_eq!(host.take_events().len(), 2);
@@ -488,4 +499,15 @@ fn filters_are_offered_only_while_there_is_a_link() {
     assert_eq!(host.filters.len(), 2);
     let now = host.now();
     assert_eq!(host.endpoint.poll_filter(now), None::<Filter>);
+}
+
+#[test]
+fn what_is_taken_back_before_there_is_a_link_is_not_subscribed_to() {
+    let mut host = EndpointHost::offline(EndpointOptions::default(), 1).unwrap();
+    let id = host.submit(&upload::GetToken).unwrap();
+    host.observe(&reboot()).unwrap();
+    assert!(host.cancel(id));
+    assert!(host.unobserve(&reboot()));
+    host.link_up();
+    assert!(host.filters.is_empty(), "{:?}", host.filters);
 }
