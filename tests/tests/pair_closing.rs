@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use kaa_proto::commands::CommandResult;
-use kaa_proto::connection::Options;
+use kaa_proto::connection::{Demand, Options};
 use kaa_proto::endpoint::{CommandKey, Observation};
 use kaa_proto::names::{CommandType, EndpointName};
 use kaa_proto::platform::PlatformOptions;
@@ -21,6 +21,10 @@ use kaa_tests::pair::{Dials, Pair};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Types of packets.
+const SUBSCRIBE: u8 = 8;
+const DISCONNECT: u8 = 14;
 
 fn reboot() -> CommandType {
     CommandType::new("reboot").unwrap()
@@ -72,6 +76,24 @@ fn an_observation_of_our_own_is_not_waited_for() {
     pair.connection.close(pair.now(), HOUR);
     pair.pass(SECOND);
     assert!(pair.connection.account().is_some());
+}
+
+/// The session ends with its subscriptions, and what was observed ends with them.
+#[test]
+fn at_the_end_nothing_but_disconnect_is_sent() {
+    let mut pair = Pair::online();
+    pair.observe(&Observation::Commands(reboot())).unwrap();
+    pair.observe(&Observation::Configuration(None)).unwrap();
+    pair.observe_software("1.0").unwrap();
+    pair.submit(&Sample::new(1)).unwrap();
+    pair.pass(60 * SECOND);
+    let before = pair.take_packets();
+    assert!(before.iter().any(|(kind, _)| *kind == SUBSCRIBE));
+    pair.connection.close(pair.now(), HOUR);
+    pair.pass(60 * SECOND);
+    let after = pair.take_packets();
+    assert_eq!(after, [(DISCONNECT, 2)]);
+    assert_eq!(pair.connection.demand(), Demand::Finished);
 }
 
 /// Found by the fuzz target `level_b`: the account waited for the next timer.
