@@ -70,8 +70,19 @@ fn light() -> Observation {
 }
 
 impl World {
+    /// One whose next deadline is that of its keep alive.
     fn new(now: Instant) -> Self {
-        let mut connection = Connection::new(Options::new("caller"), now, 1).unwrap();
+        let mut world = Self::with(Options::new("caller").keep_alive(20 * SECOND), now);
+        world.now += 5 * SECOND;
+        world.hear(b"\x30\x03\x00\x01a");
+        world.now += 5 * SECOND;
+        world.connection.handle_timeout(world.now);
+        world.say();
+        world
+    }
+
+    fn with(options: Options, now: Instant) -> Self {
+        let mut connection = Connection::new(options, now, 1).unwrap();
         let key = connection.add_endpoint(now, name("tok")).unwrap();
         let gone = connection.add_endpoint(now, name("gone")).unwrap();
         assert!(connection.remove_endpoint(now, gone, Removal::Discard));
@@ -139,10 +150,12 @@ impl World {
             .respond(now, key, &self.command, result)
             .unwrap();
         self.say();
-        for _ in 0..100 {
+        for second in 0..100_u8 {
             self.now += SECOND;
             self.connection.handle_timeout(self.now);
             self.say();
+            // When it was said counts, too.
+            self.said.extend(second.to_be_bytes());
         }
         let statistics = format!("{:?} {:?}", self.connection.statistics(), self.connection);
         (self.said, self.events, statistics)
@@ -285,6 +298,14 @@ const MISTAKES: &[(&str, Mistake)] = &[
         true
     }),
     ("more written than there was", |w| {
+        // The server is still to be asked whether it is there: nothing was sent.
+        let due = w.connection.poll_timeout();
+        [1, 1_000, usize::MAX].into_iter().all(|n| {
+            w.connection.handle_written(w.now, w.link, n);
+            w.connection.poll_timeout() == due
+        })
+    }),
+    ("nothing, written and heard", |w| {
         w.connection.handle_written(w.now, w.link, 0);
         w.connection.handle_input(w.now, w.link, b"");
         true
