@@ -23,7 +23,7 @@ use kaa_proto::config::{Applied, Rejected};
 use kaa_proto::connection::{
     AddError, Connection, EndpointKey, Event, InvalidOptions, LinkError, LinkId, Options, Removal,
 };
-use kaa_proto::endpoint::{CommandKey, Observation};
+use kaa_proto::endpoint::{CommandKey, EndpointOptions, Observation, Subscriptions};
 use kaa_proto::metadata::{Delete, Get, Merge, ReplaceAll};
 use kaa_proto::mqtt::Login;
 use kaa_proto::names::{
@@ -379,10 +379,24 @@ fn any_text(dice: &mut Dice) -> String {
         .collect()
 }
 
+/// Topic and payload of what is one PUBLISH of QoS 1, and nothing else.
+fn published(packet: &[u8]) -> (&str, &[u8]) {
+    assert_eq!(packet[0], 0x32);
+    let digits = packet[1..].iter().take_while(|digit| **digit > 127).count() + 1;
+    let length = packet[1..=digits].iter().rev();
+    let length = length.fold(0, |sum, digit| sum * 128 + usize::from(digit & 127));
+    let body = &packet[1 + digits..];
+    assert_eq!(body.len(), length);
+    let (topic, rest) = body[2..].split_at(usize::from(body[0]) * 256 + usize::from(body[1]));
+    (std::str::from_utf8(topic).unwrap(), &rest[2..])
+}
+
 #[test]
 fn any_text_is_refused_as_a_name_or_stands_in_the_topic_as_it_is() {
     let mut dice = Dice::new(1);
     let now = Clock::new().now();
+    let endpoint = EndpointOptions::default().subscriptions(Subscriptions::None);
+    let unsubscribed = Options::new("caller").endpoint(endpoint);
     let mut taken = [0; 8];
     for _ in 0..20_000 {
         let text = any_text(&mut dice);
@@ -402,25 +416,40 @@ fn any_text_is_refused_as_a_name_or_stands_in_the_topic_as_it_is() {
             panic!("good names are refused");
         };
         let name = EndpointName::new(version, token);
-        let mut world = World::new(now);
+        let mut world = World::with(unsubscribed.clone(), now);
         let key = match world.connection.add_endpoint(now, name.clone()) {
             Ok(key) | Err(AddError::NameTaken(key)) => key,
             Err(error) => panic!("{error}"),
         };
         let call = Call::new(service, text.clone()).payload(text.clone());
-        if world.connection.submit(world.now, key, &call).is_err() {
+        world.said.clear();
+        let submitted = world
+            .connection
+            .submit(world.now, key, &call.fixed_id(4_711));
+        world.say();
+        if submitted.is_err() {
+            assert!(world.said.is_empty(), "{text:?} is refused and sent");
             continue;
         }
         taken[4] += of(extension.is_ok());
         taken[5] += 1;
-        world.say();
         assert_eq!(world.connection.statistics().unsendable, 0, "{text:?}");
-        let topic = format!("kp1/{}/", name.app_version());
-        let is_said = world
-            .said
-            .windows(topic.len())
-            .any(|part| part == topic.as_bytes());
-        assert!(is_said, "{text:?}");
+        let or = |is_text, otherwise| if is_text { text.as_str() } else { otherwise };
+        let levels = [
+            "kp1",
+            or(AppVersion::new(&text).is_ok(), "v"),
+            or(extension.is_ok(), "cex"),
+            or(EndpointToken::new(&text).is_ok(), "tok"),
+            &text,
+            "4711",
+        ];
+        let levels: Vec<_> = levels
+            .into_iter()
+            .filter(|level| !level.is_empty())
+            .collect();
+        let (topic, payload) = published(&world.said);
+        assert_eq!(topic, levels.join("/"), "{text:?}");
+        assert_eq!(payload, text.as_bytes());
         taken[6] += of(CommandId::from_json(&text).is_ok());
         taken[7] += of(Topic::parse(&text).is_ok());
     }
