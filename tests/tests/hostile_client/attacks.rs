@@ -247,7 +247,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
                 ],
             )
         },
-        |s| s.requests.malformed > 0,
+        |s| s.requests.malformed > 0 && s.oversize == 0,
     ),
     polite(
         "numbers that nothing can hold, everywhere",
@@ -258,7 +258,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
             let tiny = br#"{"statusCode":1e999999999,"configId":"a","config":-1e-999999}"#;
             everywhere(scene, &[digits.into_bytes(), status, id, tiny.to_vec()])
         },
-        |s| s.requests.malformed > 0,
+        |s| s.requests.malformed > 0 && s.oversize == 0,
     ),
     polite(
         "an error without end for every request, and for none",

@@ -35,16 +35,23 @@ pub(crate) enum Size {
     Default,
     /// As on a device with a few hundred KiB.
     Small,
+    /// As where messages of megabytes are wanted.
+    Large,
 }
 
 /// The largest message that a small device takes.
 const SMALL_PACKET: usize = 4 * 1_024;
 
+/// The largest message that a large device takes.
+const LARGE_PACKET: usize = 2 * 1_024 * 1_024;
+
 impl Size {
     pub(crate) fn options(self) -> Options {
         let options = Options::new("mqtt://localhost").unwrap();
-        if self == Self::Default {
-            return options;
+        match self {
+            Self::Default => return options,
+            Self::Large => return options.connection(|all| all.max_packet_in(LARGE_PACKET)),
+            Self::Small => {}
         }
         let count = |count| NonZeroUsize::new(count).unwrap();
         let endpoint = EndpointOptions::default()
@@ -70,6 +77,7 @@ impl Size {
         match self {
             Self::Default => 256 * 1_024,
             Self::Small => SMALL_PACKET,
+            Self::Large => LARGE_PACKET,
         }
     }
 
