@@ -19,8 +19,12 @@ pub(crate) struct Attack {
     pub(crate) script: fn(&Scene) -> Option<Vec<u8>>,
     /// How many pieces it sends at most.
     pub(crate) pieces: usize,
-    /// How many bytes go in each second.
+    /// How many bytes go in each period, once the script has begun.
     pub(crate) pace: usize,
+    /// How long a period is.
+    pub(crate) period: Duration,
+    /// How many links it takes, each from the beginning of its script.
+    pub(crate) links: usize,
     /// For how long it is to be borne.
     pub(crate) lasts: Duration,
     /// What the client has counted afterwards: the attack was one.
@@ -63,8 +67,25 @@ const fn polite(
         script,
         pieces: usize::MAX,
         pace: usize::MAX,
+        period: Duration::from_secs(1),
+        links: 1,
         lasts: Duration::from_secs(60),
         counted,
+    }
+}
+
+/// One that sends a byte a minute, for an hour and on every link.
+const fn byte_a_minute(
+    name: &'static str,
+    script: fn(&Scene) -> Option<Vec<u8>>,
+    counted: fn(&Statistics) -> bool,
+) -> Attack {
+    Attack {
+        pace: 1,
+        period: Duration::from_secs(60),
+        links: usize::MAX,
+        lasts: Duration::from_secs(3_600),
+        ..polite(name, script, counted)
     }
 }
 
@@ -122,6 +143,14 @@ fn lost(statistics: &Statistics) -> bool {
     statistics.losses.violation > 0
 }
 
+/// Each link came up and was found dead, within two minutes on average: a byte now and then is no sign of
+/// life, and where the window is full nobody even asks.
+fn found_dead(statistics: &Statistics) -> bool {
+    let (losses, lost) = (&statistics.losses, statistics.links_lost);
+    let found = losses.keep_alive_timeout + losses.unacknowledged;
+    found == lost && losses.keep_alive_timeout >= 25 && lost + 1 >= statistics.dials
+}
+
 /// A JSON object of this size with one long field.
 fn object(head: &str, size: usize, tail: &str) -> Vec<u8> {
     let filler = "x".repeat(size.saturating_sub(head.len() + tail.len()));
@@ -164,6 +193,22 @@ pub(crate) const ATTACKS: &[Attack] = &[
             |s| s.losses.keep_alive_timeout + s.losses.unacknowledged > 0,
         )
     },
+    byte_a_minute(
+        "256 MB announced, a byte a minute",
+        |scene| match scene.step {
+            0 => Some(publish_head(0x30, None, LIGHT, LONGEST - 2 - LIGHT.len())),
+            step => (step < 1_000).then(|| vec![b'[']),
+        },
+        found_dead,
+    ),
+    byte_a_minute(
+        "the largest packet, a byte a minute",
+        |scene| match scene.step {
+            0 => Some(publish_head(0x30, None, LIGHT, room(scene))),
+            step => (step < 1_000).then(|| vec![b'[']),
+        },
+        found_dead,
+    ),
     polite(
         "a remaining length of five bytes",
         |scene| once(scene, || b"\x30\xff\xff\xff\xff\x01".to_vec()),
@@ -204,7 +249,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
             let in_command = [br#"[{"id":1001,"payload":"#, &*deep(size / 2)].concat();
             everywhere(scene, &[deep(size), objects, in_command])
         },
-        |s| s.requests.malformed > 0,
+        |s| s.requests.malformed > 0 && s.oversize == 0,
     ),
     polite(
         "JSON as wide as a message holds, everywhere",
@@ -228,7 +273,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
                 ],
             )
         },
-        |s| s.requests.malformed > 0,
+        |s| s.requests.malformed > 0 && s.oversize == 0,
     ),
     polite(
         "the same key again and again, everywhere",
@@ -247,7 +292,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
                 ],
             )
         },
-        |s| s.requests.malformed > 0 && s.oversize == 0,
+        |s| s.requests.malformed > 0,
     ),
     polite(
         "numbers that nothing can hold, everywhere",
@@ -258,7 +303,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
             let tiny = br#"{"statusCode":1e999999999,"configId":"a","config":-1e-999999}"#;
             everywhere(scene, &[digits.into_bytes(), status, id, tiny.to_vec()])
         },
-        |s| s.requests.malformed > 0 && s.oversize == 0,
+        |s| s.requests.malformed > 0,
     ),
     polite(
         "an error without end for every request, and for none",
@@ -480,6 +525,19 @@ pub(crate) const ATTACKS: &[Attack] = &[
             "empty messages, a byte a second",
             |scene| times(scene, 20, |_| vec![0x30, 3, 0, 1, b'a']),
             |s| s.messages_in > 10,
+        )
+    },
+    byte_a_minute(
+        "empty messages, a byte a minute",
+        |scene| times(scene, 1_000, |_| vec![0x30, 3, 0, 1, b'a']),
+        found_dead,
+    ),
+    Attack {
+        greeting: Greeting::None,
+        ..byte_a_minute(
+            "a greeting, a byte a minute",
+            |scene| once(scene, || vec![0x20, 2, 0, 0]),
+            |s| s.losses.no_connack >= 10 && s.losses.no_connack == s.dials,
         )
     },
     rude("no word", |_| None, |s| s.losses.no_connack > 0),

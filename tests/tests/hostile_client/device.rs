@@ -252,14 +252,8 @@ impl Device {
         }
     }
 
-    /// Lets time pass, from one deadline to the next, a second at most; a slow host sends so many
-    /// bytes in each second.
-    pub(crate) fn pass(
-        &mut self,
-        time: Duration,
-        bytes: usize,
-        mut host: impl FnMut(Instant) -> Option<Line>,
-    ) {
+    /// Lets time pass, from one deadline to the next, a second at most.
+    pub(crate) fn pass(&mut self, time: Duration, mut host: impl FnMut(Instant) -> Option<Line>) {
         let end = self.now() + time;
         while self.now() < end {
             let until = match self.turn {
@@ -269,7 +263,7 @@ impl Device {
             let next = until.unwrap_or(end).min(end).min(self.now() + SECOND);
             self.clock.lock().unwrap().advance_to(next);
             if let Some(line) = &mut self.line {
-                line.tick(next, bytes);
+                line.tick(next);
             }
             self.run(&mut host);
         }
@@ -277,30 +271,32 @@ impl Device {
 
     /// Meets an impostor, until its script is played or the link is over; gives how many bytes it sent.
     pub(crate) fn meet(&mut self, attack: Attack) -> usize {
-        let met = RefCell::new(None);
+        let met = RefCell::new(Vec::new());
         let packet = self.size.packet();
         let host = |now| {
             let mut met = met.borrow_mut();
-            let line = met
-                .is_none()
-                .then(|| Line::to_impostor(now, attack, packet))?;
-            *met = Some(line.clone());
+            let line =
+                (met.len() < attack.links).then(|| Line::to_impostor(now, attack, packet))?;
+            met.push(line.clone());
             Some(line)
         };
         let program = self.program.as_ref().unwrap();
         self.meter.run(|| program.client.dial_now());
         self.run(host);
-        while met.borrow().is_none() {
-            self.pass(SECOND, usize::MAX, host);
+        while met.borrow().is_empty() {
+            self.pass(SECOND, host);
         }
-        self.pass(attack.lasts, attack.pace, host);
-        let met = met.into_inner().unwrap();
-        let (pieces, bytes) = (met.pieces(), met.given());
+        self.pass(attack.lasts, host);
+        let met = met.into_inner();
+        let (mut pieces, mut bytes) = (0, 0);
+        for line in &met {
+            (pieces, bytes) = (pieces + line.pieces(), bytes + line.given());
+        }
         let is_patient = attack.pace < usize::MAX || attack.manners == Manners::Deaf;
-        let is_over = met.is_done() || self.line.is_none() || is_patient;
+        let is_over = met.iter().all(Line::is_done) || self.line.is_none() || is_patient;
         assert!(is_over, "{} goes on after {pieces} pieces", attack.name);
         // What the driver drops is not its own.
-        self.lines.push(met);
+        self.lines.extend(met);
         bytes
     }
 
@@ -343,7 +339,7 @@ impl Device {
         let mut has_rebooted = false;
         let mut outcomes = Vec::new();
         for _ in 0..60 {
-            self.pass(60 * SECOND, usize::MAX, |now| {
+            self.pass(60 * SECOND, |now| {
                 let server = server.take()?;
                 Some(Line::to_platform(now, server))
             });

@@ -33,8 +33,10 @@ struct Impostor {
     session: ServerSession,
     scene: Scene,
     is_done: bool,
-    /// What may still be sent in this round.
+    /// What may still be sent in this period, and since when it lasts; any number before the script
+    /// begins.
     allowance: usize,
+    since: Instant,
     /// How many bytes were sent.
     given: usize,
     out: VecDeque<u8>,
@@ -67,6 +69,7 @@ impl Line {
             },
             is_done: false,
             allowance: usize::MAX,
+            since: now,
             given: 0,
             out: VecDeque::new(),
         };
@@ -121,11 +124,11 @@ impl Line {
         }
     }
 
-    /// Time has passed; a slow impostor sends that many bytes more.
-    pub(crate) fn tick(&mut self, now: Instant, bytes: usize) {
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Instant) {
         self.now = now;
         match &mut *self.host.lock().unwrap() {
-            Host::Impostor(impostor) => impostor.allowance = bytes,
+            Host::Impostor(impostor) => impostor.tick(now),
             Host::Platform(server, ..) => server.handle_timeout(now),
         }
     }
@@ -160,10 +163,22 @@ impl Impostor {
         self.out.extend(answers);
     }
 
-    fn give(&mut self, block: &mut [u8]) -> usize {
+    /// A slow one may send more in the next period.
+    fn tick(&mut self, now: Instant) {
+        if self.scene.step > 0 && now >= self.since + self.attack.period {
+            (self.since, self.allowance) = (now, self.attack.pace);
+        }
+    }
+
+    fn give(&mut self, now: Instant, block: &mut [u8]) -> usize {
         let begins = self.attack.greeting == Greeting::None
             || self.session.is_connected() && self.scene.topics.len() >= self.attack.after;
-        while begins && self.out.len() < block.len() && !self.is_done {
+        if begins && self.scene.step == 0 && !self.is_done {
+            (self.since, self.allowance) = (now, self.attack.pace);
+        }
+        let most = block.len().min(self.allowance);
+        // No more than can go now: what MQTT asks for is not to wait behind all of the script.
+        while begins && self.out.len() < most && !self.is_done {
             let is_over = self.scene.step >= self.attack.pieces;
             match (self.attack.script)(&self.scene).filter(|_| !is_over) {
                 Some(piece) => {
@@ -173,7 +188,6 @@ impl Impostor {
                 None => self.is_done = true,
             }
         }
-        let most = block.len().min(self.allowance);
         let n = io::Read::read(&mut self.out, &mut block[..most]).unwrap();
         self.allowance = self.allowance.saturating_sub(n);
         self.given += n;
@@ -184,7 +198,7 @@ impl Impostor {
 impl Transport for Line {
     fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
         let n = aside(|| match &mut *self.host.lock().unwrap() {
-            Host::Impostor(impostor) => impostor.give(block),
+            Host::Impostor(impostor) => impostor.give(self.now, block),
             Host::Platform(server, link, out) => {
                 let mut answers = Vec::new();
                 let n = server.poll_transmit(*link, &mut answers);
