@@ -15,7 +15,9 @@ use kaa_proto::client::{Client, Options, Transport, Turn};
 use kaa_proto::commands::CommandResult;
 use kaa_proto::endpoint::{CommandKey, EndpointOptions, Observation, Subscriptions};
 use kaa_proto::metadata::{Get, ReplaceAll};
-use kaa_proto::names::CommandType;
+use kaa_proto::names::{
+    AppVersion, CommandType, ConfigName, EndpointToken, Extension, MetadataKey, Metric,
+};
 use kaa_proto::telemetry::{Batch, Sample};
 use kaa_tests::clock::Clock;
 use kaa_tests::device::Device as _;
@@ -106,11 +108,26 @@ fn commands_with_the_same_payload_run_each_and_may_be_answered_in_any_order() {
     );
 }
 
-/// 10/EPMP and 2/DCP: values and samples are of any JSON type, as UTF-8.
+/// 10/EPMP, 11/CEP: keys and types are not empty; nor is any other name, or there were an empty level.
+#[test]
+fn no_name_is_empty() {
+    let refused = [
+        AppVersion::new("").is_err(),
+        EndpointToken::new("").is_err(),
+        Extension::new("").is_err(),
+        CommandType::new("").is_err(),
+        ConfigName::new("").is_err(),
+        MetadataKey::new("").is_err(),
+        Metric::new("").is_err(),
+    ];
+    assert_eq!(refused, [true; 7]);
+}
+
+/// 10/EPMP and 2/DCP: values and samples are of any JSON type, as UTF-8; keys are told apart by case.
 #[test]
 fn metadata_and_samples_of_every_json_type_and_script_go_out_and_come_back() {
     let values = json!({
-        "null": null, "true": true, "number": -1.5e3, "text": "датчик 7 °C 🌡",
+        "null": null, "true": true, "number": -1.5e3, "text": "датчик 7 °C 🌡", "Text": "another",
         "list": [1, [], "a"], "object": {"nested": {"deep": []}}, "empty": "",
     });
     let mut pair = Pair::online();
