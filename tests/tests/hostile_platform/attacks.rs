@@ -1,8 +1,10 @@
 //! What devices do, as data.
 
-/// One way to treat the platform.
+use std::time::Duration;
+
 use kaa_tests::packets::{head, packet};
 
+/// One way to treat the platform.
 #[derive(Clone, Copy)]
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
@@ -12,8 +14,12 @@ pub(crate) struct Attack {
     pub(crate) script: fn(usize, usize) -> Option<Vec<u8>>,
     /// Whether it reads what comes back.
     pub(crate) reads: bool,
+    /// How long after one piece the next one comes.
+    pub(crate) pause: Duration,
     /// Whether it takes all the room that there is for endpoints.
     pub(crate) fills: bool,
+    /// Whether the platform ends all its links.
+    pub(crate) is_ended: bool,
     /// What the platform may hold beside its limits.
     pub(crate) more: usize,
     /// What the platform tells of it.
@@ -30,7 +36,9 @@ const fn attack(
         links: 1,
         script,
         reads: true,
+        pause: Duration::ZERO,
         fills: false,
+        is_ended: false,
         more: 0,
         told,
     }
@@ -39,6 +47,7 @@ const fn attack(
 /// The largest remaining length.
 const LONGEST: usize = 268_435_455;
 const BIG: usize = 16 * 1_024;
+const MINUTE: Duration = Duration::from_secs(60);
 /// JSON that fits into a message and into nothing else.
 const MEGABYTE: usize = 1_000_000;
 
@@ -123,6 +132,30 @@ pub(crate) const ATTACKS: &[Attack] = &[
                 })
             },
             &["kicked"],
+        )
+    },
+    Attack {
+        links: 500,
+        pause: MINUTE,
+        is_ended: true,
+        ..attack(
+            "a greeting, a byte a minute",
+            |_, step| connect("slow").get(step).map(|byte| vec![*byte]),
+            &[],
+        )
+    },
+    Attack {
+        links: 500,
+        pause: MINUTE,
+        ..attack(
+            "a packet of 256 MB, a byte a minute",
+            |link, step| {
+                then(link, step, 60, |step| match step {
+                    1 => [head(0x30, LONGEST), text("kp1/v/dcx/t/json")].concat(),
+                    _ => vec![b'['],
+                })
+            },
+            &[],
         )
     },
     attack(

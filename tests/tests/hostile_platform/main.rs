@@ -103,6 +103,13 @@ impl World {
         any
     }
 
+    fn wait(&mut self, time: Duration) {
+        self.clock.advance(time);
+        let (now, server) = (self.clock.now(), &mut self.server);
+        self.meter.run(|| server.handle_timeout(now));
+        self.hang_up();
+    }
+
     /// Closes what the platform wants closed.
     fn hang_up(&mut self) {
         let (now, server) = (self.clock.now(), &mut self.server);
@@ -150,7 +157,9 @@ fn the_platform_bears_every_device_within_its_limits_and_serves_the_others() {
         let name = attack.name;
         let mut world = World::new();
         world.serve(name);
-        while world.round(attack) {}
+        while world.round(attack) {
+            world.wait(attack.pause);
+        }
         let peak = world.meter.peak();
         let budget = BUDGET + attack.more;
         assert!(
@@ -160,15 +169,13 @@ fn the_platform_bears_every_device_within_its_limits_and_serves_the_others() {
         if !attack.fills {
             world.serve(name);
         }
+        if attack.is_ended {
+            assert!(world.links.values().all(Option::is_none), "{name}");
+        }
         let events = world.events();
         let missing = attack.told.iter().find(|told| !events.contains(*told));
         assert_eq!(missing, None, "{name}: {events:?}");
-        for _ in 0..10 {
-            world.clock.advance(Duration::from_secs(60));
-            let (now, server) = (world.clock.now(), &mut world.server);
-            world.meter.run(|| server.handle_timeout(now));
-            world.hang_up();
-        }
+        (0..10).for_each(|_| world.wait(Duration::from_secs(60)));
     }
 }
 
