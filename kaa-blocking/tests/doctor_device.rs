@@ -19,6 +19,7 @@ use doctor_device_clients::{BAD, Device, GOOD, Habits};
 use kaa_tests::example::example;
 use kaa_tests::mosquitto::program;
 use kaa_tests::ports::free_port;
+use kaa_tests::scratch::Scratch;
 use serde_json::Value;
 
 fn doctor(args: &[&str]) -> Command {
@@ -253,6 +254,36 @@ fn scripts_around_the_clients_of_mosquitto_are_judged_as_any_device() {
     }
     assert_eq!(found["request-ids"].0, "not-judged");
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn the_program_inherits_nothing_that_is_about_another_platform() {
+    let folder = Scratch::new().unwrap();
+    let log = folder.path().join("log");
+    let mut command = doctor(&["--timeout", "1s", "--only", "connects", "--log"]);
+    command.arg(&log).args(["--", "env"]);
+    for name in ["KAA_CA_FILE", "KAA_USERNAME", "KAA_PASSWORD", "KAA_URL"] {
+        command.env(name, "of another");
+    }
+    let output = command.env("ANOTHER", "is its own").output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let seen = std::fs::read_to_string(log).unwrap();
+    let names = seen.lines().filter_map(|line| line.split_once('='));
+    let mut names: Vec<_> = names
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("KAA_"))
+        .collect();
+    names.sort_unstable();
+    let told = [
+        "KAA_APP_VERSION",
+        "KAA_HOST",
+        "KAA_PORT",
+        "KAA_TOKEN",
+        "KAA_URL",
+    ];
+    assert_eq!(names, told);
+    assert!(!seen.contains("of another"), "{seen}");
+    assert!(seen.contains("ANOTHER=is its own"), "{seen}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The user's program, as the doctor starts and ends it.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -45,6 +46,13 @@ impl Recipe {
             .args(arguments)
             .stdin(Stdio::null())
             .process_group(0);
+        // What the user keeps for the real platform: its secrets would go to this one in clear, and
+        // its certificates not with a link without TLS.
+        for (name, _) in env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"KAA_") {
+                command.env_remove(name);
+            }
+        }
         for (name, value) in &self.environment {
             command.env(name, value);
         }
