@@ -8,7 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -365,6 +365,18 @@ fn a_program_that_nobody_reads_any_more_ends() {
         thread::sleep(Duration::from_millis(10));
     };
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn complaints_that_nobody_reads_change_no_status() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let status = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kaa"));
+        let command = command.arg("platform").args(args).stderr(full());
+        command.status().unwrap().code()
+    };
+    assert_eq!(status(&["--listen", "nowhere"]), Some(2));
+    assert_eq!(status(&["--fixture", "/nowhere"]), Some(2));
 }
 
 #[test]

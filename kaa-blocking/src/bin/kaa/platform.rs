@@ -29,6 +29,7 @@ use self::expect::Expectations;
 use self::inbox::{Asker, Input, Line};
 use self::lines::Style;
 use self::outlet::Outlet;
+use crate::output::say;
 
 /// How much input waits before those who bring it do.
 const INBOX: usize = 1_024;
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &PlatformArgs) -> ExitCode {
         Ok(has_breach) if has_breach && args.strict => BREACH.into(),
         Ok(_) => ExitCode::SUCCESS,
         Err(problem) => {
-            complain(&problem);
+            say(&problem);
             NO_START.into()
         }
     }
@@ -160,7 +161,7 @@ impl Program<'_> {
             News::Event(event) => self.handle_event(&event),
             News::Attached => self.announce(Style::attached)?,
             News::TlsFailed { link, cause } => self.print(self.style.tls_failed(link, &cause)),
-            News::Trouble(problem) => complain(&problem),
+            News::Trouble(problem) => say(&problem),
             // Further kinds are for those who know them.
             _ => {}
         }
@@ -225,14 +226,14 @@ impl Program<'_> {
             self.reply(&asker, &answer);
         }
         if self.lost_lines > 0 {
-            complain(&format!(
+            say(format_args!(
                 "{} lines were lost: nobody read them",
                 self.lost_lines
             ));
         }
         match self.platform.dropped_news() {
             0 => {}
-            dropped => complain(&format!("{dropped} events were lost")),
+            dropped => say(format_args!("{dropped} events were lost")),
         }
         self.has_breach
     }
@@ -272,12 +273,4 @@ fn remove(path: &Path) -> Result<(), String> {
         }
         _ => Ok(()),
     }
-}
-
-#[allow(
-    clippy::print_stderr,
-    reason = "what is in the way is for people to read"
-)]
-fn complain(problem: &str) {
-    eprintln!("kaa: {problem}");
 }
