@@ -177,6 +177,34 @@ fn a_stream_into_a_store_goes_on_without_a_platform_and_is_sent_by_the_next_run(
 }
 
 #[test]
+fn a_message_of_an_earlier_run_that_was_sent_is_kept_only_if_it_may_be_sent_again() {
+    for (resend, outcome, code) in [(None, "unknown", 4), (Some("--resend"), "kept", 7)] {
+        let kit = Kit::new();
+        let store = text(&kit.path("store"));
+        let url = nowhere();
+        let args = ["telemetry", "--store", &store, "--timeout", "1h"];
+        let mut away = [&args[..], &["--url", &url]].concat();
+        away.extend(resend);
+        let mut program = kit.start(&away);
+        program.say("1");
+        program.word("Connection refused");
+        program.signal("-INT");
+        assert_eq!(program.line(), json!({"samples": 1, "kept": 1}));
+        assert_eq!(program.end().0, Some(7));
+        // It arrives, and nobody says so.
+        kit.fault("lose dcx always");
+        let program = kit.start(&args);
+        eventually("it arrives", || kit.samples() == 1);
+        program.signal("-INT");
+        assert_eq!(
+            program.line(),
+            json!({"samples": 0, "earlier": {outcome: 1}})
+        );
+        assert_eq!(program.end().0, Some(code));
+    }
+}
+
+#[test]
 fn a_store_that_earlier_runs_have_filled_holds_the_input_back_and_loses_nothing() {
     let kit = Kit::new();
     let store = text(&kit.path("store"));

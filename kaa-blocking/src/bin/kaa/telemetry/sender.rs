@@ -60,6 +60,7 @@ struct Sent {
 struct Earlier {
     ticket: Ticket<Call>,
     bytes: u64,
+    resend: Resend,
 }
 
 #[derive(Serialize)]
@@ -151,8 +152,16 @@ impl Sender {
         let device = &self.session.device;
         let earlier = left.resumed.iter().filter_map(|one| {
             let ticket = device.resumed(one.id)?;
-            let bytes = one.payload.len() as u64;
-            Some(Earlier { ticket, bytes })
+            // Of those that go on only one that may be sent again counts as sent.
+            let resend = match one.sent {
+                true => Resend::AfterLinkLoss,
+                false => Resend::Never,
+            };
+            Some(Earlier {
+                ticket,
+                bytes: one.payload.len() as u64,
+                resend,
+            })
         });
         self.earlier = earlier.collect();
         self.waiting = self.earlier.iter().map(|one| one.bytes).sum();
@@ -387,11 +396,11 @@ impl Sender {
             };
             self.end(&sent, &outcome)?;
         }
-        for Earlier { mut ticket, .. } in mem::take(&mut self.earlier) {
-            let outcome = match ticket.try_outcome() {
+        for mut one in mem::take(&mut self.earlier) {
+            let outcome = match one.ticket.try_outcome() {
                 Some(Ok(_)) => Outcome::confirmed(),
                 Some(Err(failure)) if failure != Failure::Closed => Outcome::failed(&failure),
-                _ => left_over(&left, ticket.id(), Resend::AfterLinkLoss),
+                _ => left_over(&left, one.ticket.id(), one.resend),
             };
             self.account.add_earlier(&outcome);
         }
