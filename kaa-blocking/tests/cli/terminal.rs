@@ -118,6 +118,31 @@ fn a_prompt_can_be_left_and_the_terminal_is_as_before() {
 }
 
 #[test]
+fn a_prompt_leaves_a_hangup_ignored_that_was_ignored() {
+    let kit = Kit::new();
+    let id = kit.path("id");
+    // As `nohup` does it.
+    let line = format!(
+        "(trap '' HUP; exec sh -c 'echo $$ > {}; exec \"$KAA\" telemetry --each')",
+        text(&id)
+    );
+    let terminal = Terminal::run(&kit, &line, "KAA_TOKEN");
+    terminal.shows("endpoint token:");
+    let id = fs::read_to_string(id).unwrap();
+    let hang_up = || Command::new("kill").args(["-HUP", id.trim()]).status();
+    assert!(hang_up().unwrap().success());
+    terminal.keys(TOKEN);
+    terminal.press("Enter");
+    terminal.shows("Ctrl-D ends them");
+    assert!(hang_up().unwrap().success());
+    terminal.keys("{\"a\": 1}");
+    terminal.press("Enter");
+    terminal.shows("{\"line\":1,\"outcome\":\"confirmed\"}");
+    terminal.press("C-d");
+    terminal.shows("rc=0");
+}
+
+#[test]
 fn a_stream_shows_how_far_it_is_and_then_its_account() {
     let kit = Kit::new();
     let go_on = kit.path("go-on");

@@ -6,10 +6,10 @@ use std::process;
 use std::thread;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
+use crate::stop;
 
 /// No secret is longer.
 const MAX_LINE: u64 = 16 * 1_024;
@@ -22,7 +22,8 @@ const MAX_LINE: u64 = 16 * 1_024;
 pub(super) fn ask(what: &str) -> io::Result<String> {
     let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
     let before = tcgetattr(&terminal)?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    // Not more of them: who looks later could not tell any more what was ignored.
+    let mut signals = Signals::new(stop::asking())?;
     let handle = signals.handle();
     let (own, modes) = (terminal.try_clone()?, before.clone());
     let watcher = thread::spawn(move || {
