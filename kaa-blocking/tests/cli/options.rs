@@ -138,6 +138,9 @@ fn files_for_tls_are_not_ignored_where_there_is_none() {
     let kit = Kit::new();
     kit.run(&["plain", "t", "1", "--ca", "ca.pem"])
         .complains(2, "--ca is about TLS");
+    // What is advised can be typed as it stands.
+    let ended = kit.run(&["plain", "t", "1", "--ca", "ca.pem", "--url", "mqtt://[::1]"]);
+    ended.complains(2, "try: --url mqtts://[::1]\n");
     let mut command = kit.command(&["plain", "t", "1", "--url", "mqtts://localhost"]);
     let half = run(command.env("KAA_CERT_FILE", "device.pem"), "");
     half.complains(2, "KAA_CERT_FILE is there without its pair");

@@ -34,6 +34,14 @@ pub(crate) fn start_problem(error: &ConnectError) -> Problem {
     }
 }
 
+/// The host as it stands in a URL: an IPv6 address in brackets.
+pub(super) fn host_in_url(target: &Target) -> String {
+    match target.host() {
+        host if host.contains(':') => format!("[{host}]"),
+        host => host.into(),
+    }
+}
+
 fn advice(target: &Target, cause: &LinkError) -> Option<String> {
     let (host, port) = (target.host(), target.port());
     Some(match cause {
@@ -44,7 +52,9 @@ fn advice(target: &Target, cause: &LinkError) -> Option<String> {
             "check the network: nothing came back from {host}, port {port}; a firewall may swallow it"
         ),
         LinkError::Tls(error) => return tls_advice(target, error),
-        LinkError::Unwelcome | LinkError::TlsWanted => format!("--url mqtts://{host}:{port}"),
+        LinkError::Unwelcome | LinkError::TlsWanted => {
+            format!("--url mqtts://{}:{port}", host_in_url(target))
+        }
         LinkError::Eof => String::from(
             "the platform hung up: check --username and the password, the token and --app-version",
         ),
@@ -81,7 +91,8 @@ fn tls_advice(target: &Target, error: &TlsError) -> Option<String> {
         }
         TlsError::NotTls | TlsError::Cut => {
             format!(
-                "another port in --url: {port} may be the one without TLS (mqtt://{host}:{port})"
+                "another port in --url: {port} may be the one without TLS (mqtt://{}:{port})",
+                host_in_url(target)
             )
         }
         TlsError::IsAuthority
@@ -92,4 +103,22 @@ fn tls_advice(target: &Target, error: &TlsError) -> Option<String> {
         | TlsError::Other(_)
         | _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_advised_can_be_used() {
+        for (host, in_url) in [("here", "here"), ("::1", "[::1]")] {
+            let target = Target::parse(&format!("mqtt://{in_url}")).unwrap();
+            assert_eq!(target.host(), host);
+            let (unwelcome, no_tls) = (LinkError::Unwelcome, LinkError::Tls(TlsError::NotTls));
+            let advised = advice(&target, &unwelcome).unwrap();
+            assert_eq!(advised, format!("--url mqtts://{in_url}:1883"));
+            let advised = advice(&target, &no_tls).unwrap();
+            assert!(advised.contains(&format!("(mqtt://{in_url}:1883)")));
+        }
+    }
 }

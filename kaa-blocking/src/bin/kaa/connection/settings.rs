@@ -10,6 +10,7 @@ use kaa_blocking::names::{AppVersion, EndpointName, NameKind};
 use kaa_blocking::{Options, Target, tls};
 
 use super::args::ConnectionArgs;
+use super::failure::host_in_url;
 use super::profile::Profile;
 use super::secret::Secret;
 use crate::problem::Problem;
@@ -171,7 +172,7 @@ impl Settings {
         if let Some(file) = files.into_iter().flatten().next() {
             let target = &self.target.value;
             if !target.is_tls() {
-                let (source, host) = (&file.source, target.host());
+                let (source, host) = (&file.source, host_in_url(target));
                 return Err(Problem::misuse(format!(
                     "{source} is about TLS, and {target} goes without"
                 ))
