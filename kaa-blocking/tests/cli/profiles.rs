@@ -94,6 +94,13 @@ fn a_profile_with_secrets_is_not_shown_nor_quoted_in_errors_and_others_reading_i
         shown.complains(2, &words);
         assert!(!shown.stderr.contains("356938035643809"), "{shown:?}");
     }
+    // No command takes such a URL.
+    for key in ["url", "http-url"] {
+        let line = format!("{key} = \"https://u:s3cretPassw0rd@here\"\n");
+        fs::write(&path, line).unwrap();
+        let shown = run(kit.bare().args(["profile", "show"]), "").one(0);
+        assert_eq!(shown[key], json!("(kept, not shown)"));
+    }
     fs::write(&path, "tokn = 1\n").unwrap();
     run(kit.bare().args(["profile", "show"]), "").complains(2, "unknown field");
 }
@@ -103,6 +110,9 @@ fn a_mistake_is_told_when_the_profile_is_set() {
     let kit = Kit::new();
     let set = |args: &[&str]| run(kit.bare().args(["profile", "set"]).args(args), "");
     set(&["--url", "http://here"]).complains(2, "(from --url)");
+    for url in ["ftp://here", "https://u:s3cretPassw0rd@here"] {
+        set(&["--http-url", url]).complains(2, "(from --http-url)");
+    }
     set(&["--timeout", "soon"]).complains(2, "(from --timeout)");
     set(&["--token-file", "/no/such/file"]).complains(2, "/no/such/file");
     assert!(!kit.path(".config/kaa/default.toml").exists());

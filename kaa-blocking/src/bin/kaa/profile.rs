@@ -146,7 +146,7 @@ fn set(ask: &[Asked], http_url: Option<&String>, args: &ConnectionArgs) -> Resul
         }
     }
     // What is wrong is told now, not at night.
-    Settings::check(args)?;
+    Settings::check(args, http_url)?;
     let instead = "run this on a terminal, or give a file instead of --ask";
     for asked in ask {
         match asked {
@@ -175,8 +175,15 @@ fn fields(contents: &Contents) -> Result<serde_json::Map<String, Value>, Problem
 
 fn shown(contents: &Contents) -> Result<Value, Problem> {
     let mut fields = fields(contents)?;
-    for secret in ["token", "password"] {
-        if let Some(value) = fields.get_mut(secret) {
+    // No command uses a URL with a login in it, and a file that was written by hand may hold one.
+    let has_login = |value: &Value| value.as_str().is_some_and(|url| url.contains('@'));
+    for (key, value) in &mut fields {
+        let is_secret = match &**key {
+            "token" | "password" => true,
+            "url" | "http-url" => has_login(value),
+            _ => false,
+        };
+        if is_secret {
             *value = json!("(kept, not shown)");
         }
     }

@@ -87,10 +87,11 @@ impl Settings {
     ///
     /// # Errors
     /// Says what is wrong.
-    pub(crate) fn check(args: &ConnectionArgs) -> Result<(), Problem> {
+    pub(crate) fn check(args: &ConnectionArgs, http_url: Option<&String>) -> Result<(), Problem> {
         let profile = &Profile::default();
         let variable = &|_| None;
         let settings = Lookup { variable, profile }.settings(args)?;
+        check_http_url(&settings.http_url(http_url))?;
         match &settings.app_version {
             Some(version) => AppVersion::new(&version.value)
                 .map(drop)
@@ -189,6 +190,22 @@ impl Settings {
             (None, Some(key)) => Err(half(key, "--cert FILE, or KAA_CERT_FILE")),
         }
     }
+}
+
+/// Looks at where uploads go.
+///
+/// # Errors
+/// The URL cannot be used. It is not repeated: people put secrets into URLs.
+pub(crate) fn check_http_url(url: &Found<String>) -> Result<(), Problem> {
+    let Found { value: url, source } = url;
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    if rest.is_none_or(|rest| rest.is_empty() || rest.contains('@')) {
+        let problem = format!("the URL for uploads (from {source}) cannot be used");
+        return Err(Problem::misuse(problem).hint("https://HOST or http://HOST:PORT"));
+    }
+    Ok(())
 }
 
 fn half(there: &Found<PathBuf>, missing: &str) -> Problem {

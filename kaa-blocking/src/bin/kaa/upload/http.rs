@@ -12,7 +12,7 @@ use kaa_blocking::upload::UploadRequest;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, SendBody};
 
-use crate::connection::settings::{Found, Settings};
+use crate::connection::settings::{Found, Settings, check_http_url};
 use crate::exit::Exit;
 use crate::output::say;
 use crate::problem::Problem;
@@ -42,15 +42,8 @@ impl Http {
     /// # Errors
     /// The URL or the authorities cannot be used.
     pub(super) fn new(settings: &Settings, url: Found<String>) -> Result<Self, Problem> {
-        let Found { value: url, source } = url;
-        let rest = url
-            .strip_prefix("https://")
-            .or_else(|| url.strip_prefix("http://"));
-        if rest.is_none_or(|rest| rest.is_empty() || rest.contains('@')) {
-            // It is not repeated: people put secrets into URLs.
-            let problem = format!("the URL for uploads (from {source}) cannot be used");
-            return Err(Problem::misuse(problem).hint("https://HOST or http://HOST:PORT"));
-        }
+        check_http_url(&url)?;
+        let url = url.value;
         let root_certs = match url.starts_with("https://") {
             true => Some(root_certs(settings)?),
             false => None,
