@@ -34,6 +34,11 @@ pub(crate) fn start_problem(error: &ConnectError) -> Problem {
     }
 }
 
+/// A client whose thread is gone: nobody closed it.
+pub(crate) fn over_problem() -> Problem {
+    Problem::local("the client has ended by itself")
+}
+
 /// The host as it stands in a URL: an IPv6 address in brackets.
 pub(super) fn host_in_url(target: &Target) -> String {
     match target.host() {

@@ -11,7 +11,7 @@ use kaa_blocking::request::{Failure, Prepared, Request, RequestError, RequestExt
 use kaa_blocking::{Client, Endpoint, LinkEvents, NotReady, QoS, Target, Ticket};
 
 use super::args::ConnectionArgs;
-use super::failure::{link_problem, start_problem};
+use super::failure::{link_problem, over_problem, start_problem};
 use super::settings::Settings;
 use crate::exit::Exit;
 use crate::output::say;
@@ -102,7 +102,7 @@ impl Session {
                 Ok(()) => return Ok(()),
                 Err(NotReady::Refused(cause)) => return Err(link_problem(&self.target, &cause)),
                 Err(NotReady::TimedOut(cause)) => cause,
-                Err(NotReady::Closed) => None,
+                Err(NotReady::Closed) => return Err(over_problem()),
             };
             if self.stop.is_stopping() {
                 return Err(Problem::new(
@@ -229,4 +229,19 @@ fn tell_losses(events: LinkEvents, target: Target, stop: Stop) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_is_gone_is_not_waited_for() {
+        let settings = Settings::of_url("mqtt://127.0.0.1:1", "1h");
+        let session = Session::start_with(&settings, Wanted::default()).unwrap();
+        session.client.shutdown(Duration::ZERO);
+        let problem = session.ready().unwrap_err();
+        assert_eq!(problem.exit, Exit::Local);
+        assert!(session.left() > Duration::from_secs(1_800));
+    }
 }

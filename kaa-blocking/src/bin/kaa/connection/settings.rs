@@ -100,6 +100,20 @@ impl Settings {
         }
     }
 
+    /// Those of somebody who says that, and of some endpoint.
+    #[cfg(test)]
+    pub(crate) fn of_url(url: &str, timeout: &str) -> Self {
+        let args = ConnectionArgs {
+            url: Some(url.into()),
+            timeout: Some(timeout.into()),
+            app_version: Some("v1".into()),
+            ..ConnectionArgs::default()
+        };
+        let profile = &Profile::default();
+        let variable = &|name| (name == "KAA_TOKEN").then(|| "token".into());
+        Lookup { variable, profile }.settings(&args).unwrap()
+    }
+
     /// The endpoint. Asks for its token if nobody told it.
     ///
     /// # Errors

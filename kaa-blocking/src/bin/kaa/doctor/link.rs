@@ -15,7 +15,7 @@ use super::delivery;
 use super::finding::Finding;
 use super::raw::Dialer;
 use super::report::Report;
-use crate::connection::failure::{link_problem, start_problem};
+use crate::connection::failure::{link_problem, over_problem, start_problem};
 use crate::connection::settings::Settings;
 use crate::exit::Exit;
 use crate::output;
@@ -144,7 +144,7 @@ impl Way<'_> {
             Ok(()) => None,
             Err(NotReady::Refused(cause) | NotReady::TimedOut(Some(cause))) => Some(cause),
             Err(NotReady::TimedOut(None)) => Some(LinkError::NoConnAck),
-            Err(NotReady::Closed) => return Ok(false),
+            Err(NotReady::Closed) => return Err(over_problem()),
         };
         if self.stop.is_stopping() {
             return Ok(false);
@@ -331,5 +331,27 @@ pub(super) fn millis(time: Duration) -> String {
         long if long >= 1.0 => format!("{long:.1} s"),
         short if short >= 0.01 => format!("{:.0} ms", short * 1e3),
         short => format!("{:.1} ms", short * 1e3),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_is_gone_is_not_all_well() {
+        let settings = Settings::of_url("mqtt://127.0.0.1:1", "20s");
+        let way = Way {
+            name: settings.endpoint().unwrap(),
+            settings: &settings,
+            timeout: settings.timeout.value,
+            watch: Duration::ZERO,
+            stop: Stop::default(),
+        };
+        let client = Client::connect(settings.options().unwrap()).unwrap();
+        client.shutdown(Duration::ZERO);
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let introduced = way.introduce(&client, address, &mut Report::default());
+        assert_eq!(introduced.unwrap_err().exit, Exit::Local);
     }
 }
