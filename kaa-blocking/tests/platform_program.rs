@@ -368,6 +368,23 @@ fn a_program_that_nobody_reads_any_more_ends() {
 }
 
 #[test]
+fn a_standard_output_that_fails_is_no_good_end() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    for args in [&["--listen", "127.0.0.1:0"][..], &["--switch", "help"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kaa"));
+        command.arg("platform").args(args).stdin(Stdio::null());
+        let output = command.stdout(full.try_clone().unwrap());
+        let output = output.stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            words.contains("standard output cannot be written"),
+            "{words}"
+        );
+    }
+}
+
+#[test]
 fn complaints_that_nobody_reads_change_no_status() {
     let full = || File::options().write(true).open("/dev/full").unwrap();
     let status = |args: &[&str]| {

@@ -29,7 +29,7 @@ use self::expect::Expectations;
 use self::inbox::{Asker, Input, Line};
 use self::lines::Style;
 use self::outlet::Outlet;
-use crate::output::say;
+use crate::output::{self, say};
 
 /// How much input waits before those who bring it do.
 const INBOX: usize = 1_024;
@@ -46,11 +46,13 @@ const NO_START: u8 = 2;
 /// Runs until it is told to end.
 pub(crate) fn run(args: &PlatformArgs) -> ExitCode {
     if setup::wants_switches(args) {
-        let (stdout, drained) = Outlet::open(io::stdout(), 1, || {});
-        stdout.say(setup::switches());
-        drop(stdout);
-        drained.wait(FAREWELL);
-        return ExitCode::SUCCESS;
+        return match output::write(setup::switches().as_bytes()) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(problem) => {
+                say(problem);
+                NO_START.into()
+            }
+        };
     }
     match serve(args) {
         Ok(has_breach) if has_breach && args.strict => BREACH.into(),
@@ -133,6 +135,7 @@ impl Program<'_> {
                     self.is_ending = true;
                     self.platform.stop();
                 }
+                Some(Input::Failed(problem)) => return Err(problem),
                 Some(Input::Over) if self.is_ending => return Ok(()),
                 Some(Input::Over) => return Err("the platform has ended by itself".into()),
                 None => {}
@@ -239,11 +242,16 @@ impl Program<'_> {
     }
 }
 
-/// Nobody reads what is printed: as other programs do, this one ends then.
-fn on_broken(inbox: SyncSender<Input>) -> impl FnOnce() + Send {
-    move || {
+/// Nobody reads what is printed: as other programs do, this one ends then. Where somebody would, and
+/// it cannot be written, it fails.
+fn on_broken(inbox: SyncSender<Input>) -> impl FnOnce(io::Error) + Send {
+    move |error| {
+        let input = match error.kind() == io::ErrorKind::BrokenPipe {
+            true => Input::End,
+            false => Input::Failed(format!("standard output cannot be written: {error}")),
+        };
         // It may have ended already.
-        let _ = inbox.send(Input::End);
+        let _ = inbox.send(input);
     }
 }
 

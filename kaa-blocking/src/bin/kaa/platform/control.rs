@@ -99,7 +99,7 @@ fn accept(listener: &UnixListener, inbox: &SyncSender<Input>) {
 
 fn serve(stream: UnixStream, inbox: &SyncSender<Input>) -> io::Result<()> {
     let reader = BufReader::new(stream.try_clone()?);
-    let (outlet, _) = Outlet::open(stream.try_clone()?, MAX_WAITING, || {});
+    let (outlet, _) = Outlet::open(stream.try_clone()?, MAX_WAITING, |_| {});
     let client = Arc::new(Client { stream, outlet });
     read_lines(reader, |line| {
         let asker = Asker::Control(Arc::clone(&client));

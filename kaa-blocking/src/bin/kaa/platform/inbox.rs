@@ -28,6 +28,8 @@ pub(crate) enum Input {
     Line(Line, Asker),
     /// The program is to end: a signal, or nobody reads what it prints.
     End,
+    /// The program cannot go on, for this reason.
+    Failed(String),
 }
 
 /// A line, or why it is none.

@@ -1,6 +1,6 @@
 //! Lines on their way to somebody who may be slow to read them, without waiting for them.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::thread;
 use std::time::Duration;
@@ -14,18 +14,18 @@ pub(crate) struct Outlet(SyncSender<String>);
 pub(crate) struct Drained(Receiver<()>);
 
 impl Outlet {
-    /// Writes lines to `writer`, at most `capacity` of them waiting. `on_broken` is called if they
-    /// cannot be written any more.
+    /// Writes lines to `writer`, at most `capacity` of them waiting. `on_broken` is told why
+    /// if they cannot be written any more.
     pub(crate) fn open(
         mut writer: impl Write + Send + 'static,
         capacity: usize,
-        on_broken: impl FnOnce() + Send + 'static,
+        on_broken: impl FnOnce(io::Error) + Send + 'static,
     ) -> (Self, Drained) {
         let (sender, lines) = mpsc::sync_channel::<String>(capacity);
         let (done, drained) = mpsc::sync_channel(1);
         thread::spawn(move || {
-            if write_all(&mut writer, &lines).is_err() {
-                on_broken();
+            if let Err(error) = write_all(&mut writer, &lines) {
+                on_broken(error);
             }
             // Nobody may be waiting for it.
             let _ = done.try_send(());
@@ -50,7 +50,7 @@ impl Drained {
 }
 
 /// Flushes whenever no line waits.
-fn write_all(writer: &mut impl Write, lines: &Receiver<String>) -> std::io::Result<()> {
+fn write_all(writer: &mut impl Write, lines: &Receiver<String>) -> io::Result<()> {
     while let Ok(first) = lines.recv() {
         let mut next = Ok(first);
         while let Ok(mut line) = next {
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn lines_come_out_whole_and_in_order() {
         let (mut reader, writer) = UnixStream::pair().unwrap();
-        let (outlet, drained) = Outlet::open(writer, 2, || {});
+        let (outlet, drained) = Outlet::open(writer, 2, |_| {});
         assert!(outlet.say("a".into()) && outlet.say("b".into()));
         drop(outlet);
         let mut text = String::new();
@@ -88,11 +88,11 @@ mod tests {
     fn one_who_does_not_read_loses_lines_and_holds_up_nobody() {
         let (reader, writer) = UnixStream::pair().unwrap();
         let (broken, told) = mpsc::channel();
-        let (outlet, _) = Outlet::open(writer, 2, move || broken.send(()).unwrap());
+        let (outlet, _) = Outlet::open(writer, 2, move |error| broken.send(error.kind()).unwrap());
         let long = "x".repeat(1 << 20);
         let said = (0..5).filter(|_| outlet.say(long.clone())).count();
         assert!((2..=4).contains(&said), "{said}");
         drop(reader);
-        told.recv().unwrap();
+        assert_eq!(told.recv(), Ok(io::ErrorKind::BrokenPipe));
     }
 }
