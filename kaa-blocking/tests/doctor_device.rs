@@ -25,7 +25,10 @@ use serde_json::Value;
 fn doctor(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kaa"));
     command.args(["doctor", "--device"]).args(args);
-    command.env_remove("KAA_TIMEOUT").stdin(Stdio::null());
+    for name in ["KAA_TIMEOUT", "KAA_APP_VERSION"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
     command
 }
 
@@ -287,6 +290,22 @@ fn the_program_inherits_nothing_that_is_about_another_platform() {
 }
 
 #[test]
+fn the_time_and_the_version_are_read_from_the_variables_too() {
+    let mut command = doctor(&["--only", "connects", "--", "true"]);
+    command.env("KAA_TIMEOUT", "1s");
+    let output = command.env("KAA_APP_VERSION", "env-v1").output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("after 1 s at the latest"), "{words}");
+    assert!(words.contains("KAA_APP_VERSION=env-v1\n"), "{words}");
+    let mut command = doctor(&["--", "true"]);
+    let output = command.env("KAA_TIMEOUT", "soon").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("(from KAA_TIMEOUT)"), "{words}");
+}
+
+#[test]
 fn without_a_device_nothing_is_judged() {
     let output = doctor(&["--timeout", "1s", "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(5));
@@ -296,6 +315,15 @@ fn without_a_device_nothing_is_judged() {
         (&["--listen", "here"], "no address"),
         (&["--command", "a/b"], "--command"),
         (&["--timeout", "soon"], "no time"),
+        (&["--app-version", "a/b"], "(from --app-version)"),
+        (&["--url", "mqtt://here"], "--url means nothing"),
+        (&["--token-file", "f"], "--token-file means nothing"),
+        (&["--username", "u"], "--username means nothing"),
+        (&["--password-file", "f"], "--password-file means nothing"),
+        (&["--ca", "f"], "--ca means nothing"),
+        (&["--cert", "f"], "--cert means nothing"),
+        (&["--key", "f"], "--key means nothing"),
+        (&["--profile", "p"], "--profile means nothing"),
     ] {
         let output = doctor(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2));

@@ -87,7 +87,8 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Problem> {
 fn after_help() -> String {
     format!(
         "Cases of --device:\n{}\n\
-         With --device --timeout is for each scene, 130s unless given. The program is started with \
+         With --device --timeout is for each scene, 130s unless given; of the other options under \
+         Connection it takes --app-version only. The program is started with \
          KAA_URL, KAA_APP_VERSION and KAA_TOKEN, and KAA_HOST and KAA_PORT for clients that take no \
          URL; it inherits no other KAA_ variable. Exit status: 0 no case failed, 3 one did, 5 no device came.\n\n\
          Examples:\n  kaa doctor\n  kaa doctor --device -- ./my-device --verbose\n  \

@@ -71,6 +71,13 @@ pub(crate) struct Settings {
     pub(crate) token: Option<Found<Secret>>,
 }
 
+/// What a device is told, and how long it is watched.
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceSettings {
+    pub(crate) app_version: Option<Found<String>>,
+    pub(crate) timeout: Option<Found<Duration>>,
+}
+
 impl Settings {
     /// Reads them all. What is missing is not asked for yet.
     ///
@@ -81,6 +88,21 @@ impl Settings {
         let variable = &|name| env::var_os(name);
         let profile = &profile;
         Lookup { variable, profile }.settings(args)
+    }
+
+    /// What the command line and the environment say of the application version and of the time, for
+    /// who has no platform to reach.
+    ///
+    /// # Errors
+    /// Says which is wrong and where it stands.
+    pub(crate) fn of_device(args: &ConnectionArgs) -> Result<DeviceSettings, Problem> {
+        let profile = &Profile::default();
+        let variable = &|name| env::var_os(name);
+        let lookup = Lookup { variable, profile };
+        Ok(DeviceSettings {
+            app_version: lookup.app_version(args)?,
+            timeout: lookup.timeout(args.timeout.as_ref())?,
+        })
     }
 
     /// Looks at what the command line alone says.
@@ -269,14 +291,12 @@ impl Lookup<'_> {
             ca: self.file("--ca", args.ca.as_ref(), "KAA_CA_FILE", &profile.ca),
             cert: self.file("--cert", args.cert.as_ref(), "KAA_CERT_FILE", &profile.cert),
             key: self.file("--key", args.key.as_ref(), "KAA_KEY_FILE", &profile.key),
-            timeout: self.timeout(args.timeout.as_ref())?,
+            timeout: self.timeout(args.timeout.as_ref())?.unwrap_or(Found {
+                value: TIMEOUT,
+                source: Source::Default,
+            }),
             http_url: self.text("--http-url", None, "KAA_HTTP_URL", &profile.http_url)?,
-            app_version: self.text(
-                "--app-version",
-                args.app_version.as_ref(),
-                "KAA_APP_VERSION",
-                &profile.app_version,
-            )?,
+            app_version: self.app_version(args)?,
             token: self.secret(
                 ("endpoint token", "--token-file"),
                 args.token_file.as_ref(),
@@ -345,21 +365,23 @@ impl Lookup<'_> {
         Ok(Some(Found { value, source }))
     }
 
-    fn timeout(&self, given: Option<&String>) -> Result<Found<Duration>, Problem> {
+    fn app_version(&self, args: &ConnectionArgs) -> Result<Option<Found<String>>, Problem> {
+        let (given, kept) = (&args.app_version, &self.profile.contents.app_version);
+        self.text("--app-version", given.as_ref(), "KAA_APP_VERSION", kept)
+    }
+
+    fn timeout(&self, given: Option<&String>) -> Result<Option<Found<Duration>>, Problem> {
         let kept = &self.profile.contents.timeout;
         let Some(Found { value, source }) = self.text("--timeout", given, "KAA_TIMEOUT", kept)?
         else {
-            return Ok(Found {
-                value: TIMEOUT,
-                source: Source::Default,
-            });
+            return Ok(None);
         };
         let time = time::parse(&value).filter(|time| !time.is_zero() && *time <= LONGEST);
         let value = time.ok_or_else(|| {
             let problem = format!("{value:?} (from {source}) is no time to wait");
             Problem::misuse(problem).hint("a number with ms, s, m or h, up to 24h, such as 20s")
         })?;
-        Ok(Found { value, source })
+        Ok(Some(Found { value, source }))
     }
 
     /// A variable that is empty counts as not set.

@@ -23,11 +23,12 @@ use self::program::Recipe;
 use self::record::Record;
 use self::tap::Tap;
 use super::DoctorArgs;
+use crate::connection::ConnectionArgs;
+use crate::connection::settings::Settings;
 use crate::exit::Exit;
 use crate::output::{self, Reader};
 use crate::problem::Problem;
 use crate::stop::Stop;
-use crate::time;
 
 /// Longer than a device with a keep alive of a minute needs to notice that its link is dead.
 const TIMEOUT: Duration = Duration::from_secs(130);
@@ -43,15 +44,15 @@ const TOKEN: &str = "DoctorsToken";
 pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Problem> {
     let wanted = wanted(&args.only)?;
     let command = args.command.as_deref().map(command).transpose()?;
-    let timeout = match &args.connection.timeout {
-        Some(text) => time::parse(text).ok_or_else(|| {
-            Problem::misuse(format!("--timeout: {text:?} is no time to wait")).hint("90s, or 5m")
-        })?,
-        None => TIMEOUT,
-    };
-    let version = args.connection.app_version.as_deref();
-    let name = EndpointName::parse(version.unwrap_or(APP_VERSION), TOKEN)
-        .map_err(|error| Problem::misuse(error.to_string()))?;
+    refuse_others(&args.connection)?;
+    let settings = Settings::of_device(&args.connection)?;
+    let timeout = settings.timeout.map_or(TIMEOUT, |found| found.value);
+    let name = match &settings.app_version {
+        Some(version) => EndpointName::parse(&version.value, TOKEN)
+            .map_err(|error| Problem::misuse(format!("{error} (from {})", version.source))),
+        None => EndpointName::parse(APP_VERSION, TOKEN)
+            .map_err(|error| Problem::misuse(error.to_string())),
+    }?;
     let stop = Stop::listen()?;
     let tap = Tap::listen(address(args.listen.as_deref())?)
         .map_err(|error| Problem::local(format!("the platform cannot listen: {error}")))?;
@@ -66,6 +67,28 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Problem> {
     };
     announce(&player, &wanted);
     examine(&player, &wanted)
+}
+
+/// Refuses the options about a platform that is reached: here the device reaches the doctor. The
+/// variables beside them are for other commands.
+fn refuse_others(args: &ConnectionArgs) -> Result<(), Problem> {
+    let given = [
+        ("--url", args.url.is_some()),
+        ("--token-file", args.token_file.is_some()),
+        ("--username", args.username.is_some()),
+        ("--password-file", args.password_file.is_some()),
+        ("--ca", args.ca.is_some()),
+        ("--cert", args.cert.is_some()),
+        ("--key", args.key.is_some()),
+        ("--profile", args.profile.is_some()),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(Problem::misuse(format!(
+            "{option} means nothing with --device: the device comes to the doctor, without a login"
+        ))
+        .hint("--listen ADDR for where it finds him, --app-version for what it is told")),
+        None => Ok(()),
+    }
 }
 
 /// Plays the scenes that show what is wanted.
