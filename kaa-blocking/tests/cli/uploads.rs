@@ -48,10 +48,28 @@ fn what_is_no_file_is_misuse() {
 #[test]
 fn nobody_there_is_unreachable() {
     let kit = Kit::new();
-    let file = kit.file("f", "x");
-    let url = format!("http://127.0.0.1:{}", free_port().unwrap());
-    kit.run(&["upload", &file, "--http-url", &url])
-        .complains(5, "check --http-url");
+    let nobody = format!("http://127.0.0.1:{}", free_port().unwrap());
+    for url in [&nobody, "http://nowhere.invalid"] {
+        for contents in ["x", ""] {
+            let file = kit.file("f", contents);
+            kit.run(&["upload", &file, "--http-url", url])
+                .complains(5, "check --http-url");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_was_taken_and_not_answered_is_unknown_for_an_empty_file_too() {
+    let kit = Kit::new();
+    for contents in ["bytes", ""] {
+        let file = kit.file("f", contents);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = thread::spawn(move || read(&mut listener.accept().unwrap().0).1);
+        kit.run(&["upload", &file, "--http-url", &url])
+            .complains(4, "look whether it is there");
+        assert_eq!(served.join().unwrap(), contents);
+    }
 }
 
 /// A server that answers one upload after the other so, and tells the tokens and bodies that came.

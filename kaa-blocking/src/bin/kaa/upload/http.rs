@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use kaa_blocking::upload::UploadRequest;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, SendBody};
+use ureq::{Agent, SendBody, Timeout};
 
 use crate::connection::settings::{Found, Settings, check_http_url};
 use crate::exit::Exit;
@@ -97,7 +97,11 @@ impl Http {
                 Exit::Interrupted,
                 format!("interrupted after {sent} of {length} bytes"),
             )),
-            Err(error) => Err(self.problem(&error, sent)),
+            Err(error) => {
+                // An empty file is there as soon as the head of the request is.
+                let may_be_there = sent > 0 || length == 0 && was_begun(&error);
+                Err(self.problem(&error, may_be_there, sent))
+            }
         }
     }
 
@@ -124,18 +128,38 @@ impl Http {
         config.build().into()
     }
 
-    fn problem(&self, error: &ureq::Error, sent: u64) -> Problem {
+    fn problem(&self, error: &ureq::Error, may_be_there: bool, sent: u64) -> Problem {
         let words = format!("the upload failed: {error}");
         let hint = format!("check --http-url: {} was not reached", self.url);
         if is_tls(error) {
             Problem::new(Exit::Refused, words).hint("--ca FILE with the server's authority")
-        } else if sent > 0 {
+        } else if may_be_there {
             let words = format!("{words} (after {sent} bytes)");
             Problem::new(Exit::Unknown, words).hint("look whether it is there, and try again")
         } else {
             Problem::new(Exit::Unreachable, words).hint(hint)
         }
     }
+}
+
+/// Whether there was a connection, so that the request may have been sent.
+fn was_begun(error: &ureq::Error) -> bool {
+    if let ureq::Error::Io(error) = error {
+        // A name that is not found is an error without a kind of its own.
+        return matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+        );
+    }
+    matches!(
+        error,
+        ureq::Error::Timeout(Timeout::SendRequest | Timeout::RecvResponse)
+            | ureq::Error::Protocol(_)
+            | ureq::Error::LargeResponseHeader(..)
+    )
 }
 
 /// Whether rustls refused the server.
