@@ -49,7 +49,7 @@ pub(crate) fn compact(json: &str) -> String {
     let mut compact = String::with_capacity(json.len());
     let (mut is_text, mut is_escaped) = (false, false);
     for c in json.chars() {
-        if !is_text && c.is_ascii_whitespace() {
+        if !is_text && matches!(c, ' ' | '\t' | '\n' | '\r') {
             continue;
         }
         if c == '"' && !is_escaped {
@@ -64,7 +64,7 @@ pub(crate) fn compact(json: &str) -> String {
 /// JSON as it came, on one line; text that is no JSON as a string.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) if serde_json::from_str::<&RawValue>(text.trim()).is_ok() => compact(text),
+        Ok(text) if serde_json::from_str::<&RawValue>(text).is_ok() => compact(text),
         _ => serde_json::Value::from(String::from_utf8_lossy(bytes)).to_string(),
     }
 }
@@ -85,6 +85,9 @@ mod tests {
             shown(b" {\"n\": 12345678901234567890123}"),
             "{\"n\":12345678901234567890123}"
         );
+        // White space for Unicode, and none for JSON.
+        assert_eq!(shown("\u{a0}1\u{2003}".as_bytes()), "\"\u{a0}1\u{2003}\"");
+        assert_eq!(shown(b"\r\n\t 1 \n"), "1");
         assert_eq!(shown(b"not \"JSON\""), "\"not \\\"JSON\\\"\"");
     }
 
