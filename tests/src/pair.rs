@@ -317,14 +317,13 @@ impl Pair {
         self.check();
         let now = self.clock.now();
         let demand = self.connection.demand();
+        // A dial that was given up never ends.
         self.dialing
             .take_if(|(dialed, _)| demand != Demand::Dial(*dialed));
         let wanted = match demand {
             Demand::Exchange(link) | Demand::HangUp(link) | Demand::Abandon(link) => Some(link),
             Demand::Dial(_) | Demand::Rest | Demand::Finished => None,
         };
-        // A dial that was given up never ends.
-        self.dialing = self.dialing.filter(|_| matches!(demand, Demand::Dial(_)));
         for line in &mut self.lines {
             if line.client.is_some() && line.client != wanted {
                 line.client = None;

@@ -475,7 +475,7 @@ impl<W: World> Scene<'_, W> {
         done.map_err(shown)
     }
 
-    /// Every request that was taken has ended or is waited for, and none has ended twice.
+    /// Not more requests have ended than were taken: none has ended twice.
     fn accounts_balance(&self) -> Result<(), String> {
         for device in self.devices.values() {
             if let Some(counters) = device.hand.statistics() {
