@@ -64,7 +64,8 @@
 //! with an account.
 //!
 //! The requests and their defaults are those of [`kaa_proto`], reexported here. There is one
-//! thread for each client, and a short-lived one for each dial.
+//! thread for each client, with a store another one that writes it, and a short-lived one for each
+//! dial.
 //!
 //! # Guides
 //!

@@ -46,7 +46,8 @@ impl Client {
     /// As [`crate::Client::connect`](crate::Client).
     ///
     /// # Errors
-    /// [`ConnectError`] if an option cannot be kept, or the operating system gives no entropy.
+    /// [`ConnectError`] if an option cannot be kept, the store cannot be opened, or the operating
+    /// system gives no entropy or thread.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let within = options.connect_within();
         Self::connect_with(options, move |target| tcp(target, within)).await

@@ -85,7 +85,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`ConnectError`] if an option cannot be kept, or the operating system gives no entropy.
+    /// [`ConnectError`] if an option cannot be kept, the store cannot be opened, or the operating
+    /// system gives no entropy or thread.
     pub async fn with_driver(options: Options) -> Result<(Self, Driver), ConnectError> {
         let within = options.connect_within();
         Self::with_driver_and(options, move |target| tcp(target, within)).await

@@ -8,7 +8,7 @@ use crate::outcome::Outcome;
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct ConfirmArgs {
-    /// What to wait for
+    /// What to wait for; the outcome that is printed is then "confirmed", "acknowledged" or "sent"
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = Wanted::Answer)]
     confirm: Wanted,
 }

@@ -13,8 +13,8 @@ use crate::problem::Problem;
 
 /// Send one number without JSON around it, such as 21.5 or 47%.
 ///
-/// Prints {"outcome": "confirmed"}. Plain values are for devices that cannot write JSON; `kaa
-/// telemetry` is for everything else.
+/// Prints {"outcome": "confirmed"}, or what --confirm makes of it. Plain values are for devices that
+/// cannot write JSON; `kaa telemetry` is for everything else.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  kaa plain temperature 21.5\n  kaa plain humidity 47%")]
 pub(crate) struct PlainArgs {

@@ -19,7 +19,7 @@ use crate::problem::Problem;
 ///
 /// The topic is kp1/APP_VERSION/EXTENSION/TOKEN/PATH/ID; the program fills in the rest. The answer is
 /// printed as JSON; text that is no JSON becomes a string. If it is empty, {"outcome": "confirmed"}
-/// is printed.
+/// is printed, or what --confirm makes of it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  kaa request epmx get/keys\n  kaa request cmx config/json '{\"observe\": false}'"
