@@ -7,8 +7,24 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::problem::Problem;
+
 /// How long it is waited for at a time.
 const STEP: Duration = Duration::from_secs(1);
+
+/// The bytes of the argument that is called so; `-` stands for standard input.
+///
+/// # Errors
+/// Standard input cannot be read.
+pub(crate) fn argument(what: &str, text: &str) -> Result<Vec<u8>, Problem> {
+    if text != "-" {
+        return Ok(text.into());
+    }
+    let mut bytes = Vec::new();
+    let done = Input::open().and_then(|mut input| input.read_to_end(&mut bytes));
+    done.map_err(|error| Problem::misuse(format!("{what} cannot be read: {error}")))?;
+    Ok(bytes)
+}
 
 /// Standard input without a buffer. Reading always waits for something to read.
 #[derive(Debug)]

@@ -1,10 +1,8 @@
 //! JSON that people type or pipe in, kept as it was written.
 
-use std::io::Read as _;
-
 use serde_json::value::RawValue;
 
-use crate::input::Input;
+use crate::input;
 use crate::problem::Problem;
 
 /// Reads an argument; `-` stands for standard input.
@@ -12,22 +10,8 @@ use crate::problem::Problem;
 /// # Errors
 /// It is no JSON; the error says where.
 pub(crate) fn argument(what: &str, text: &str) -> Result<Box<RawValue>, Problem> {
-    let text = text_of(what, text)?;
-    serde_json::from_str(&text).map_err(|error| wrong(what, &error))
-}
-
-/// The text of an argument; `-` stands for standard input.
-///
-/// # Errors
-/// Standard input cannot be read.
-pub(crate) fn text_of(what: &str, text: &str) -> Result<String, Problem> {
-    if text != "-" {
-        return Ok(text.into());
-    }
-    let mut read = String::new();
-    let done = Input::open().and_then(|mut input| input.read_to_string(&mut read));
-    done.map_err(|error| Problem::misuse(format!("{what} cannot be read: {error}")))?;
-    Ok(read)
+    let bytes = input::argument(what, text)?;
+    serde_json::from_slice(&bytes).map_err(|error| wrong(what, &error))
 }
 
 fn wrong(what: &str, error: &serde_json::Error) -> Problem {

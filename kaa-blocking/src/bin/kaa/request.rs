@@ -1,7 +1,5 @@
 //! `kaa request`: any request to any extension.
 
-use std::io::Read as _;
-
 use clap::Args;
 use kaa_blocking::names::Extension;
 use kaa_blocking::raw::Call;
@@ -10,7 +8,7 @@ use kaa_blocking::request::{RequestExt as _, Service};
 use crate::confirm::ConfirmArgs;
 use crate::connection::{ConnectionArgs, ask_once};
 use crate::exit::Exit;
-use crate::input::Input;
+use crate::input;
 use crate::json;
 use crate::output;
 use crate::problem::Problem;
@@ -47,7 +45,8 @@ pub(crate) struct RequestArgs {
 }
 
 pub(crate) fn run(args: &RequestArgs) -> Result<Exit, Problem> {
-    let call = Call::new(service(&args.extension)?, &*args.path).payload(payload(&args.payload)?);
+    let payload = input::argument("the payload", &args.payload)?;
+    let call = Call::new(service(&args.extension)?, &*args.path).payload(payload);
     let call = match args.status_in_body {
         true => call.status_in_body(),
         false => call,
@@ -58,16 +57,6 @@ pub(crate) fn run(args: &RequestArgs) -> Result<Exit, Problem> {
         false => output::write((json::shown(reply.payload()) + "\n").as_bytes())?,
     };
     Ok(Exit::Done)
-}
-
-fn payload(text: &str) -> Result<Vec<u8>, Problem> {
-    if text != "-" {
-        return Ok(text.into());
-    }
-    let mut bytes = Vec::new();
-    let done = Input::open().and_then(|mut input| input.read_to_end(&mut bytes));
-    done.map_err(|error| Problem::misuse(format!("the payload cannot be read: {error}")))?;
-    Ok(bytes)
 }
 
 fn service(name: &str) -> Result<Service, Problem> {

@@ -63,11 +63,7 @@ impl Profile {
     /// # Errors
     /// It is not there, or cannot be read.
     pub(crate) fn chosen(name: Option<&str>) -> Result<Self, Problem> {
-        let set = env::var("KAA_PROFILE").ok();
-        let name = name
-            .map(String::from)
-            .or(set)
-            .filter(|name| !name.is_empty());
+        let name = name_of(name);
         let Some(path) = path(name.as_deref().unwrap_or(DEFAULT))? else {
             // No configuration folder, no profile.
             return Ok(Self::default());

@@ -202,7 +202,11 @@ impl Settings {
         Ok(options.tls(self.tls()?))
     }
 
-    fn tls(&self) -> Result<tls::Options, Problem> {
+    /// What they say of TLS.
+    ///
+    /// # Errors
+    /// They do not go together.
+    pub(crate) fn tls(&self) -> Result<tls::Options, Problem> {
         let mut options = tls::Options::new();
         let files = [&self.ca, &self.cert, &self.key];
         // The password would go in clear where somebody meant to secure it.

@@ -54,18 +54,11 @@ pub(super) fn unseen(error: &Error) -> Finding {
 /// What the client uses, too.
 ///
 /// # Errors
-/// A file cannot be used.
+/// A setting or a file cannot be used.
 pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>, Problem> {
-    let mut options = kaa_blocking::tls::Options::new();
-    if let Some(ca) = &settings.ca {
-        options = options.ca_file(&ca.value);
-    }
-    if let (Some(cert), Some(key)) = (&settings.cert, &settings.key) {
-        options = options.identity_files(&cert.value, &key.value);
-    }
     let system = || rustls_native_certs::load_native_certs().certs;
     let read = |path: &std::path::Path| std::fs::read(path);
-    let config = options.load(read, system);
+    let config = settings.tls()?.load(read, system);
     config.map_err(|error| Problem::misuse(error.to_string()))
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kaa_proto::platform::{LinkId, Platform, PlatformOptions, PlatformServer};
 
-use super::record::{Act, By, Entry, Oddity, What, answered};
+use super::record::{Act, By, Entry, Oddity, What, answered, is_result};
 use super::wire::{Framer, Packet, Publish, acknowledgement, refusal};
 
 /// Packet identifiers of the doctor begin here; the platform begins at 1 and never comes so far.
@@ -341,9 +341,4 @@ impl Desk {
         let found = subscribed.or_else(|| self.lines.iter().next_back());
         found.map(|(link, _)| *link)
     }
-}
-
-fn is_result(publish: &Publish) -> bool {
-    kaa_proto::topic::Topic::parse(&publish.topic)
-        .is_ok_and(|topic| topic.suffix().is_none() && topic.levels().next() == Some("result"))
 }

@@ -180,6 +180,12 @@ pub(crate) fn request(publish: &Publish) -> Option<RequestId<'_>> {
     }
 }
 
+/// Whether a message reports what became of commands.
+pub(crate) fn is_result(publish: &Publish) -> bool {
+    Topic::parse(&publish.topic)
+        .is_ok_and(|topic| topic.suffix().is_none() && topic.levels().next() == Some("result"))
+}
+
 /// Whether a packet shows that the device goes on: not what a machine acknowledges, nor a goodbye.
 pub(crate) const fn is_sign_of_life(packet: &Packet) -> bool {
     !matches!(packet, Packet::PubAck(_) | Packet::Disconnect)

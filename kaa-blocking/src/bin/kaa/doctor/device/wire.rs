@@ -31,7 +31,6 @@ pub(crate) struct Connect {
     pub(crate) has_will: bool,
     /// Seconds; 0: none.
     pub(crate) keep_alive: u16,
-    pub(crate) client_id: String,
 }
 
 /// A message.
@@ -159,12 +158,14 @@ fn connect(body: &mut Body<'_>) -> Option<Connect> {
     body.text()?;
     let level = body.byte()?;
     let flags = body.byte()?;
+    let keep_alive = body.number()?;
+    // The client identifier: without one it is no CONNECT.
+    body.text()?;
     Some(Connect {
         level,
         is_clean: flags & 0x02 != 0,
         has_will: flags & 0x04 != 0,
-        keep_alive: body.number()?,
-        client_id: body.text()?,
+        keep_alive,
     })
 }
 
@@ -222,7 +223,6 @@ mod tests {
             is_clean: true,
             has_will: false,
             keep_alive: 60,
-            client_id: "c".into(),
         });
         let expected = [
             connect,

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::Record;
-use crate::doctor::device::record::{Act, Entry, What};
+use crate::doctor::device::record::{Act, Entry, What, is_result};
 use crate::doctor::device::wire::Packet;
 use crate::doctor::finding::Finding;
 
@@ -111,9 +111,7 @@ fn results(record: Record<'_>, id: i64) -> Vec<(usize, Value)> {
         let What::Heard(_, Packet::Publish(publish)) = &entry.what else {
             continue;
         };
-        let is_result = kaa_proto::topic::Topic::parse(&publish.topic)
-            .is_ok_and(|topic| topic.suffix().is_none() && topic.levels().next() == Some("result"));
-        if !is_result {
+        if !is_result(publish) {
             continue;
         }
         let list = match serde_json::from_slice(&publish.payload) {

@@ -63,6 +63,5 @@ pub(super) fn good() -> Connect {
         is_clean: true,
         has_will: false,
         keep_alive: 60,
-        client_id: "device".into(),
     }
 }

@@ -8,7 +8,7 @@ use kaa_proto::topic::{Suffix, Topic};
 use serde_json::Value;
 
 use super::{SECOND, Stage};
-use crate::doctor::device::record::{Act, Record, What};
+use crate::doctor::device::record::{Act, Record, What, is_result};
 use crate::doctor::device::wire::{Packet, Publish};
 
 /// How long a device may take for a command.
@@ -86,10 +86,7 @@ impl Stage<'_> {
                 .iter()
                 .rposition(|entry| matches!(entry.what, What::Did(Act::Commands(_))));
             let after = Record(after.and_then(|at| record.0.get(at..)).unwrap_or_default());
-            after.published().any(|(_, _, publish)| {
-                Topic::parse(&publish.topic)
-                    .is_ok_and(|topic| topic.levels().next() == Some("result"))
-            })
+            after.published().any(|(_, _, publish)| is_result(publish))
         })
     }
 }
