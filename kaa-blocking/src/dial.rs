@@ -10,24 +10,23 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::task::Waker;
 use std::thread;
+use std::time::Duration;
 
 use kaa_proto::client::{Target, connect_any};
-
-use crate::{Stream, wait};
 
 /// How many dials may be under way, those that were given up among them: a connector that hangs
 /// cannot be stopped, only not called again. More than a name server that answers late takes.
 const MAX_DIALS: usize = 16;
 
 /// Makes the transport of a link. Called for each dial, on a thread of its own.
-pub(crate) type Connector = dyn Fn() -> io::Result<Stream> + Send + Sync;
+pub(crate) type Connector<S> = dyn Fn() -> io::Result<S> + Send + Sync;
 
 /// A dial under way. Dropping it gives it up; what it comes to is closed.
-pub(crate) struct Dial(Receiver<io::Result<Stream>>);
+pub(crate) struct Dial<S>(Receiver<io::Result<S>>);
 
-impl Dial {
+impl<S: Send + 'static> Dial<S> {
     /// Begins. `waker` is woken when it is over.
-    pub(crate) fn start(connector: &Arc<Connector>, waker: &Waker) -> Self {
+    pub(crate) fn start(connector: &Arc<Connector<S>>, waker: &Waker) -> Self {
         let (sender, receiver) = mpsc::channel();
         // Each thread holds the connector, as the loop does.
         if Arc::strong_count(connector) > MAX_DIALS {
@@ -48,7 +47,7 @@ impl Dial {
     }
 
     /// What it came to, once.
-    pub(crate) fn poll(&self) -> Option<io::Result<Stream>> {
+    pub(crate) fn poll(&self) -> Option<io::Result<S>> {
         match self.0.try_recv() {
             Err(TryRecvError::Empty) => None,
             result => Some(result.unwrap_or_else(|error| Err(io::Error::other(error)))),
@@ -57,10 +56,10 @@ impl Dial {
 }
 
 /// Connects over TCP: every address of the name is tried.
-pub(crate) fn tcp(target: &Target, within: std::time::Duration) -> io::Result<Stream> {
+pub(crate) fn tcp<S: From<TcpStream>>(target: &Target, within: Duration) -> io::Result<S> {
     let addresses = (target.host(), target.port()).to_socket_addrs()?;
     let connect = |address, share| ready(TcpStream::connect_timeout(&address, share));
-    let stream = wait::for_end(pin!(connect_any(addresses, within, connect)))?;
+    let stream = crate::wait::for_end(pin!(connect_any(addresses, within, connect)))?;
     // Without it each small message waits for the answer to the one before.
     let _ = stream.set_nodelay(true);
     Ok(stream.into())
@@ -70,7 +69,6 @@ pub(crate) fn tcp(target: &Target, within: std::time::Duration) -> io::Result<St
 mod tests {
     use std::sync::mpsc::Sender;
     use std::task::Wake;
-    use std::time::Duration;
 
     use super::*;
 
@@ -89,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_connector_that_panics_fails_its_dial_at_once() {
-        let connector: Arc<Connector> = Arc::new(|| panic!("the connector's own"));
+        let connector: Arc<Connector<TcpStream>> = Arc::new(|| panic!("the connector's own"));
         let (waker, rung) = bell();
         let dial = Dial::start(&connector, &waker);
         assert_eq!(rung.recv_timeout(Duration::from_secs(30)), Ok(()));
@@ -99,7 +97,7 @@ mod tests {
     #[test]
     fn a_connector_that_hangs_is_not_called_without_end() {
         let (begun, calls) = mpsc::channel();
-        let connector: Arc<Connector> = Arc::new(move || {
+        let connector: Arc<Connector<TcpStream>> = Arc::new(move || {
             begun.send(()).unwrap();
             loop {
                 thread::park();

@@ -10,23 +10,23 @@ use kaa_proto::connection::LinkId;
 use mio::{Events, Poll, Token};
 
 use crate::dial::{Connector, Dial};
-use crate::stream::Registered;
+use crate::stream::{Registered, Stream};
 
 const WAKER: Token = Token(0);
 const SOCKET: Token = Token(1);
 
 pub(crate) struct Loop {
     driver: Driver,
-    connector: Arc<Connector>,
+    connector: Arc<Connector<Stream>>,
     /// The dial under way.
-    dial: Option<(LinkId, Dial)>,
+    dial: Option<(LinkId, Dial<Stream>)>,
     socket: Option<Registered>,
     selector: Poll,
     waker: Waker,
 }
 
 impl Loop {
-    pub(crate) fn new(driver: Driver, connector: Arc<Connector>) -> io::Result<Self> {
+    pub(crate) fn new(driver: Driver, connector: Arc<Connector<Stream>>) -> io::Result<Self> {
         let selector = Poll::new()?;
         let bell = Bell(mio::Waker::new(selector.registry(), WAKER)?);
         Ok(Self {
@@ -86,12 +86,12 @@ impl Loop {
     }
 }
 
-/// Wakes the loop from another thread.
-struct Bell(mio::Waker);
+/// Wakes a loop from another thread.
+pub(crate) struct Bell<W>(pub(crate) W);
 
-impl Wake for Bell {
+impl<W: std::borrow::Borrow<mio::Waker> + Send + Sync + 'static> Wake for Bell<W> {
     fn wake(self: Arc<Self>) {
         // A loop that has ended needs no waking.
-        let _ = self.0.wake();
+        let _ = self.0.borrow().wake();
     }
 }

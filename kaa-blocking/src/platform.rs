@@ -18,7 +18,6 @@
 
 mod broker;
 mod channel;
-mod dial;
 mod door;
 mod engine;
 mod host;
@@ -46,6 +45,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use kaa_proto::client::{InvalidTarget, Target};
 use kaa_proto::mqtt::{Login, SessionOptions};
 use kaa_proto::names::{CommandType, ConfigName, EndpointName};
 use kaa_proto::platform::{
@@ -59,7 +59,6 @@ pub use self::options::LocalOptions;
 #[cfg(feature = "tls")]
 pub use self::tls::{LocalTls, LocalTlsError};
 use broker::Broker;
-use dial::Target;
 use engine::{Engine, Front};
 use host::Host;
 use links::Links;
@@ -121,7 +120,7 @@ impl LocalPlatform {
     /// [`io::ErrorKind::InvalidInput`] if the URL or the login cannot be one or the switch `echo`
     /// is on, which would answer itself for ever; otherwise as [`LocalPlatform::start`].
     pub fn attach(url: &str, login: Option<Login>, options: LocalOptions) -> io::Result<Self> {
-        let target = Target::parse(url).map_err(invalid)?;
+        let target = broker_at(url)?;
         let PlatformOptions { switches, .. } = &options.platform;
         if switches.echo {
             return Err(invalid("the switch echo is the broker's when attached"));
@@ -370,6 +369,20 @@ impl Iterator for Events<'_> {
 
     fn next(&mut self) -> Option<Event> {
         self.platform.next_event(self.timeout)
+    }
+}
+
+/// Where a broker is. It is spoken to without TLS.
+fn broker_at(url: &str) -> io::Result<Target> {
+    match Target::parse(url) {
+        Ok(target) if !target.is_tls() => Ok(target),
+        Ok(_) | Err(InvalidTarget::Scheme | InvalidTarget::NoTls) => {
+            Err(invalid("a broker's URL is mqtt://HOST:PORT"))
+        }
+        Err(InvalidTarget::Credentials) => {
+            Err(invalid("user name and password do not belong into the URL"))
+        }
+        Err(error) => Err(invalid(error)),
     }
 }
 

@@ -3,11 +3,14 @@
 //! The broker owns the links of the devices, so the platform cannot close them: what would hang up
 //! on a device only leaves it without an answer.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::task;
 use std::time::{Duration, Instant};
 
 use kaa_proto::QoS;
+use kaa_proto::client::Target;
 use kaa_proto::mqtt::{Incoming, PublishError, Session, SessionOptions};
 use kaa_proto::platform::{Delivery, LinkId, Platform};
 use mio::event::Event;
@@ -15,9 +18,10 @@ use mio::net::TcpStream;
 use mio::{Registry, Waker};
 
 use super::channel::{Channel as _, Input};
-use super::dial::{Dial, Target};
 use super::socket::Socket;
 use super::tokens;
+use crate::dial::{self, Connector, Dial};
+use crate::driver::Bell;
 
 /// Everything of 1/KP.
 const FILTER: &str = "kp1/#";
@@ -25,15 +29,16 @@ const FILTER: &str = "kp1/#";
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long an attempt may take, names and all.
 const DIAL_WITHIN: Duration = Duration::from_secs(20);
+/// How long the addresses of the name may take together: something is left for resolving it.
+const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 /// How much is read before the clock is looked at.
 const CHUNK: usize = 16 * 1_024;
 
 /// The connection to the broker, or the wish for one.
-#[derive(Debug)]
 pub(super) struct Broker {
-    target: Target,
+    connector: Arc<Connector<std::net::TcpStream>>,
     session: SessionOptions,
-    waker: Arc<Waker>,
+    waker: task::Waker,
     stage: Stage,
     /// The number of the latest connection.
     last_link: u64,
@@ -43,17 +48,15 @@ pub(super) struct Broker {
 }
 
 /// Where the connection stands.
-#[derive(Debug)]
 enum Stage {
     /// Nothing is tried before that time. Exits: `Dialing`.
     Waiting(Instant),
     /// An attempt is under way, until that time at most. Exits: `Open`; `Waiting` when it fails.
-    Dialing(Dial, Instant),
+    Dialing(Dial<std::net::TcpStream>, Instant),
     /// There is a connection. Exits: `Waiting` when it is lost.
     Open(Box<Open>),
 }
 
-#[derive(Debug)]
 struct Open {
     socket: Socket,
     session: Session<()>,
@@ -71,6 +74,12 @@ pub(super) enum Change {
     Lost(String),
 }
 
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").finish_non_exhaustive()
+    }
+}
+
 impl Broker {
     pub(super) fn new(
         now: Instant,
@@ -79,9 +88,9 @@ impl Broker {
         waker: Arc<Waker>,
     ) -> Self {
         Self {
-            target,
+            connector: Arc::new(move || dial::tcp(&target, CONNECT_WITHIN)),
             session,
-            waker,
+            waker: Arc::new(Bell(waker)).into(),
             stage: Stage::Waiting(now),
             last_link: 0,
             held: None,
@@ -104,19 +113,17 @@ impl Broker {
     ) -> Option<Change> {
         match &mut self.stage {
             Stage::Waiting(until) if *until > now => None,
-            Stage::Waiting(_) => match Dial::start(self.target.clone(), Arc::clone(&self.waker)) {
-                Ok(dial) => {
-                    self.stage = Stage::Dialing(dial, now + DIAL_WITHIN);
-                    None
-                }
-                Err(error) => Some(self.give_up(now, error.to_string())),
-            },
+            Stage::Waiting(_) => {
+                let dial = Dial::start(&self.connector, &self.waker);
+                self.stage = Stage::Dialing(dial, now + DIAL_WITHIN);
+                None
+            }
             Stage::Dialing(dial, until) => match dial.poll() {
                 None if *until > now => None,
                 None => Some(self.give_up(now, "nobody answered".into())),
                 Some(Err(error)) => Some(self.give_up(now, error.to_string())),
                 Some(Ok(stream)) => {
-                    let opened = self.open(now, TcpStream::from_std(stream), registry);
+                    let opened = self.open(now, stream, registry);
                     opened.err().map(|problem| self.give_up(now, problem))
                 }
             },
@@ -164,12 +171,19 @@ impl Broker {
         }
     }
 
-    fn open(&mut self, now: Instant, stream: TcpStream, registry: &Registry) -> Result<(), String> {
+    fn open(
+        &mut self,
+        now: Instant,
+        stream: std::net::TcpStream,
+        registry: &Registry,
+    ) -> Result<(), String> {
         let session = Session::new(now, &self.session).map_err(|error| error.to_string())?;
-        let socket = Socket::register(stream, registry, tokens::BROKER);
+        let socket = stream
+            .set_nonblocking(true)
+            .and_then(|()| Socket::register(TcpStream::from_std(stream), registry, tokens::BROKER));
         self.last_link += 1;
         self.stage = Stage::Open(Box::new(Open {
-            socket: socket.map_err(|error: io::Error| error.to_string())?,
+            socket: socket.map_err(|error| error.to_string())?,
             session,
             link: LinkId::new(self.last_link),
             is_ready: false,

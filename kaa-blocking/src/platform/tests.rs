@@ -245,8 +245,18 @@ fn an_attached_platform_serves_through_a_broker_and_comes_back_when_it_is_lost()
 #[test]
 fn what_cannot_be_attached_is_refused_at_once() {
     let attach = |url, options| LocalPlatform::attach(url, None, options).unwrap_err();
-    let error = attach("mqtts://h", LocalOptions::default());
-    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    for (url, gist) in [
+        ("mqtts://h", "mqtt://HOST:PORT"),
+        ("h:1883", "mqtt://HOST:PORT"),
+        ("mqtt://", "no valid host"),
+        ("mqtt://h:0", "not a number from 1 to 65535"),
+        ("mqtt://u:secret@h", "do not belong into the URL"),
+    ] {
+        let error = attach(url, LocalOptions::default());
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let error = error.to_string();
+        assert!(error.contains(gist) && !error.contains("secret"), "{error}");
+    }
     let mut options = LocalOptions::default();
     options.platform.switches.echo = true;
     let error = attach("mqtt://h", options);
