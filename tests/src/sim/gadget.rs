@@ -32,7 +32,12 @@ pub(super) struct Gadget {
     options: Options,
     /// How often it is called, in milliseconds at most.
     pace: u64,
+    high_water: usize,
 }
+
+/// What may wait to be written beside the bytes up to which something is added: the message or SUBSCRIBE
+/// that was added last, and acknowledgements.
+const LAST_OUT: usize = 1_024;
 
 impl Gadget {
     /// The gadget of this number, as the dice make it.
@@ -47,6 +52,12 @@ impl Gadget {
             drops_oldest: dice.below(2) == 0,
             in_flight: 2 + dice.below(15) as usize,
             max_id: [20, 40, 99_999][dice.below(3) as usize],
+            inbox: Inbox {
+                known: [4, 16, 256][dice.below(3) as usize],
+                unread: 1 + dice.below(8) as usize,
+                unread_bytes: [50, 100, 256 * 1024][dice.below(3) as usize],
+            },
+            high_water: [256, 1_024, 16_384][dice.below(3) as usize],
         };
         let name = |index: u64| {
             // Those of one device begin alike, and those of the platform's log can be told apart.
@@ -59,6 +70,7 @@ impl Gadget {
                 .collect(),
             options: options(weather, bounds, dice),
             pace: 1 << (8 + dice.below(8)),
+            high_water: bounds.high_water,
         }
     }
 }
@@ -75,6 +87,20 @@ pub(super) struct Bounds {
     pub(super) drops_oldest: bool,
     pub(super) in_flight: usize,
     pub(super) max_id: u32,
+    pub(super) inbox: Inbox,
+    /// How many bytes may wait to be written before nothing more is.
+    pub(super) high_water: usize,
+}
+
+/// How many commands an endpoint keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inbox {
+    /// Known, with their results.
+    pub(super) known: usize,
+    /// Not read, of each type.
+    pub(super) unread: usize,
+    /// Not read, in bytes.
+    pub(super) unread_bytes: usize,
 }
 
 fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
@@ -92,6 +118,9 @@ fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
     let mut endpoint = EndpointOptions::default()
         .subscriptions(subscriptions)
         .max_in_flight(in_flight)
+        .max_commands(count(bounds.inbox.known))
+        .max_unread_commands(count(bounds.inbox.unread))
+        .max_unread_bytes(count(bounds.inbox.unread_bytes))
         .queue(Class::Control, count(bounds.control), count(256 * 1024))
         .queue(Class::Bulk, count(bounds.bulk), count(256 * 1024))
         .bulk_when_full(when_full);
@@ -116,6 +145,7 @@ fn options(weather: &Weather, bounds: Bounds, dice: &mut Dice) -> Options {
             .endpoint(endpoint)
             .keep_alive(keep_alive)
             .eager_start(is_eager)
+            .high_water(bounds.high_water)
             .max_packet_in(16_384)
     };
     let options = Options::new("mqtt://127.0.0.1").unwrap_or_else(|error| panic!("{error}"));
@@ -164,6 +194,10 @@ impl Program for Gadget {
         }
     }
 
+    fn handle_shutdown(&mut self) {
+        self.parts.iter_mut().for_each(Part::handle_shutdown);
+    }
+
     fn handle_account(&mut self, account: &Account) {
         for (name, unfinished) in &account.unfinished {
             let part = self.parts.iter_mut().find(|part| part.name() == name);
@@ -190,12 +224,24 @@ impl Program for Gadget {
     }
 
     fn handle_wire(&mut self, now: Instant, link: u64, passed: Passed<'_>) {
-        let (Passed::Sent(seen) | Passed::Received(seen) | Passed::Copied(seen)) = passed;
+        let (Passed::Sent(seen)
+        | Passed::Received(seen)
+        | Passed::Doubtful(seen)
+        | Passed::Acknowledged(seen)
+        | Passed::Copied(seen)) = passed;
         let token = seen.topic.split('/').nth(3).unwrap_or_default();
         let mut parts = self.parts.iter_mut();
         if let Some(part) = parts.find(|part| part.name().token().as_str() == token) {
             part.handle_wire(now, link, passed);
         }
+    }
+
+    fn handle_output(&mut self, waiting: usize) {
+        let most = self.high_water + LAST_OUT;
+        assert!(
+            waiting <= most,
+            "{waiting} bytes wait to be written, at most {most} may"
+        );
     }
 
     fn handle_link_gone(&mut self, link: u64, end: LinkEnd) {

@@ -120,6 +120,7 @@ impl Machine {
     pub(super) fn shut_down(&mut self, within: Duration) {
         if let Some(process) = self.process.as_mut().filter(|p| p.shutdown.is_none()) {
             process.shutdown = Some(process.client.shutdown(within));
+            self.program.handle_shutdown();
         }
     }
 

@@ -143,9 +143,11 @@ impl Machine {
         }
     }
 
-    /// Whether its driver has nothing to do by now.
+    /// Whether its driver and its store have nothing to do by now. What has ended is told when it is
+    /// stored, so that a medium that hangs holds it back.
     pub(super) fn is_settled(&self, now: Instant) -> bool {
-        !self.is_turned_at(now)
+        let writes_at = self.process.as_ref().and_then(|process| process.writes_at);
+        !self.is_turned_at(now) && writes_at.is_none_or(|at| at > now)
     }
 
     /// Whether its driver is to be turned by now.

@@ -47,7 +47,10 @@ pub trait Program {
         let _ = (now, notes);
     }
 
-    /// The device was told to end; this is what was unfinished.
+    /// The device is told to end.
+    fn handle_shutdown(&mut self) {}
+
+    /// The device was told to end, and has; this is what was unfinished.
     fn handle_account(&mut self, account: &kaa_proto::connection::Account) {
         let _ = account;
     }
@@ -65,6 +68,11 @@ pub trait Program {
     /// The last byte of a message went to the transport of this link, or came from it.
     fn handle_wire(&mut self, now: Instant, link: u64, passed: Passed<'_>) {
         let _ = (now, link, passed);
+    }
+
+    /// So many bytes waited for the transport to take them.
+    fn handle_output(&mut self, waiting: usize) {
+        let _ = waiting;
     }
 
     /// A link is gone from the device's side.
@@ -91,6 +99,11 @@ pub enum Passed<'a> {
     Sent(&'a Seen),
     /// A message for the client.
     Received(&'a Seen),
+    /// A message for the client that may have come after something that is no MQTT: perhaps it did not
+    /// look at it.
+    Doubtful(&'a Seen),
+    /// The PUBACK for a message of the client.
+    Acknowledged(&'a Seen),
     /// A message for the client of which the network made a copy.
     Copied(&'a Seen),
 }
@@ -149,7 +162,7 @@ pub struct Moment<'a> {
     pub dice: &'a mut Dice,
     /// Nothing goes wrong any more.
     pub is_calm: bool,
-    /// The client has done all that is due by now: what is overdue is late.
+    /// The client has done all that is due by now, and so has its store: what is overdue is late.
     pub is_settled: bool,
     /// What is to stand in the transcript.
     pub notes: &'a mut Vec<String>,

@@ -1,6 +1,6 @@
 //! The client's end of a link.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,10 @@ use kaa_proto::client::Transport;
 
 use crate::dice::Dice;
 use crate::pipe::Pieces;
-use crate::sniffer::{Seen, Sniffer};
+use crate::sniffer::{Packet, Seen, Sniffer};
+
+/// First byte of a PUBACK.
+const PUBACK: u8 = 0x40;
 
 /// What a driver reads from and writes to.
 #[derive(Debug)]
@@ -21,8 +24,12 @@ pub(super) struct Sight {
     pub(super) sent: Vec<Seen>,
     /// Messages whose last byte it took.
     pub(super) received: Vec<Seen>,
+    /// Messages that it handed over, and whose PUBACK it took.
+    pub(super) acknowledged: Vec<Seen>,
     /// Such that may have come after something that is no MQTT: perhaps nobody looked at them.
     pub(super) doubtful: Vec<Seen>,
+    /// The most that waited to be taken by it, in bytes.
+    pub(super) waiting: usize,
     /// How often it was read from or written to.
     pub(super) calls: u64,
 }
@@ -58,6 +65,8 @@ pub(super) struct Ends {
     wants_write: bool,
     written: Sniffer,
     read: Sniffer,
+    /// What it handed over and no PUBACK came for, by packet identifier.
+    unacknowledged: BTreeMap<u16, Seen>,
     sight: Sight,
 }
 
@@ -79,6 +88,7 @@ impl Shared {
             wants_write: false,
             written: Sniffer::default(),
             read: Sniffer::default(),
+            unacknowledged: BTreeMap::new(),
             sight: Sight::default(),
         })))
     }
@@ -135,6 +145,36 @@ impl Ends {
     pub(super) fn take_sight(&mut self) -> Sight {
         std::mem::take(&mut self.sight)
     }
+
+    /// The client has handed over the last byte of a packet.
+    fn see_sent(&mut self, packet: &Packet) {
+        let Some(seen) = packet.message() else {
+            return;
+        };
+        if let Some(id) = identifier(packet, 2 + seen.topic.len()).filter(|_| seen.qos > 0) {
+            self.unacknowledged.insert(id, seen.clone());
+        }
+        self.sight.sent.push(seen);
+    }
+
+    /// The client has taken the last byte of a packet.
+    fn see_received(&mut self, packet: &Packet) {
+        if packet.first == PUBACK {
+            let id = identifier(packet, 0);
+            let acknowledged = id.and_then(|id| self.unacknowledged.remove(&id));
+            self.sight.acknowledged.extend(acknowledged);
+        }
+        match self.is_tainted {
+            true => self.sight.doubtful.extend(packet.message()),
+            false => self.sight.received.extend(packet.message()),
+        }
+    }
+}
+
+/// The packet identifier that stands there.
+fn identifier(packet: &Packet, at: usize) -> Option<u16> {
+    let bytes = packet.body.get(at..at + 2)?;
+    Some(u16::from_be_bytes(bytes.try_into().ok()?))
 }
 
 impl Wire {
@@ -162,11 +202,8 @@ impl Transport for Wire {
         let count = ends.pieces.take(&mut ends.dice, most);
         let count = io::Read::read(&mut ends.to_client, &mut block[..count])?;
         ends.taken += count;
-        let messages = ends.read.messages(&block[..count]);
-        let sight = &mut ends.sight;
-        match ends.is_tainted {
-            true => sight.doubtful.extend(messages),
-            false => sight.received.extend(messages),
+        for packet in ends.read.packets(&block[..count]) {
+            ends.see_received(&packet);
         }
         Ok(count)
     }
@@ -175,6 +212,7 @@ impl Transport for Wire {
         let mut ends = self.0.lock();
         let ends = &mut *ends;
         ends.sight.calls += 1;
+        ends.sight.waiting = ends.sight.waiting.max(bytes.len());
         if ends.is_broken {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -185,8 +223,9 @@ impl Transport for Wire {
         }
         let count = ends.pieces.take(&mut ends.dice, bytes.len().min(room));
         ends.to_server.extend(&bytes[..count]);
-        let messages = ends.written.messages(&bytes[..count]);
-        ends.sight.sent.extend(messages);
+        for packet in ends.written.packets(&bytes[..count]) {
+            ends.see_sent(&packet);
+        }
         Ok(count)
     }
 

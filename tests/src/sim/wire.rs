@@ -50,6 +50,8 @@ pub(super) struct Line {
     pub(super) is_kicked: bool,
     /// The platform refuses the client.
     pub(super) is_refused: bool,
+    /// The refusal is the first that comes to the client: it knows then that it was refused.
+    is_plainly_refused: bool,
     /// The platform has accepted the client.
     is_accepted: bool,
     /// The client has let go of its end, and this is known.
@@ -89,6 +91,7 @@ impl Line {
             cut_after: None,
             is_kicked: false,
             is_refused: false,
+            is_plainly_refused: false,
             is_accepted: false,
             is_forgotten: false,
             packets: Sniffer::default(),
@@ -160,13 +163,15 @@ impl Line {
 
     /// Says that nothing of what comes is processed, and closes the platform's end.
     pub(super) fn refuse(&mut self, now: Instant, dice: &mut Dice) {
+        // What came before it ended the link for the client, which has read no refusal then.
+        self.is_plainly_refused = !self.ends.lock().is_tainted;
         self.inject(now, REFUSAL.to_vec(), dice);
         self.close_down(now);
     }
 
     /// Whether the client knows that it was refused.
     pub(super) fn is_known_refused(&self) -> bool {
-        self.is_refused && self.ends.lock().taken() == REFUSAL.len()
+        self.is_plainly_refused && self.ends.lock().taken() == REFUSAL.len()
     }
 
     /// The platform closes its end.

@@ -211,14 +211,21 @@ impl Machine {
             }
             let sight = line.take_sight();
             self.spin.allow(sight.calls);
+            self.program.handle_output(sight.waiting);
             for seen in &sight.doubtful {
                 self.ids.handle_answer(&seen.topic);
+                self.program
+                    .handle_wire(now, *number, Passed::Doubtful(seen));
             }
             for seen in &sight.received {
                 notes.push(told(self.number - 1, *number, "got", seen));
                 self.ids.handle_answer(&seen.topic);
                 self.program
                     .handle_wire(now, *number, Passed::Received(seen));
+            }
+            for seen in &sight.acknowledged {
+                self.program
+                    .handle_wire(now, *number, Passed::Acknowledged(seen));
             }
             for seen in &sight.sent {
                 notes.push(told(self.number - 1, *number, "sent", seen));

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use kaa_proto::client::{Endpoint, Ticket};
 use kaa_proto::metadata::{Get, ReplaceAll};
+use kaa_proto::names::MetadataKey;
 use kaa_proto::request::{Class, Confirm, Request, RequestExt as _, Resend, SubmitError};
 use kaa_proto::telemetry::{Batch, Sample};
 use serde_json::{Map, Value, json};
 
 use super::super::program::Moment;
-use super::book::Item;
+use super::book::{Item, key_of_get};
 use super::part::{Asked, PROBES, Part};
 use super::pending::Said;
 use crate::dice::Dice;
@@ -29,11 +30,8 @@ impl Part {
             10..12 => self.get(endpoint, false),
             12 => {
                 // Some wait is abandoned, and nobody knows how it ends.
-                if let Some(n) = self
-                    .any(moment.dice)
-                    .filter(|n| self.asked[n].floor.is_some())
-                {
-                    self.asked.remove(&n);
+                if let Some(n) = self.any(moment.dice) {
+                    self.abandon(n);
                 }
             }
             13 => {
@@ -47,6 +45,14 @@ impl Part {
             }
             14 => self.service.stop(),
             _ => {}
+        }
+    }
+
+    fn abandon(&mut self, n: u64) {
+        let asked = self.asked.remove(&n);
+        match asked.and_then(|asked| asked.floor) {
+            Some(_) => self.book.forget_errand(&key_of_get(n)),
+            None => self.book.abandon(n),
         }
     }
 
@@ -85,11 +91,11 @@ impl Part {
             }
             match moment.dice.below(12) {
                 0 => {
-                    item.is_answered = false;
+                    item.confirm = Confirm::Nothing;
                     request = request.confirm(Confirm::Nothing);
                 }
                 1 => {
-                    item.is_answered = false;
+                    item.confirm = Confirm::Acknowledged;
                     request = request.confirm(Confirm::Acknowledged);
                 }
                 _ => {}
@@ -137,8 +143,14 @@ impl Part {
     }
 
     fn get(&mut self, endpoint: &Endpoint, is_probe: bool) {
-        if let Ok(ticket) = endpoint.submit(&Get::<Map<String, Value>>::all()) {
+        // The last key tells them apart on the wire.
+        let own = key_of_get(self.n + 1);
+        let keys = ["me", "n", &own]
+            .map(|key| MetadataKey::new(key).unwrap_or_else(|error| panic!("{error}")));
+        let request = Get::only(keys).typed::<Map<String, Value>>();
+        if let Ok(ticket) = endpoint.submit(&request) {
             self.n += 1;
+            self.book.add_errand(&own, Confirm::Answered);
             self.keep(self.n, ticket, Some(self.metadata.len() - 1), is_probe);
         }
     }

@@ -1,15 +1,20 @@
 //! Every request that was taken, and how it may end.
 
+mod errands;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use kaa_proto::request::{Class, Failure, Resend};
+use kaa_proto::request::{Class, Confirm, Failure, Resend};
 use kaa_proto::topic::shortened;
 
+use self::errands::Errand;
+pub(super) use self::errands::key_of_get;
 use super::super::program::{LinkEnd, Storage};
 use super::ANSWER_WITHIN;
 use super::part::request_of;
+use crate::sniffer::Seen;
 
 /// For how long answers to an earlier process may come.
 const HAUNT: Duration = Duration::from_secs(600);
@@ -22,19 +27,25 @@ const ADVISED: u32 = 99;
 pub(super) struct Item {
     pub(super) class: Class,
     pub(super) resend: Resend,
-    /// Whether it ends when the platform has answered, or as soon as it was handed over.
-    pub(super) is_answered: bool,
+    /// What ends it: that the platform has answered, that it has acknowledged, or that it was handed over.
+    pub(super) confirm: Confirm,
     /// Whether it may be given up while there is no link.
     pub(super) is_droppable: bool,
     pub(super) expires: Option<Instant>,
     /// On which links it was sent, and when its last byte was.
     sent: Vec<(u64, Instant)>,
+    /// When it was sent on a link of which the client learned later that it was refused.
+    taken_back: Option<Instant>,
     /// On which link the whole answer came while it was open.
     answered: Option<u64>,
+    /// Whether its PUBACK came.
+    is_acknowledged: bool,
     /// How often the platform has processed it.
     processed: u32,
     pub(super) is_stored: bool,
     is_cancelled: bool,
+    /// Its ticket was dropped: it goes on, and nobody is told how it ends.
+    is_abandoned: bool,
     /// It comes from an earlier process, which may have sent it.
     is_in_doubt: bool,
     /// A disk that failed may have forgotten it, or its end.
@@ -90,6 +101,12 @@ pub(super) struct Book {
     /// How many requests the platform has refused, and how many ended so.
     pub(super) refusals: u64,
     rejected: u64,
+    /// The requests whose messages carry no number, by what they say.
+    errands: BTreeMap<String, Errand>,
+    /// Those of them that the platform's log has.
+    done: BTreeSet<String>,
+    /// The device was told to end.
+    is_closing: bool,
     /// The link that is up, as far as is known.
     link: u64,
     /// Every request on this link and later ones is answered: the weather is calm.
@@ -102,8 +119,8 @@ impl fmt::Debug for Item {
         if self.expires.is_some() {
             f.write_str(", expires")?;
         }
-        if !self.is_answered {
-            f.write_str(", not answered")?;
+        if self.confirm != Confirm::Answered {
+            write!(f, ", {:?}", self.confirm)?;
         }
         Ok(())
     }
@@ -114,19 +131,27 @@ impl Item {
         Self {
             class,
             resend,
-            is_answered: true,
+            confirm: Confirm::Answered,
             is_droppable: false,
             expires: None,
             sent: Vec::new(),
+            taken_back: None,
             answered: None,
+            is_acknowledged: false,
             processed: 0,
             is_stored: false,
             is_cancelled: false,
+            is_abandoned: false,
             is_in_doubt: false,
             is_excused: false,
             is_mistakable: false,
             end: None,
         }
+    }
+
+    /// Whether somebody waits for its end.
+    const fn is_open(&self) -> bool {
+        self.end.is_none() && !self.is_abandoned
     }
 }
 
@@ -154,12 +179,30 @@ impl Book {
         }
     }
 
-    /// A request went to the transport of a link, whole.
-    pub(super) fn handle_sent(&mut self, now: Instant, link: u64, topic: &str, n: u64) {
+    /// Its ticket was dropped.
+    pub(super) fn abandon(&mut self, n: u64) {
+        if let Some(item) = self.items.get_mut(&n) {
+            item.is_abandoned = true;
+        }
+    }
+
+    /// The device was told to end.
+    pub(super) const fn close(&mut self) {
+        self.is_closing = true;
+    }
+
+    /// A message went to the transport of a link, whole.
+    pub(super) fn handle_message(&mut self, now: Instant, link: u64, seen: &Seen) {
+        self.used.insert(seen.topic.clone());
         if self.link != link {
             self.first_sent_before = self.first_sent.clone();
         }
         self.link = link;
+        self.send_errands(now, link, seen);
+    }
+
+    /// A request went to the transport of a link, whole.
+    pub(super) fn handle_sent(&mut self, now: Instant, link: u64, topic: &str, n: u64) {
         let is_copied = self.is_copied(link, topic);
         let Some(item) = self.items.get_mut(&n) else {
             panic!("{n} was sent, and nobody asked for it");
@@ -201,8 +244,23 @@ impl Book {
         self.answered.insert((link, topic.to_owned()));
         let is_ghost = self.ghosts.get(topic).is_some_and(|until| *until > now);
         self.settle_answer(now, link, topic, is_ghost);
+        self.answer_errands(now, topic);
         self.askers.remove(topic);
+        if is_ghost || is_copy {
+            // It may be what some request is told instead of its own.
+            self.errands
+                .values_mut()
+                .for_each(|errand| errand.is_haunted = true);
+        }
         is_ghost || is_copy
+    }
+
+    /// The PUBACK for a message came from a link.
+    pub(super) fn handle_acknowledged(&mut self, link: u64, topic: &str, n: Option<u64>) {
+        self.acknowledge_errands(link, topic);
+        if let Some(item) = n.and_then(|n| self.items.get_mut(&n)) {
+            item.is_acknowledged = true;
+        }
     }
 
     /// The simulation makes copies of an answer.
@@ -226,7 +284,7 @@ impl Book {
         let Some(n) = self.topics.remove(&(link, topic.to_owned())) else {
             return;
         };
-        let is_awaited = |item: &&mut Item| item.end.is_none() && item.is_answered;
+        let is_awaited = |item: &&mut Item| item.end.is_none() && item.confirm == Confirm::Answered;
         let item = self.items.get_mut(&n).filter(is_awaited);
         // One that comes too late is no answer any more.
         let is_in_time = |item: &Item| {
@@ -238,11 +296,6 @@ impl Book {
             item.answered = Some(link);
             item.is_excused |= is_ghost;
         }
-    }
-
-    /// A topic that is in use, also if nothing in this book is: an earlier process is answered there.
-    pub(super) fn use_topic(&mut self, topic: &str) {
-        self.used.insert(topic.to_owned());
     }
 
     pub(super) fn handle_link_gone(&mut self, link: u64, end: LinkEnd) {
@@ -265,8 +318,12 @@ impl Book {
             }
         }
         for item in self.items.values_mut() {
+            if let Some((_, at)) = item.sent.iter().rfind(|(of, _)| *of == link) {
+                item.taken_back = Some(*at);
+            }
             item.sent.retain(|(of, _)| *of != link);
         }
+        self.take_errands_back(link);
         if self.link == link {
             self.first_sent = std::mem::take(&mut self.first_sent_before);
         }
@@ -307,26 +364,25 @@ impl Book {
         let expired = item.expires.is_some_and(|at| at <= now);
         let end = match outcome {
             Ok(()) => {
-                let is_done = item.processed > 0 || !item.is_answered;
+                let is_done = match item.confirm {
+                    Confirm::Answered => item.processed > 0,
+                    Confirm::Acknowledged => item.is_acknowledged,
+                    Confirm::Nothing => true,
+                };
                 let is_mistaken = item.is_mistakable && is_answered;
                 assert!(
                     is_done || is_mistaken,
-                    "{n} was confirmed, and not processed"
+                    "{n} was confirmed, and not processed or not acknowledged"
                 );
                 assert!(is_sent, "{n} was confirmed, and not sent");
                 End::Confirmed
             }
-            Err(Failure::Rejected { .. }) => {
-                self.rejected += 1;
-                let known = self.rejected <= self.refusals;
-                assert!(
-                    known,
-                    "{n} was rejected, and the platform has refused nothing"
-                );
-                End::Otherwise
-            }
+            Err(Failure::Rejected { .. }) => End::Otherwise,
             Err(Failure::Unanswered) => {
-                assert!(is_sent, "{n} is called unanswered, and was not sent");
+                // Its time may have been over before the refusal came.
+                let taken_back = item.taken_back.map(|at| at + ANSWER_WITHIN);
+                let was_sent = is_sent || taken_back.is_some_and(|until| until <= now);
+                assert!(was_sent, "{n} is called unanswered, and was not sent");
                 assert!(!is_answered, "{n} is called unanswered, and was answered");
                 let last = item.sent.last().map(|(_, at)| *at + ANSWER_WITHIN);
                 let is_early = last.is_some_and(|at| at > now);
@@ -342,6 +398,9 @@ impl Book {
             Err(Failure::OutcomeUnknown) => {
                 assert!(may_be_sent, "{n} is called unknown, and was not sent");
                 assert!(!is_answered, "{n} is called unknown, and was answered");
+                // On the link that is up its answer may yet come.
+                let is_up = item.sent.last().is_some_and(|(of, _)| *of == self.link);
+                assert!(!is_up, "{n} is called unknown, and its link is up");
                 let is_dropped = item.is_in_doubt && item.is_droppable;
                 let is_ended = item.resend == Resend::Never || expired || is_dropped;
                 assert!(is_ended, "{n} is called unknown, and may be sent again");
@@ -364,6 +423,12 @@ impl Book {
             Err(other) => panic!("{n} ended in an unknown way: {other}"),
         };
         item.end = Some(end);
+        let subject = n.to_string();
+        match outcome {
+            Err(Failure::Rejected { status, .. }) => self.reject(&subject, *status),
+            Err(Failure::Closed) => self.check_closed(&subject),
+            _ => {}
+        }
     }
 
     /// Nothing goes wrong any more on links to come.
@@ -381,14 +446,14 @@ impl Book {
     pub(super) fn open_len(&self, class: Class) -> usize {
         let items = self.items.values();
         items
-            .filter(|item| item.end.is_none() && item.class == class)
+            .filter(|item| item.is_open() && item.class == class)
             .count()
     }
 
     /// What should have ended by now.
     pub(super) fn check_deadlines(&self, now: Instant, has_link: bool) {
-        let is_open = |item: &&Item| item.end.is_none() && item.is_answered;
-        let open = self.items.iter().filter(|(_, item)| is_open(item));
+        let is_awaited = |item: &&Item| item.is_open() && item.confirm != Confirm::Nothing;
+        let open = self.items.iter().filter(|(_, item)| is_awaited(item));
         for (n, item) in open {
             match item.sent.last() {
                 Some((link, at)) if *link == self.link => {
@@ -413,6 +478,8 @@ impl Book {
         self.topics.clear();
         self.askers.clear();
         self.link = 0;
+        self.errands.clear();
+        self.is_closing = false;
         // What had ended and was not told comes out of a store that did not come to know of it.
         self.first_sent.clear();
         self.first_sent_before.clear();
@@ -420,7 +487,9 @@ impl Book {
         let is_bad = matches!(storage, Storage::Unreliable | Storage::Doubtful);
         for item in self.items.values_mut() {
             let is_open = matches!(item.end, None | Some(End::Closed));
-            let is_kept = is_open && item.is_stored && !item.is_cancelled && keeps;
+            // Whether it had ended, nobody was told of one that was abandoned.
+            let is_known = !item.is_cancelled && !item.is_abandoned;
+            let is_kept = is_open && item.is_stored && is_known && keeps;
             // What was told to be stored is, whatever the disk does afterwards.
             item.is_excused |= is_bad;
             item.answered = None;
@@ -451,6 +520,7 @@ impl Book {
             "{n} ended, and goes on after a crash"
         );
         item.end = None;
+        item.is_abandoned = false;
         item.is_stored = true;
         item.is_in_doubt = true;
     }
@@ -476,8 +546,20 @@ impl Book {
 
     /// What has not ended, for people.
     pub(super) fn open(&self) -> Vec<u64> {
-        let open = self.items.iter().filter(|(_, item)| item.end.is_none());
+        let open = self.items.iter().filter(|(_, item)| item.is_open());
         open.map(|(n, _)| *n).collect()
+    }
+
+    /// A request goes on when its ticket was dropped: those that come after it are confirmed by now.
+    pub(super) fn check_abandoned(&self) {
+        let abandoned = |item: &Item| item.end.is_none() && item.is_abandoned;
+        for (n, item) in self.items.iter().filter(|(_, item)| abandoned(item)) {
+            let may_be_given_up = item.is_droppable || item.expires.is_some() || item.is_cancelled;
+            assert!(
+                may_be_given_up || !item.sent.is_empty() || self.partial_links > 0,
+                "{n} was never sent after its ticket was dropped"
+            );
+        }
     }
 }
 

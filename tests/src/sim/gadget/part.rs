@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::super::program::{Birth, LinkEnd, Moment, Order, Passed, Storage};
 use super::Bounds;
-use super::book::Book;
+use super::book::{Book, key_of_get};
 use super::pending::{Pending, Said};
 use super::service::Service;
 use crate::sniffer::Seen;
@@ -57,7 +57,7 @@ pub(super) struct Part {
 impl Part {
     pub(super) fn new(name: EndpointName, bounds: Bounds) -> Self {
         Self {
-            service: Service::new(name.token().as_str()),
+            service: Service::new(name.token().as_str(), bounds.inbox),
             name,
             bounds,
             endpoint: None,
@@ -134,7 +134,9 @@ impl Part {
             return;
         };
         self.take_note(moment.now, moment.notes);
-        if moment.is_settled && moment.storage == Storage::None {
+        self.service.take_note(moment.now, &mut self.book);
+        // A disk that failed may have lost what was told, and what was to be told.
+        if moment.is_settled && matches!(moment.storage, Storage::None | Storage::Good) {
             let has_link = !matches!(moment.client.link_state(), LinkState::Waiting { .. });
             self.book.check_deadlines(moment.now, has_link);
             self.check_account(&endpoint);
@@ -149,7 +151,7 @@ impl Part {
                 );
             }
         }
-        self.service.live(moment, &endpoint);
+        self.service.live(moment, &endpoint, &mut self.book);
         if moment.is_calm {
             self.book.calm_down(moment.link);
             self.probe(moment, &endpoint);
@@ -165,12 +167,21 @@ impl Part {
         // Pings, observations and results of commands wait beside the requests.
         let most = statistics.endpoints * (self.bounds.control + self.bounds.bulk + SERVICE_QUEUE);
         assert!(queued <= most, "{queued} are queued, at most {most} may be");
+        let (in_flight, most) = (
+            statistics.in_flight,
+            statistics.endpoints * self.bounds.in_flight,
+        );
+        assert!(
+            in_flight <= most,
+            "{in_flight} are in flight, at most {most} may be"
+        );
     }
 
     /// All that has ended is told by now: a ticket tells one end only, however often its request ended.
     fn check_account(&self, endpoint: &Endpoint) {
         if let Some(statistics) = endpoint.statistics() {
-            let (open, untold) = (open_in(&statistics), self.asked.len() as u64);
+            let untold = (self.asked.len() + self.service.waits()) as u64;
+            let open = open_in(&statistics);
             assert!(
                 open >= untold,
                 "{open} requests have not ended, of {untold} nobody knows how"
@@ -201,8 +212,10 @@ impl Part {
             if let (Some(floor), Ok(Said(Some(answer)))) = (floor, &outcome) {
                 self.check_answer(floor, answer);
             }
-            if asked.floor.is_none() {
-                self.book.handle_end(now, *n, outcome.as_ref().map(drop));
+            let end = outcome.as_ref().map(drop);
+            match asked.floor {
+                Some(_) => self.book.end_errand(now, &key_of_get(*n), end),
+                None => self.book.handle_end(now, *n, end),
             }
             false
         });
@@ -244,6 +257,7 @@ impl Part {
     pub(super) fn finish(&self) {
         let open = self.book.open();
         assert!(open.is_empty(), "{open:?} never ended");
+        self.book.check_abandoned();
         self.service.finish();
     }
 
@@ -251,6 +265,10 @@ impl Part {
         if unfinished.stored {
             self.left.extend(number(&unfinished.payload));
         }
+    }
+
+    pub(super) const fn handle_shutdown(&mut self) {
+        self.book.close();
     }
 
     pub(super) fn note_crash(&mut self, now: Instant, notes: &mut Vec<String>) {
@@ -262,7 +280,7 @@ impl Part {
     }
 
     pub(super) fn handle_log(&mut self, kind: &EventKind) {
-        self.service.handle_log(kind);
+        self.service.handle_log(kind, &mut self.book);
         let mut processed = Vec::new();
         if let EventKind::Telemetry { data, .. } = kind {
             processed.extend(number_in(data));
@@ -287,9 +305,18 @@ impl Part {
     pub(super) fn handle_wire(&mut self, now: Instant, link: u64, passed: Passed<'_>) {
         match passed {
             Passed::Sent(seen) => {
-                self.book.use_topic(&seen.topic);
+                self.book.handle_message(now, link, seen);
                 if let Some(n) = number(&seen.payload).filter(|_| carries_number(seen)) {
                     self.book.handle_sent(now, link, &seen.topic, n);
+                }
+            }
+            Passed::Acknowledged(seen) => {
+                let n = number(&seen.payload).filter(|_| carries_number(seen));
+                self.book.handle_acknowledged(link, &seen.topic, n);
+            }
+            Passed::Doubtful(seen) => {
+                if let Some(topic) = request_of(&seen.topic) {
+                    self.book.handle_doubtful(topic);
                 }
             }
             Passed::Copied(seen) => self.book.handle_copied(&seen.topic),

@@ -1,17 +1,20 @@
 //! What the platform wants of an endpoint: commands, configurations, software.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use kaa_proto::client::{Command, Commands, Configurations, Endpoint, SoftwareUpdates, Ticket};
-use kaa_proto::commands::CommandResult;
+use kaa_proto::commands::{CommandResult, Report};
 use kaa_proto::names::CommandType;
 use kaa_proto::platform::EventKind;
-use kaa_proto::request::{Request, SubmitError};
+use kaa_proto::request::{Confirm, Request, SubmitError};
 use kaa_proto::{config, software};
 use serde_json::Value;
 
 use super::super::COMMAND_TYPES;
 use super::super::program::{Moment, Order, Storage};
+use super::Inbox;
+use super::book::Book;
 use crate::dice::Dice;
 
 /// A command, by type and identifier.
@@ -22,6 +25,7 @@ const INTERRUPTED: u16 = 503;
 
 pub(super) struct Service {
     token: String,
+    inbox: Inbox,
     commands: Option<Commands>,
     configurations: Option<Configurations>,
     updates: Option<SoftwareUpdates>,
@@ -43,17 +47,20 @@ pub(super) struct Service {
     to_report: Option<config::Applied>,
     to_tell: Option<software::ReportCurrent>,
     /// The reports under way.
-    reporting: Option<Ticket<config::Applied>>,
-    telling: Option<Ticket<software::ReportCurrent>>,
+    reporting: Option<Wait<config::Applied>>,
+    telling: Option<Wait<software::ReportCurrent>>,
+    /// The results under way.
+    told: Vec<Wait<Report>>,
     versions: Vec<String>,
     current: String,
     reported: Option<String>,
 }
 
 impl Service {
-    pub(super) fn new(token: &str) -> Self {
+    pub(super) fn new(token: &str, inbox: Inbox) -> Self {
         Self {
             token: token.to_owned(),
+            inbox,
             commands: None,
             configurations: None,
             updates: None,
@@ -69,6 +76,7 @@ impl Service {
             to_tell: None,
             reporting: None,
             telling: None,
+            told: Vec::new(),
             versions: Vec::new(),
             current: "1.0.0".to_owned(),
             reported: None,
@@ -107,6 +115,7 @@ impl Service {
         self.stop();
         (self.to_report, self.to_tell) = (None, None);
         (self.reporting, self.telling) = (None, None);
+        self.told.clear();
         match storage {
             // One that may be run again may be, after a crash.
             Storage::Good => self.executed.retain(|(of, _)| of != "again"),
@@ -115,48 +124,114 @@ impl Service {
         }
     }
 
-    pub(super) fn live(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint) {
+    /// What it has been told by now.
+    pub(super) fn take_note(&mut self, now: Instant, book: &mut Book) {
+        self.told.retain_mut(|wait| wait.end(now, book).is_none());
+        settle(now, book, &mut self.to_report, &mut self.reporting);
+        settle(now, book, &mut self.to_tell, &mut self.telling);
+    }
+
+    pub(super) fn live(&mut self, moment: &mut Moment<'_>, endpoint: &Endpoint, book: &mut Book) {
         self.observe(endpoint);
         let is_calm = moment.is_calm;
-        while let Some(command) = self.commands.as_mut().and_then(Commands::try_next) {
-            self.obey(command, moment.dice, is_calm);
+        for command in self.read_commands() {
+            self.obey(command, moment.dice, is_calm, book);
         }
         if is_calm || moment.dice.below(2) == 0 {
-            for command in self.held.drain(..) {
-                // Refused while the queue is full: it is given back, and comes again.
-                if let Err(refused) = command.done() {
-                    let key = key(&refused.command);
-                    self.executed.remove(&key);
-                }
+            for command in std::mem::take(&mut self.held) {
+                self.finish_command(command, CommandResult::ok(), book);
             }
         }
-        while let Some(answer) = self
-            .configurations
-            .as_mut()
-            .and_then(Configurations::try_next)
-        {
+        for answer in unread(&mut self.configurations, Configurations::try_next, 1) {
             if let config::Answer::Assigned(configuration) = answer {
                 self.configure(&configuration);
             }
         }
-        while let Some(answer) = self.updates.as_mut().and_then(SoftwareUpdates::try_next) {
+        for answer in unread(&mut self.updates, SoftwareUpdates::try_next, 1) {
             if let software::Answer::Assigned(update) = answer {
                 self.current = update.version().to_owned();
                 self.to_tell = Some(software::ReportCurrent::new(update.version()));
                 self.telling = None;
             }
         }
-        report(endpoint, &mut self.to_report, &mut self.reporting);
-        report(endpoint, &mut self.to_tell, &mut self.telling);
+        let says = |of: &str, id: Option<&str>| format!("{of} {}", id.unwrap_or_default());
+        let applied = says("cmx", self.read.as_deref());
+        let current = says("cmx_ota", Some(&self.current));
+        report(
+            endpoint,
+            book,
+            &applied,
+            self.to_report.as_ref(),
+            &mut self.reporting,
+        );
+        report(
+            endpoint,
+            book,
+            &current,
+            self.to_tell.as_ref(),
+            &mut self.telling,
+        );
     }
 
-    fn obey(&mut self, command: Command, dice: &mut Dice, is_calm: bool) {
+    /// How many requests are not known to have ended.
+    pub(super) fn waits(&self) -> usize {
+        let reports = [self.reporting.is_some(), self.telling.is_some()];
+        self.told.len() + reports.into_iter().map(usize::from).sum::<usize>()
+    }
+
+    /// All commands that wait, which are as many as may: nothing comes between one and the next.
+    fn read_commands(&mut self) -> Vec<Command> {
+        let Inbox {
+            known,
+            unread: most,
+            unread_bytes,
+        } = self.inbox;
+        let commands = unread(&mut self.commands, Commands::try_next, known);
+        for word in COMMAND_TYPES {
+            let of_type = |command: &&Command| command.command_type().as_str() == word;
+            let count = commands.iter().filter(of_type).count();
+            assert!(
+                count <= most,
+                "{count} commands wait to be read, at most {most} of a type may"
+            );
+        }
+        let bytes: usize = commands.iter().map(size).sum();
+        assert!(
+            commands.len() <= 1 || bytes <= unread_bytes,
+            "commands of {bytes} bytes wait to be read, at most {unread_bytes} may"
+        );
+        let held = self.held.len() + commands.len();
+        assert!(
+            held <= known,
+            "{held} commands are in progress, at most {known} may be"
+        );
+        commands
+    }
+
+    /// Answers to a command. Refused while the queue is full: it is given back, and comes again.
+    fn finish_command(&mut self, command: Command, result: CommandResult, book: &mut Book) {
+        let (of, id) = key(&command);
+        let says = format!("{of} {id}");
+        match command.respond(result) {
+            Ok(ticket) => {
+                self.told.retain(|wait| wait.says != says);
+                self.told
+                    .push(Wait::new(ticket, says, Confirm::Acknowledged, book));
+            }
+            Err(_) => {
+                self.executed.remove(&(of, id));
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command, dice: &mut Dice, is_calm: bool, book: &mut Book) {
         let key = key(&command);
         assert!(self.ordered.contains(&key), "{key:?} was never invoked");
         if command.is_interrupted() {
             assert!(key.0 == "ask", "{key:?} came marked as interrupted");
             self.interrupted.insert(key);
-            drop(command.respond(CommandResult::failed(INTERRUPTED, "nobody knows")));
+            let result = CommandResult::failed(INTERRUPTED, "nobody knows");
+            self.finish_command(command, result, book);
             return;
         }
         if !is_calm && dice.below(8) == 0 {
@@ -166,11 +241,7 @@ impl Service {
         let is_new = self.executed.insert(key.clone());
         assert!(is_new, "{key:?} was executed twice");
         match dice.below(2) {
-            0 => {
-                if command.done().is_err() {
-                    self.executed.remove(&key);
-                }
-            }
+            0 => self.finish_command(command, CommandResult::ok(), book),
             _ => self.held.push(command),
         }
     }
@@ -203,7 +274,7 @@ impl Service {
         }
     }
 
-    pub(super) fn handle_log(&mut self, kind: &EventKind) {
+    pub(super) fn handle_log(&mut self, kind: &EventKind, book: &mut Book) {
         if let EventKind::CommandResult {
             command_type,
             id,
@@ -217,8 +288,10 @@ impl Service {
         } else if let EventKind::CommandExpired { command_type, id } = kind {
             panic!("{command_type} {id} ran out of time");
         } else if let EventKind::ConfigApplied { config_id, .. } = kind {
+            book.do_errand(format!("cmx {config_id}"));
             self.applied = Some(config_id.clone());
         } else if let EventKind::SoftwareReported { version } = kind {
+            book.do_errand(format!("cmx_ota {version}"));
             self.reported = Some(version.clone());
         }
     }
@@ -258,20 +331,71 @@ impl Service {
     }
 }
 
-/// Reports something, again until it is confirmed.
-fn report<R: Request>(
-    endpoint: &Endpoint,
+/// A request under way, and what it says.
+struct Wait<R> {
+    ticket: Ticket<R>,
+    says: String,
+}
+
+impl<R: Request> Wait<R> {
+    fn new(ticket: Ticket<R>, says: String, confirm: Confirm, book: &mut Book) -> Self {
+        book.add_errand(&says, confirm);
+        Self { ticket, says }
+    }
+
+    /// How it ended; whether it was confirmed.
+    fn end(&mut self, now: Instant, book: &mut Book) -> Option<bool> {
+        let outcome = self.ticket.try_outcome()?;
+        book.end_errand(now, &self.says, outcome.as_ref().map(drop));
+        Some(outcome.is_ok())
+    }
+}
+
+/// What is confirmed needs no report any more.
+fn settle<R: Request>(
+    now: Instant,
+    book: &mut Book,
     what: &mut Option<R>,
-    under_way: &mut Option<Ticket<R>>,
+    under_way: &mut Option<Wait<R>>,
 ) {
-    match under_way.as_mut().and_then(Ticket::try_outcome) {
-        Some(Ok(_)) => (*what, *under_way) = (None, None),
-        Some(Err(_)) => *under_way = None,
+    match under_way.as_mut().and_then(|wait| wait.end(now, book)) {
+        Some(true) => (*what, *under_way) = (None, None),
+        Some(false) => *under_way = None,
         None => {}
     }
+}
+
+/// Reports something, unless that is under way.
+fn report<R: Request>(
+    endpoint: &Endpoint,
+    book: &mut Book,
+    says: &str,
+    what: Option<&R>,
+    under_way: &mut Option<Wait<R>>,
+) {
     if let (Some(what), None) = (what, &under_way) {
-        *under_way = endpoint.submit(what).ok();
+        let ticket = endpoint.submit(what).ok();
+        *under_way =
+            ticket.map(|ticket| Wait::new(ticket, says.to_owned(), Confirm::Answered, book));
     }
+}
+
+/// All that waits to be read of a stream, which is `most` at most.
+fn unread<S, T>(
+    stream: &mut Option<S>,
+    mut next: impl FnMut(&mut S) -> Option<T>,
+    most: usize,
+) -> Vec<T> {
+    let unread: Vec<T> = std::iter::from_fn(|| next(stream.as_mut()?)).collect();
+    let count = unread.len();
+    assert!(count <= most, "{count} wait to be read, at most {most} may");
+    unread
+}
+
+/// What a command counts for, in bytes.
+fn size(command: &Command) -> usize {
+    let payload = command.payload_json().map_or(0, str::len);
+    command.command_type().as_str().len() + command.id().as_json().len() + payload
 }
 
 fn taken<T>(stream: Result<T, SubmitError>) -> Option<T> {
