@@ -76,6 +76,7 @@ mod gadget;
 mod happen;
 mod life;
 mod machine;
+mod meter;
 mod play;
 mod program;
 mod spin;
@@ -89,6 +90,7 @@ mod work;
 mod world;
 
 pub use happen::COMMAND_TYPES;
+pub use meter::Meter;
 pub use play::{Failure, play, play_with, shorten, shorten_with};
 pub use program::{Birth, LinkEnd, Moment, Order, Passed, Program, Storage};
 pub use summary::Summary;

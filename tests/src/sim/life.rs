@@ -36,8 +36,13 @@ impl Machine {
         self.runs += 1;
         self.ids = WireIds::new(self.answer_within).resting(self.answer_within * 2);
         let seed = self.seed.wrapping_add(self.runs);
-        let (client, mut driver) = self.client_of(&self.program.options(), seed);
-        let writer = driver.take_store_writer();
+        let meter = self.metered();
+        let options = self.program.options();
+        let (client, driver, writer) = meter.run(|| {
+            let (client, mut driver) = self.client_of(&options, seed);
+            let writer = driver.take_store_writer();
+            (client, driver, writer)
+        });
         let mut moment = Moment {
             now,
             client: &client,
@@ -49,7 +54,7 @@ impl Machine {
             notes,
             again_in: Duration::ZERO,
         };
-        self.program.start(&mut moment, birth);
+        meter.run(|| self.program.start(&mut moment, birth));
         self.spin.restart(now);
         self.dials = Dials::default();
         self.process = Some(Process {
@@ -111,15 +116,17 @@ impl Machine {
         self.program.note_crash(now, notes);
         self.past = self.statistics();
         // Only the operating system of a living machine tells the platform.
-        self.process = None;
+        let process = self.process.take();
+        self.metered().run(|| drop(process));
         self.let_go(birth == Birth::PowerCut);
         self.start(birth, dice, notes);
     }
 
     /// It is told to end, and starts again when it has.
     pub(super) fn shut_down(&mut self, within: Duration) {
+        let meter = self.metered();
         if let Some(process) = self.process.as_mut().filter(|p| p.shutdown.is_none()) {
-            process.shutdown = Some(process.client.shutdown(within));
+            process.shutdown = Some(meter.run(|| process.client.shutdown(within)));
             self.program.handle_shutdown();
         }
     }

@@ -12,6 +12,7 @@ use kaa_proto::platform::PlatformServer;
 
 use super::clock::SharedClock;
 use super::dials::Dials;
+use super::meter::Meter;
 use super::program::{Program, Storage};
 use super::spin::Spin;
 use super::transport::Wire;
@@ -48,6 +49,7 @@ pub(super) struct Parts {
     /// How long its client waits for answers.
     pub(super) answer_within: Duration,
     pub(super) clock: SharedClock,
+    pub(super) meter: Meter,
 }
 
 pub(super) struct Machine {
@@ -84,6 +86,7 @@ pub(super) struct Machine {
     pub(super) past: Vec<connection::Statistics>,
     /// The latest requests it has sent, by topic.
     pub(super) recent: VecDeque<String>,
+    meter: Meter,
 }
 
 /// What is gone when the power goes.
@@ -108,6 +111,16 @@ pub(super) struct Flag(pub(super) AtomicBool);
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The meter of one machine.
+#[derive(Clone, Copy)]
+pub(super) struct Metered(pub(super) Meter, u64);
+
+impl Metered {
+    pub(super) fn run<T>(self, code: impl FnOnce() -> T) -> T {
+        self.0.run(self.1, code)
     }
 }
 
@@ -140,7 +153,13 @@ impl Machine {
             dials: Dials::default(),
             past: Vec::new(),
             recent: VecDeque::new(),
+            meter: parts.meter,
         }
+    }
+
+    /// Runs code of its client, or of its program.
+    pub(super) fn metered(&self) -> Metered {
+        Metered(self.meter, self.number - 1)
     }
 
     /// Whether its driver and its store have nothing to do by now. What has ended is told when it is

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kaa_proto::client::Transport;
 
+use super::meter::Meter;
 use crate::dice::Dice;
 use crate::pipe::Pieces;
 use crate::sniffer::{Packet, Seen, Sniffer};
@@ -15,7 +16,11 @@ const PUBACK: u8 = 0x40;
 
 /// What a driver reads from and writes to.
 #[derive(Debug)]
-pub(super) struct Wire(Shared);
+pub(super) struct Wire {
+    ends: Shared,
+    /// What it takes itself is not the client's.
+    meter: Meter,
+}
 
 /// What the client's end saw since it was asked last.
 #[derive(Debug, Default)]
@@ -146,6 +151,47 @@ impl Ends {
         std::mem::take(&mut self.sight)
     }
 
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        self.sight.calls += 1;
+        if self.is_broken {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        self.wants_read = self.to_client.is_empty() && !self.is_over;
+        if self.wants_read {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.to_client.is_empty() {
+            return Ok(0);
+        }
+        let most = self.to_client.len().min(block.len());
+        let count = self.pieces.take(&mut self.dice, most);
+        let count = io::Read::read(&mut self.to_client, &mut block[..count])?;
+        self.taken += count;
+        for packet in self.read.packets(&block[..count]) {
+            self.see_received(&packet);
+        }
+        Ok(count)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.sight.calls += 1;
+        self.sight.waiting = self.sight.waiting.max(bytes.len());
+        if self.is_broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let room = self.room.saturating_sub(self.to_server.len());
+        self.wants_write = room == 0;
+        if self.wants_write {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.pieces.take(&mut self.dice, bytes.len().min(room));
+        self.to_server.extend(&bytes[..count]);
+        for packet in self.written.packets(&bytes[..count]) {
+            self.see_sent(&packet);
+        }
+        Ok(count)
+    }
+
     /// The client has handed over the last byte of a packet.
     fn see_sent(&mut self, packet: &Packet) {
         let Some(seen) = packet.message() else {
@@ -178,55 +224,18 @@ fn identifier(packet: &Packet, at: usize) -> Option<u16> {
 }
 
 impl Wire {
-    pub(super) const fn new(shared: Shared) -> Self {
-        Self(shared)
+    pub(super) const fn new(ends: Shared, meter: Meter) -> Self {
+        Self { ends, meter }
     }
 }
 
 impl Transport for Wire {
     fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
-        let mut ends = self.0.lock();
-        let ends = &mut *ends;
-        ends.sight.calls += 1;
-        if ends.is_broken {
-            return Err(io::ErrorKind::ConnectionReset.into());
-        }
-        ends.wants_read = ends.to_client.is_empty() && !ends.is_over;
-        if ends.wants_read {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        if ends.to_client.is_empty() {
-            return Ok(0);
-        }
-        let most = ends.to_client.len().min(block.len());
-        let count = ends.pieces.take(&mut ends.dice, most);
-        let count = io::Read::read(&mut ends.to_client, &mut block[..count])?;
-        ends.taken += count;
-        for packet in ends.read.packets(&block[..count]) {
-            ends.see_received(&packet);
-        }
-        Ok(count)
+        self.meter.aside(|| self.ends.lock().read(block))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut ends = self.0.lock();
-        let ends = &mut *ends;
-        ends.sight.calls += 1;
-        ends.sight.waiting = ends.sight.waiting.max(bytes.len());
-        if ends.is_broken {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        let room = ends.room.saturating_sub(ends.to_server.len());
-        ends.wants_write = room == 0;
-        if ends.wants_write {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let count = ends.pieces.take(&mut ends.dice, bytes.len().min(room));
-        ends.to_server.extend(&bytes[..count]);
-        for packet in ends.written.packets(&bytes[..count]) {
-            ends.see_sent(&packet);
-        }
-        Ok(count)
+        self.meter.aside(|| self.ends.lock().write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -234,7 +243,7 @@ impl Transport for Wire {
     }
 
     fn close(&mut self) -> io::Result<()> {
-        self.0.lock().close();
+        self.ends.lock().close();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use kaa_proto::platform::{LinkId, PlatformServer};
 
+use super::meter::Meter;
 use super::transport::{Shared, Sight, Wire};
 use crate::dice::Dice;
 use crate::packets;
@@ -77,7 +78,12 @@ pub(super) enum Mischief {
 
 impl Line {
     /// A link that both ends know, and the client's end of it.
-    pub(super) fn new(server: LinkId, carriage: Carriage, dice: Dice) -> (Self, Wire) {
+    pub(super) fn new(
+        server: LinkId,
+        carriage: Carriage,
+        dice: Dice,
+        meter: Meter,
+    ) -> (Self, Wire) {
         let ends = Shared::new(carriage.room, carriage.pieces, dice);
         let pipe = || Pipe::new(Duration::ZERO, None);
         let line = Self {
@@ -98,7 +104,7 @@ impl Line {
             mischief: VecDeque::new(),
             copied: Vec::new(),
         };
-        (line, Wire::new(ends))
+        (line, Wire::new(ends, meter))
     }
 
     /// Nothing goes through any more in these directions, and nobody is told.

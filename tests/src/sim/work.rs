@@ -53,6 +53,7 @@ impl Machine {
     }
 
     fn turn(&mut self, now: Instant, dice: &mut Dice, notes: &mut Vec<String>) {
+        let meter = self.metered();
         let Some(process) = &mut self.process else {
             return;
         };
@@ -61,7 +62,7 @@ impl Machine {
             line.begin_turn();
         }
         let waker = Waker::from(Arc::clone(&process.flag));
-        process.turn = process.driver.turn(&waker, &mut process.transport);
+        process.turn = meter.run(|| process.driver.turn(&waker, &mut process.transport));
         let (turn, has_transport) = (process.turn, process.transport.is_some());
         match turn {
             Turn::Dial { link, .. } if process.dial.is_none_or(|(dialed, _)| dialed != link) => {
@@ -92,6 +93,7 @@ impl Machine {
     }
 
     fn end_dial(&mut self, now: Instant, server: &mut PlatformServer, dice: &mut Dice) {
+        let meter = self.metered();
         let Some(process) = &mut self.process else {
             return;
         };
@@ -101,11 +103,11 @@ impl Machine {
         process.flag.0.store(true, Ordering::Relaxed);
         if self.refused_until.is_some_and(|until| until > now) {
             let error = std::io::ErrorKind::ConnectionRefused.into();
-            process.driver.handle_failed(link, &error);
+            meter.run(|| process.driver.handle_failed(link, &error));
             return;
         }
         let seed = Dice::new(dice.below(u64::MAX));
-        let (mut line, wire) = Line::new(server.handle_accepted(now), self.carriage, seed);
+        let (mut line, wire) = Line::new(server.handle_accepted(now), self.carriage, seed, meter.0);
         if self.refusals > 0 {
             self.refusals -= 1;
             line.is_refused = true;
@@ -117,7 +119,7 @@ impl Machine {
         self.links += 1;
         self.lines.push((self.links, line));
         process.transport = Some(wire);
-        process.driver.handle_connected(link);
+        meter.run(|| process.driver.handle_connected(link));
         self.dials.connected(now);
         self.spin.allow(4);
     }
@@ -143,6 +145,7 @@ impl Machine {
     }
 
     fn write(&mut self, now: Instant, dice: &mut Dice, notes: &mut Vec<String>) {
+        let meter = self.metered();
         let Some(process) = &mut self.process else {
             return;
         };
@@ -150,20 +153,21 @@ impl Machine {
             process.writes_at = None;
             return;
         };
-        process.writes_at = match writer.turn() {
+        process.writes_at = match meter.run(|| writer.turn()) {
             StoreTurn::Again => Some(now),
             StoreTurn::Wait { until } => until,
             StoreTurn::Finished => None,
         };
         self.spin.allow(2);
         if process.writes_at.is_none() && process.turn == Turn::Finished {
-            process.writer = None;
+            meter.run(|| process.writer = None);
             self.finish(now, dice, notes);
         }
     }
 
     fn live(&mut self, now: Instant, dice: &mut Dice, is_calm: bool, notes: &mut Vec<String>) {
         let (is_settled, storage) = (self.is_settled(now), self.storage);
+        let meter = self.metered();
         let Some(process) = &mut self.process else {
             return;
         };
@@ -178,7 +182,7 @@ impl Machine {
             notes,
             again_in: Duration::from_secs(1),
         };
-        self.program.live(&mut moment);
+        meter.run(|| self.program.live(&mut moment));
         process.lives_at = now + moment.again_in.max(Duration::from_millis(1));
         if process.writer.is_some() && process.writes_at.is_none() {
             process.writes_at = Some(now);

@@ -9,6 +9,7 @@ use kaa_proto::platform::{Fault, FaultKind, PlatformServer};
 
 use super::clock::SharedClock;
 use super::machine::{Job, Machine, Parts};
+use super::meter::Meter;
 use super::program::{Birth, Order, Program};
 use super::summary::Summary;
 use super::transcript::Transcript;
@@ -65,6 +66,7 @@ pub struct Simulation {
     at_once: u64,
     is_calm: bool,
     ready: Vec<(usize, Job)>,
+    meter: Meter,
 }
 
 impl fmt::Debug for Simulation {
@@ -106,6 +108,7 @@ impl Simulation {
             at_once: 0,
             is_calm: false,
             ready: Vec::new(),
+            meter: Meter::default(),
             weather,
             plan,
         }
@@ -115,6 +118,11 @@ impl Simulation {
     #[must_use]
     pub const fn weather(&self) -> &Weather {
         &self.weather
+    }
+
+    /// Has what the devices to come hold counted.
+    pub const fn count_memory(&mut self, meter: Meter) {
+        self.meter = meter;
     }
 
     /// Adds a device.
@@ -135,6 +143,7 @@ impl Simulation {
             carriage: self.weather.carriage(&mut dice),
             answer_within: device.answer_within,
             clock: self.clock.clone(),
+            meter: self.meter,
         });
         machine.start(Birth::First, &mut dice, &mut self.notes);
         self.machines.push(machine);
