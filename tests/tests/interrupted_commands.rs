@@ -347,3 +347,30 @@ fn a_request_for_commands_is_not_stored_and_ends_with_who_asked() {
     let is_accepted = |record: &Record| matches!(record, Record::Accepted(..));
     assert!(!host.records.iter().any(is_accepted));
 }
+
+/// They have their room among the known ones already, which are four at most here.
+#[test]
+fn interrupted_commands_keep_to_the_bounds_of_what_is_unread_as_new_ones_do() {
+    let all = r#"[{"id":1},{"id":2},{"id":3},{"id":4}]"#;
+    let count = |count| NonZeroUsize::new(count).unwrap();
+    for (bounded, held) in [
+        (options().max_unread_commands(count(2)), 2),
+        (options().max_unread_bytes(count(1)), 3),
+    ] {
+        let mut host = next(&[], options());
+        list(&mut host, "ask", all);
+        assert_eq!(read(&mut host).len(), 4);
+        let mut host = next(&host.records, bounded.max_commands(count(4)));
+        list(&mut host, "ask", all);
+        assert_eq!(host.statistics().commands_held, held);
+        let mut seen = Vec::new();
+        while let Some(command) = host.endpoint.poll_command(|_| true) {
+            seen.push((command.id().as_i64().unwrap(), command.interruptions()));
+            host.drain();
+            for message in host.take_sent() {
+                host.receive(&format!("{}/status", message.path), all);
+            }
+        }
+        assert_eq!(seen, [(1, 1), (2, 1), (3, 1), (4, 1)]);
+    }
+}

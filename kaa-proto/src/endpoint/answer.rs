@@ -330,14 +330,15 @@ impl Endpoint {
             let is_full = unread >= self.options.max_unread_commands
                 // A lone one is taken, however large.
                 || bytes > 0 && bytes + command.size() > self.options.max_unread_bytes;
-            if is_new && into_inbox && is_full {
+            let policy = self.options.when_interrupted(&key);
+            let surfaces = is_new || self.ledger.comes_again(&key, policy);
+            if surfaces && into_inbox && is_full {
                 self.hold_back(command.command_type());
                 continue;
             }
             if is_new {
                 self.make_room();
             }
-            let policy = self.options.when_interrupted(&key);
             let offer = match is_late {
                 true => Offer::Late,
                 false => self.ledger.offer(&key, self.options.max_commands, policy),

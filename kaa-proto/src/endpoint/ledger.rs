@@ -413,6 +413,11 @@ impl Ledger {
         self.states.contains_key(key)
     }
 
+    /// Whether a command that was interrupted is surfaced once more where it is offered.
+    pub(super) fn comes_again(&self, key: &CommandKey, policy: WhenInterrupted) -> bool {
+        matches!(self.states.get(key), Some(State::Interrupted(surfaced)) if !policy.fails(surfaced.times))
+    }
+
     /// Whether the application has a command and has not answered it.
     pub(super) fn is_in_progress(&self, key: &CommandKey) -> bool {
         matches!(
@@ -428,14 +433,17 @@ impl Ledger {
         max_unread: usize,
         max_unread_bytes: usize,
     ) -> BTreeSet<CommandType> {
-        let room = self.states.len() < max || self.evictable().is_some();
         // The whole list would else be asked for with each that is read.
-        if !room || self.unread_bytes > max_unread_bytes / 2 {
+        if self.held.is_empty() || self.unread_bytes > max_unread_bytes / 2 {
             return BTreeSet::new();
         }
-        let (ready, held) = std::mem::take(&mut self.held)
-            .into_iter()
-            .partition(|command_type| self.unread_len(command_type) <= max_unread / 2);
+        let has_room = self.states.len() < max || self.evictable().is_some();
+        let is_ready = |command_type: &CommandType| {
+            self.unread_len(command_type) <= max_unread / 2
+                && (has_room || self.has_interrupted(command_type))
+        };
+        let held = self.held.iter().cloned();
+        let (ready, held) = held.partition(is_ready);
         self.held = held;
         ready
     }
@@ -493,6 +501,13 @@ impl Ledger {
         self.finished.retain(|other| *other != key);
         self.states.remove(&key);
         Some(key)
+    }
+
+    /// Whether a command of this type was interrupted: it has its room already.
+    fn has_interrupted(&self, command_type: &CommandType) -> bool {
+        self.states.iter().any(|(key, state)| {
+            matches!(state, State::Interrupted(_)) && key.command_type == *command_type
+        })
     }
 
     fn evictable(&self) -> Option<CommandKey> {
