@@ -99,12 +99,16 @@ pub(super) struct Book {
     /// Links that ended in the middle of a packet: of one request each nobody saw that it was sent.
     partial_links: u32,
     /// How many requests the platform has refused, and how many ended so.
-    pub(super) refusals: u64,
+    refusals: u64,
     rejected: u64,
     /// The requests whose messages carry no number, by what they say.
     errands: BTreeMap<String, Errand>,
     /// Those of them that the platform's log has.
     done: BTreeSet<String>,
+    /// Results that were sent: the end of the topic, when, and what they say.
+    results: BTreeMap<String, (Instant, Vec<String>)>,
+    /// Those that the platform has refused, and nobody has heard it in time.
+    refused_unheard: BTreeSet<String>,
     /// The device was told to end.
     is_closing: bool,
     /// The link that is up, as far as is known.
@@ -245,6 +249,7 @@ impl Book {
         let is_ghost = self.ghosts.get(topic).is_some_and(|until| *until > now);
         self.settle_answer(now, link, topic, is_ghost);
         self.answer_errands(now, topic);
+        self.answer_results(now, topic);
         self.askers.remove(topic);
         if is_ghost || is_copy {
             // It may be what some request is told instead of its own.

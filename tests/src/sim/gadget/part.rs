@@ -290,8 +290,8 @@ impl Part {
                 .filter_map(|key| key.strip_prefix('n')?.parse::<u64>().ok());
             processed.extend(numbers);
             self.metadata.extend(&processed);
-        } else if is_refusal(kind) {
-            self.book.refusals += 1;
+        } else if let Some(topic) = refused(kind) {
+            self.book.refuse(topic);
         } else if let EventKind::Fault { fault, topic } = kind {
             if fault == "duplicate" {
                 self.book.handle_copied(topic);
@@ -373,7 +373,13 @@ fn number_in(value: &Value) -> Option<u64> {
     first.get("n").and_then(Value::as_u64)
 }
 
-fn is_refusal(kind: &EventKind) -> bool {
-    let is_refused = matches!(kind, EventKind::Refused { .. } | EventKind::Breach { .. });
-    is_refused || matches!(kind, EventKind::Fault { fault, .. } if fault.starts_with("error"))
+/// The topic of what the platform refused.
+fn refused(kind: &EventKind) -> Option<&str> {
+    if let EventKind::Refused { topic, .. } | EventKind::Breach { topic, .. } = kind {
+        return Some(topic);
+    }
+    if let EventKind::Fault { fault, topic } = kind {
+        return fault.starts_with("error").then_some(topic);
+    }
+    None
 }

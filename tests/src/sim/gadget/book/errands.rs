@@ -45,6 +45,11 @@ pub(super) fn sayings(seen: &Seen) -> Vec<String> {
     }
 }
 
+/// The type and the ID of the request, of the topic of a result; its token may be shortened.
+fn end_of_result(topic: &str) -> Option<&str> {
+    topic.split_once("/result/").map(|(_, end)| end)
+}
+
 /// One of them, from the call that submits it until its end is told.
 #[derive(Debug)]
 pub(super) struct Errand {
@@ -92,7 +97,12 @@ impl Book {
     }
 
     pub(super) fn send_errands(&mut self, now: Instant, link: u64, seen: &Seen) {
-        for says in sayings(seen) {
+        let sayings = sayings(seen);
+        if let Some(end) = end_of_result(&seen.topic) {
+            let sent = (now, sayings.clone());
+            self.results.insert(end.to_owned(), sent);
+        }
+        for says in sayings {
             if let Some(errand) = self.errands.get_mut(&says) {
                 errand.sent.push(Sending {
                     link,
@@ -113,6 +123,29 @@ impl Book {
         for sending in self.sendings(topic) {
             sending.may_be_answered = true;
             sending.answered.get_or_insert(now);
+        }
+    }
+
+    /// The platform refused what was sent there.
+    pub(in super::super) fn refuse(&mut self, topic: &str) {
+        self.refusals += 1;
+        if let Some((_, sayings)) = end_of_result(topic).and_then(|end| self.results.get(end)) {
+            self.refused_unheard.extend(sayings.iter().cloned());
+        }
+    }
+
+    /// Whether the platform has refused this result, and nobody has heard it in time: it counts as
+    /// taken once it is acknowledged, and may be forgotten, and its command run again.
+    pub(in super::super) fn is_refused_unheard(&self, says: &str) -> bool {
+        self.refused_unheard.contains(says)
+    }
+
+    pub(super) fn answer_results(&mut self, now: Instant, topic: &str) {
+        let sent = end_of_result(topic).and_then(|end| self.results.remove(end));
+        if let Some((at, sayings)) = sent {
+            if now < at + ANSWER_WITHIN {
+                self.refused_unheard.retain(|says| !sayings.contains(says));
+            }
         }
     }
 
