@@ -122,3 +122,42 @@ impl Endpoint {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn deadlines_come_out_in_their_order_and_those_that_do_not_count_go() {
+        #[allow(clippy::disallowed_methods, reason = "any instant will do")]
+        let start = Instant::now();
+        let mut rng = Rng::new(1);
+        let (mut due, mut model) = (Due::new(), Vec::new());
+        for n in 1..=500 {
+            let (at, id) = (
+                start + Duration::from_millis(rng.below(1_000)),
+                RequestId::from_number(n),
+            );
+            due.set(at, id);
+            model.push((at, id));
+            if rng.below(3) == 0 {
+                model.swap_remove(rng.below(model.len() as u64) as usize);
+            }
+            due.tidy(model.len(), |at, id| model.contains(&(at, id)));
+            assert_eq!(due.first(), model.iter().min().copied());
+            let kept = due.in_order.len() + due.others.len();
+            assert!(kept <= 2 * model.len() + LEFT_BEHIND);
+        }
+        model.sort();
+        while let Some((at, id)) = model.first().copied() {
+            assert_eq!(due.pop_due(at - Duration::from_millis(1)), None);
+            assert_eq!(due.pop_due(at), Some(id));
+            model.remove(0);
+            due.tidy(model.len(), |at, id| model.contains(&(at, id)));
+        }
+        assert_eq!(due.first(), None);
+    }
+}

@@ -141,4 +141,22 @@ fn among_many_an_idle_endpoint_leaves_its_room_to_the_next_one_that_speaks() {
     let ended = wire.take_outcomes();
     let confirmed = ended.iter().filter(|(_, outcome)| outcome.is_ok());
     assert!(confirmed.map(|(id, _)| *id).eq(ids));
+    assert!(wire.connection.filtering.is_empty(), "nobody subscribes");
+}
+
+/// Two filters of 61 bytes together, and four around them: one byte more than a packet has.
+#[test]
+fn filters_that_do_not_fit_into_one_packet_go_by_two() {
+    let mut wire = Wire::new(Options::new("a").max_packet_out(64));
+    let key = wire.add("toke");
+    wire.submit(key, "x");
+    wire.connect();
+    let written = wire.take_written();
+    for filter in [
+        "kp1/v/dcx/toke/json/+/status",
+        "kp1/v/dcx/toke/json/+/error",
+    ] {
+        assert!(contains(&written, filter), "{filter}");
+    }
+    assert_eq!(wire.connection.statistics().unsendable, 0);
 }
