@@ -270,7 +270,9 @@ impl EndpointOptions {
 
     /// How many commands the ledger knows: in progress, or finished with a result that may have
     /// to be sent again. Default 256. When all are in progress, new ones are left with the
-    /// platform and asked for later.
+    /// platform and asked for later. A full ledger forgets the oldest result that the platform took:
+    /// where one was acknowledged, and the link was lost before it was refused, its command may come
+    /// again.
     #[must_use]
     pub fn max_commands(self, max: NonZeroUsize) -> Self {
         Self {
