@@ -478,3 +478,28 @@ fn a_command_that_is_dropped_is_new_after_a_crash_and_one_that_is_held_was_inter
         drop(held);
     }
 }
+
+/// Goes off when the last one that knows of it lets go.
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("in the application");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_where_it_is_replaced_stops_nobody() {
+    let (_client, device, mut rig) = online();
+    let mut ticket = device.submit(&Sample::new(1)).unwrap();
+    let bomb = Waker::from(Arc::new(Bomb));
+    assert!(poll(&mut ticket, &bomb).is_pending());
+    drop(bomb);
+    assert!(poll(&mut ticket, Waker::noop()).is_pending());
+    rig.run();
+    assert_eq!(poll(&mut ticket, Waker::noop()), Poll::Ready(Ok(())));
+}

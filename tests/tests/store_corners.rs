@@ -21,7 +21,7 @@ use kaa_proto::commands::{CommandId, CommandResult, Report};
 use kaa_proto::connection::Removal;
 use kaa_proto::endpoint::*;
 use kaa_proto::names::{CommandType, EndpointName, Metric};
-use kaa_proto::request::{Request, RequestExt, Resend};
+use kaa_proto::request::{Failure, Request, RequestExt, Resend};
 use kaa_proto::software;
 use kaa_proto::store::*;
 use kaa_proto::telemetry::{Plain, Sample};
@@ -268,18 +268,15 @@ fn there_is_one_ticket_for_a_request_that_goes_on() {
     let device = client.endpoint(&name()).unwrap();
     let id = device.take_recovered().unwrap().resumed[0].id;
     let mut one = device.resumed::<Sample<u32>>(id).unwrap();
-    let second = device.resumed::<Sample<u32>>(id);
-    let Some(mut two) = second else { return };
-    let ((b1, w1), (b2, w2)) = (bell(), bell());
-    let _ = Future::poll(Pin::new(&mut one), &mut Context::from_waker(&w1));
-    let _ = Future::poll(Pin::new(&mut two), &mut Context::from_waker(&w2));
-    rig.is_away = false;
-    rig.pass(120 * SECOND);
-    assert_eq!(
-        (b1.0.load(Ordering::Relaxed), b2.0.load(Ordering::Relaxed)),
-        (1, 1)
-    );
+    assert!(device.resumed::<Sample<u32>>(id).is_none());
+    let (bell, waker) = bell();
+    let _ = Future::poll(Pin::new(&mut one), &mut Context::from_waker(&waker));
+    // Tickets that nobody asked for go with their endpoint.
+    client.remove_endpoint(&name(), Removal::Discard);
+    assert_eq!(bell.0.load(Ordering::Relaxed), 1);
+    assert_eq!(one.try_outcome(), Some(Err(Failure::Closed)));
 }
+
 #[test]
 fn there_is_no_second_ticket_for_a_request_of_this_run() {
     let (_s, o) = with_store();

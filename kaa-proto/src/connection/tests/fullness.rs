@@ -160,3 +160,18 @@ fn filters_that_do_not_fit_into_one_packet_go_by_two() {
     }
     assert_eq!(wire.connection.statistics().unsendable, 0);
 }
+
+#[test]
+fn a_full_window_is_used_again_two_milliseconds_after_the_last_acknowledgement() {
+    let mut wire = Wire::new(options().window(8));
+    let key = wire.add("tok");
+    (0..16).for_each(|_| drop(wire.submit(key, "x")));
+    wire.connect();
+    let written = wire.take_written();
+    assert!(contains(&written, "json/8") && !contains(&written, "json/9"));
+    wire.receive(b"\x40\x02\x00\x01");
+    assert!(wire.take_written().is_empty(), "half of it may follow");
+    wire.pass(Duration::from_millis(2));
+    let written = wire.take_written();
+    assert!(contains(&written, "json/9") && !contains(&written, "json/10"));
+}
