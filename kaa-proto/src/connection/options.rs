@@ -9,8 +9,8 @@ use crate::QoS;
 use crate::endpoint::EndpointOptions;
 use crate::mqtt::{Login, SessionError, SessionOptions};
 
-/// Fixed header, length of the topic, packet identifier.
-pub(super) const MAX_PUBLISH_OVERHEAD: usize = 5 + 2 + 2;
+/// Fixed header; length of the topic, and packet identifier.
+pub(super) const MAX_PUBLISH_OVERHEAD: usize = 5 + 4;
 
 /// How a connection behaves. Checked as a whole by [`Options::check`], which
 /// [`Connection::new`](super::Connection::new) calls.

@@ -141,6 +141,8 @@ fn among_many_an_idle_endpoint_leaves_its_room_to_the_next_one_that_speaks() {
     let ended = wire.take_outcomes();
     let confirmed = ended.iter().filter(|(_, outcome)| outcome.is_ok());
     assert!(confirmed.map(|(id, _)| *id).eq(ids));
+    let sample = Sample::new("z");
+    wire.connection.submit(wire.now, keys[2], &sample).unwrap();
     assert!(wire.connection.filtering.is_empty(), "nobody subscribes");
 }
 
