@@ -200,6 +200,9 @@ mod tests {
             let received = link.session.handle_input(Instant::now(), &mut &puback[..]);
             assert!(matches!(received, Some(Received::Acknowledged(_))));
             link.send_backlog();
+            let size = |(waits, _): &(Delivery, QoS)| waits.topic.len() + waits.payload.len();
+            let bytes: usize = link.backlog.iter().map(size).sum();
+            assert_eq!(link.backlog_bytes, bytes);
         }
     }
 

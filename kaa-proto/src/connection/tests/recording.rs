@@ -111,3 +111,24 @@ fn observations_are_asked_for_again_as_fast_as_the_options_say() {
     wire.pass(secs(3));
     assert_eq!(count(&mut wire), 40);
 }
+
+#[test]
+fn a_connection_is_storing_until_each_record_is_stored() {
+    let mut wire = Wire::new(options());
+    let key = durable(&mut wire, "tok");
+    assert!(!wire.connection.is_storing());
+    keep(&mut wire, key);
+    assert!(wire.connection.is_storing(), "not polled yet");
+    let records = polled(&mut wire).len();
+    assert!(wire.connection.is_storing(), "not stored yet");
+    wire.connection.handle_stored(wire.now, records);
+    assert!(!wire.connection.is_storing());
+    let leaving = durable(&mut wire, "leaving");
+    keep(&mut wire, leaving);
+    wire.connection
+        .remove_endpoint(wire.now, leaving, Removal::Discard);
+    assert!(wire.connection.is_storing(), "what it left is not polled");
+    let records = polled(&mut wire).len();
+    wire.connection.handle_stored(wire.now, records);
+    assert!(records > 0 && !wire.connection.is_storing());
+}
