@@ -179,3 +179,21 @@ fn a_full_window_is_used_again_two_milliseconds_after_the_last_acknowledgement()
     let written = wire.take_written();
     assert!(contains(&written, "json/9") && !contains(&written, "json/10"));
 }
+
+/// 1,024 bytes a turn, of which a message takes 256 beside topic and payload.
+#[test]
+fn a_turn_is_as_many_messages_as_fit_into_it() {
+    let mut wire = Wire::new(options());
+    let keys = [wire.add("tok1"), wire.add("tok2")];
+    for _ in 0..6 {
+        keys.map(|key| wire.submit(key, &"x".repeat(100)));
+    }
+    wire.connect();
+    let written = wire.take_written();
+    let turns: Vec<_> = written
+        .windows(4)
+        .filter_map(|part| part.strip_prefix(b"tok"))
+        .map(|of| of[0])
+        .collect();
+    assert_eq!(turns, b"111222111222");
+}
