@@ -186,7 +186,9 @@ fn a_turn_is_as_many_messages_as_fit_into_it() {
     let mut wire = Wire::new(options());
     let keys = [wire.add("tok1"), wire.add("tok2")];
     for _ in 0..6 {
-        keys.map(|key| wire.submit(key, &"x".repeat(100)));
+        for key in keys {
+            wire.submit(key, &"x".repeat(100));
+        }
     }
     wire.connect();
     let written = wire.take_written();
