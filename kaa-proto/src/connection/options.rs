@@ -122,9 +122,9 @@ impl Options {
         self
     }
 
-    /// How many messages may be unacknowledged. 1 to 32,767, so that packet
-    /// identifiers are left for subscriptions; default 100: enough to keep a fast link busy, few enough
-    /// to be sent again after a loss.
+    /// How many messages may be unacknowledged. 1 to 32,767, so that packet identifiers are left for
+    /// subscriptions; default 100: enough to keep a fast link busy, few enough to be sent again after
+    /// a loss.
     #[must_use]
     pub const fn window(mut self, messages: u16) -> Self {
         self.session.max_in_flight = messages;
@@ -133,9 +133,9 @@ impl Options {
 
     /// How many bytes may wait to be written before nothing more is encoded, and how many of
     /// acknowledgements before no input is [wanted](super::Connection::wants_input); also the largest
-    /// SUBSCRIBE of several filters. 1 to 268,435,460, default 16,384: a hundred messages with one system call,
-    /// while the operating system's own buffer keeps the transport busy. More would only wait here,
-    /// where nothing overtakes it, neither a more urgent request nor another endpoint's.
+    /// SUBSCRIBE of several filters. 1 to 268,435,460, default 16,384: a hundred messages with one
+    /// system call, while the operating system's own buffer keeps the transport busy. More would only
+    /// wait here, where nothing overtakes it, neither a more urgent request nor another endpoint's.
     #[must_use]
     pub const fn high_water(mut self, bytes: usize) -> Self {
         self.session.high_water = bytes;
