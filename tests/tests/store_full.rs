@@ -201,3 +201,17 @@ fn a_log_whose_torn_end_cannot_be_cut_off_takes_nothing_more() {
     assert_eq!(log.append(&records), Err(failed));
     assert_eq!(disk.operations(), operations, "the disk is left alone");
 }
+
+#[test]
+fn a_log_that_has_grown_is_made_small_again() {
+    let disk = SimulatedDisk::new(1);
+    let (client, mut rig) = Rig::new(on(&disk));
+    let here = client.endpoint(&device(1)).unwrap();
+    for _ in 0..20 {
+        keep(&here);
+        rig.pass(Duration::from_secs(1));
+    }
+    let status = client.store_status().unwrap();
+    assert!(status.compactions > 0 && status.size < 10 * LARGE);
+    assert_eq!(status.size, size(&disk));
+}

@@ -199,3 +199,35 @@ fn a_turn_is_as_many_messages_as_fit_into_it() {
         .collect();
     assert_eq!(turns, b"111222111222");
 }
+
+#[test]
+fn results_that_are_sent_again_go_together_however_long_the_names_are() {
+    let mut wire = Wire::new(options().max_packet_out(300));
+    let (version, token) = ("v".repeat(30), "t".repeat(30));
+    let name = EndpointName::parse(&version, &token).unwrap();
+    let key = wire.connection.add_endpoint(wire.now, name).unwrap();
+    let observed = Observation::Commands(CommandType::new("reboot").unwrap());
+    wire.connection.observe(wire.now, key, &observed).unwrap();
+    wire.connect();
+    let commands = message(
+        &format!("kp1/{version}/cex/{token}/command/reboot/1/status"),
+        r#"[{"id":1},{"id":2}]"#,
+    );
+    wire.receive(&commands);
+    while let Some(command) = wire.connection.poll_command(key, |_| true) {
+        let command = CommandKey::from(&command);
+        let result = CommandResult::ok();
+        wire.connection
+            .respond(wire.now, key, &command, result)
+            .unwrap();
+        wire.turn();
+    }
+    wire.cut();
+    wire.connect();
+    wire.pass(secs(31));
+    wire.take_written();
+    wire.receive(&commands);
+    let written = wire.take_written();
+    let both = r#"[{"id":1,"statusCode":200},{"id":2,"statusCode":200}]"#;
+    assert!(contains(&written, both));
+}
