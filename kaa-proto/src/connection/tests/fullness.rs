@@ -64,36 +64,47 @@ fn what_is_not_acknowledged_takes_no_room_in_the_window() {
     }
 }
 
-/// Each fits into a packet, two do not: `result/reboot` and eleven bytes around each payload.
-#[test]
-fn results_that_are_sent_again_together_fit_into_packets() {
-    let mut wire = Wire::new(options().max_packet_out(300));
-    let key = wire.add("tok");
-    let reboot = CommandType::new("reboot").unwrap();
-    let observed = Observation::Commands(reboot);
+/// Commands that are all answered alike, by nobody acknowledged, and offered again on the next link; what
+/// is written then.
+fn answered_and_offered_again(
+    wire: &mut Wire,
+    (version, token): (&str, &str),
+    list: &str,
+    result: &CommandResult,
+) -> Vec<u8> {
+    let name = EndpointName::parse(version, token).unwrap();
+    let key = wire.connection.add_endpoint(wire.now, name).unwrap();
+    let observed = Observation::Commands(CommandType::new("reboot").unwrap());
     wire.connection.observe(wire.now, key, &observed).unwrap();
     wire.connect();
-    let commands = message(
-        "kp1/v/cex/tok/command/reboot/1/status",
-        r#"[{"id":1},{"id":2},{"id":3},{"id":4}]"#,
-    );
+    let topic = format!("kp1/{version}/cex/{token}/command/reboot/1/status");
+    let commands = message(&topic, list);
     wire.receive(&commands);
-    let payload = "x".repeat(90);
     while let Some(command) = wire.connection.poll_command(key, |_| true) {
-        let result = CommandResult::ok().with_payload(&payload).unwrap();
         let command = CommandKey::from(&command);
-        let taken = wire.connection.respond(wire.now, key, &command, result);
+        let taken = wire
+            .connection
+            .respond(wire.now, key, &command, result.clone());
         assert!(taken.is_ok());
         wire.turn();
     }
-    // Nobody acknowledges them, and the platform offers the commands again on the next link.
     wire.cut();
     wire.connect();
     wire.pass(secs(31));
     wire.take_written();
     wire.receive(&commands);
     wire.receive(b"\xd0\x00");
-    let written = wire.take_written();
+    wire.take_written()
+}
+
+/// Each fits into a packet, two do not: `result/reboot` and eleven bytes around each payload.
+#[test]
+fn results_that_are_sent_again_together_fit_into_packets() {
+    let mut wire = Wire::new(options().max_packet_out(300));
+    let payload = "x".repeat(90);
+    let result = CommandResult::ok().with_payload(&payload).unwrap();
+    let list = r#"[{"id":1},{"id":2},{"id":3},{"id":4}]"#;
+    let written = answered_and_offered_again(&mut wire, ("v", "tok"), list, &result);
     for id in 1..=4 {
         assert!(contains(&written, &format!("{{\"id\":{id},")), "{id}");
     }
@@ -204,30 +215,8 @@ fn a_turn_is_as_many_messages_as_fit_into_it() {
 fn results_that_are_sent_again_go_together_however_long_the_names_are() {
     let mut wire = Wire::new(options().max_packet_out(300));
     let (version, token) = ("v".repeat(30), "t".repeat(30));
-    let name = EndpointName::parse(&version, &token).unwrap();
-    let key = wire.connection.add_endpoint(wire.now, name).unwrap();
-    let observed = Observation::Commands(CommandType::new("reboot").unwrap());
-    wire.connection.observe(wire.now, key, &observed).unwrap();
-    wire.connect();
-    let commands = message(
-        &format!("kp1/{version}/cex/{token}/command/reboot/1/status"),
-        r#"[{"id":1},{"id":2}]"#,
-    );
-    wire.receive(&commands);
-    while let Some(command) = wire.connection.poll_command(key, |_| true) {
-        let command = CommandKey::from(&command);
-        let result = CommandResult::ok();
-        wire.connection
-            .respond(wire.now, key, &command, result)
-            .unwrap();
-        wire.turn();
-    }
-    wire.cut();
-    wire.connect();
-    wire.pass(secs(31));
-    wire.take_written();
-    wire.receive(&commands);
-    let written = wire.take_written();
+    let (names, list) = ((&*version, &*token), r#"[{"id":1},{"id":2}]"#);
+    let written = answered_and_offered_again(&mut wire, names, list, &CommandResult::ok());
     let both = r#"[{"id":1,"statusCode":200},{"id":2,"statusCode":200}]"#;
     assert!(contains(&written, both));
 }

@@ -210,8 +210,8 @@ impl Service {
 
     /// Answers to a command. Refused while the queue is full: it is given back, and comes again.
     fn finish_command(&mut self, command: Command, result: CommandResult, book: &mut Book) {
-        let (of, id) = key(&command);
-        let says = format!("{of} {id}");
+        let key = key(&command);
+        let says = says(&key);
         match command.respond(result) {
             Ok(ticket) => {
                 self.told.retain(|wait| wait.says != says);
@@ -219,7 +219,7 @@ impl Service {
                     .push(Wait::new(ticket, says, Confirm::Acknowledged, book));
             }
             Err(_) => {
-                self.executed.remove(&(of, id));
+                self.executed.remove(&key);
             }
         }
     }
@@ -239,7 +239,7 @@ impl Service {
             return;
         }
         let is_new = self.executed.insert(key.clone());
-        let may_come_again = book.is_refused_unheard(&format!("{} {}", key.0, key.1));
+        let may_come_again = book.is_refused_unheard(&says(&key));
         assert!(is_new || may_come_again, "{key:?} was executed twice");
         match dice.below(2) {
             0 => self.finish_command(command, CommandResult::ok(), book),
@@ -391,6 +391,11 @@ fn unread<S, T>(
     let count = unread.len();
     assert!(count <= most, "{count} wait to be read, at most {most} may");
     unread
+}
+
+/// What the result of a command says.
+fn says((of, id): &Key) -> String {
+    format!("{of} {id}")
 }
 
 /// What a command counts for, in bytes.
