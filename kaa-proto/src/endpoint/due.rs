@@ -46,12 +46,6 @@ impl Due {
         Some(*first)
     }
 
-    #[cfg(feature = "connection")]
-    pub(super) fn clear(&mut self) {
-        self.in_order.clear();
-        self.others.clear();
-    }
-
     /// Takes the earliest out if it is not in the future.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<RequestId> {
         let (_, id) = self.first().filter(|(at, _)| *at <= now)?;

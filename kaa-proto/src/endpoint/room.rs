@@ -79,15 +79,14 @@ const MAX_LENT: usize = 2;
 
 #[cfg(feature = "connection")]
 impl super::Endpoint {
-    /// Gives its room away, if it is idle and has any: it takes as little as it can then.
+    /// Gives its room away, if it is idle and has any: it takes as little as it can then. No deadline
+    /// is left in it, for those that do not count are gone (`tidy_deadlines`).
     pub(crate) fn give_room(&mut self) -> Option<Box<Room>> {
         if !self.room.is_empty() {
             return None;
         }
         let mut room = self.room.take()?;
         room.spare.truncate(MAX_LENT);
-        room.expiries.clear();
-        room.answers.clear();
         Some(room)
     }
 
