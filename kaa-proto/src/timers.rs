@@ -35,7 +35,7 @@ const LEFT_BEHIND: usize = 16;
 /// their own.
 #[cfg(any(feature = "connection", feature = "platform"))]
 pub(crate) fn later(now: Instant, wait: std::time::Duration) -> Instant {
-    const TEN_YEARS: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 24 * 3_600);
+    const TEN_YEARS: std::time::Duration = std::time::Duration::from_secs(315_360_000);
     now + wait.min(TEN_YEARS)
 }
 

@@ -150,7 +150,7 @@ impl IdSpace {
         match place == self.holders.len() {
             true => {
                 // Most endpoints have one, for what they observe.
-                if self.holders.capacity() == 0 {
+                if self.holders.is_empty() {
                     self.holders.reserve_exact(1);
                 }
                 self.holders.push_back((id, holder));
@@ -165,7 +165,6 @@ impl IdSpace {
         match (self.holders.front(), self.holders.back()) {
             (Some((first, _)), _) if *first == id => Ok(0),
             (_, Some((last, _))) if *last < id => Err(self.holders.len()),
-            (None, _) | (_, None) => Err(0),
             _ => self.holders.binary_search_by_key(&id, |(id, _)| *id),
         }
     }
