@@ -210,6 +210,23 @@ fn a_fixed_id_of_a_resumed_request_is_in_use() {
 }
 
 #[test]
+fn what_became_of_a_request_that_goes_on_outlives_its_endpoint() {
+    let disk = SimulatedDisk::new(1);
+    let (client, mut rig) = start(&disk);
+    drop(keep(&client.endpoint(&device(1)).unwrap(), 1));
+    rig.run();
+    let (client, mut rig) = restart(&rig, &disk);
+    let endpoint = client.endpoint(&device(1)).unwrap();
+    let id = resumed(&endpoint)[0];
+    let mut ticket = endpoint.resumed::<Sample<u32>>(id).unwrap();
+    rig.is_away = false;
+    rig.pass(10 * SECOND);
+    assert!(client.remove_endpoint(&device(1), Removal::Discard));
+    rig.run();
+    assert_eq!(ticket.try_outcome(), Some(Ok(())));
+}
+
+#[test]
 fn a_removed_endpoint_takes_up_what_it_left_when_it_is_added_again() {
     for removal in [Removal::Discard, Removal::Flush(5 * SECOND)] {
         let disk = SimulatedDisk::new(1);

@@ -144,7 +144,7 @@ impl Session {
                 .map_err(|error| TlsError::Other(error.to_string()))?;
             let before = out.len();
             self.drain(out, piece.len());
-            if out.len() - before < piece.len() {
+            if out.len() - before <= piece.len() {
                 // With TLS 1.2 a key may not encrypt for ever; rustls says goodbye in place of the rest.
                 return Err(TlsError::Other("the keys of the link are used up".into()));
             }

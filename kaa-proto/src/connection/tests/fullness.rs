@@ -186,7 +186,9 @@ fn a_full_window_is_used_again_two_milliseconds_after_the_last_acknowledgement()
     assert!(contains(&written, "json/8") && !contains(&written, "json/9"));
     wire.receive(b"\x40\x02\x00\x01");
     assert!(wire.take_written().is_empty(), "half of it may follow");
-    wire.pass(Duration::from_millis(2));
+    let patience = Duration::from_millis(2);
+    assert_eq!(wire.connection.poll_timeout(), Some(wire.now + patience));
+    wire.pass(patience);
     let written = wire.take_written();
     assert!(contains(&written, "json/9") && !contains(&written, "json/10"));
 }
