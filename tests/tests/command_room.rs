@@ -169,19 +169,25 @@ fn types_whose_results_were_refused_are_asked_for_in_turn_and_once_a_minute() {
 
 #[test]
 fn held_commands_are_asked_for_when_half_of_the_inbox_was_read() {
-    let mut host = observing(EndpointOptions::default().max_unread_commands(count(64)));
-    host.receive(PUSH, &list(1..=200));
-    let (mut seen, mut asked) = (Vec::new(), 0);
-    while let Some(command) = host.endpoint.poll_command(|_| true) {
-        seen.push(command.id().as_i64().unwrap());
-        host.drain();
-        for message in host.take_sent() {
-            asked += 1;
-            host.receive(&format!("{}/status", message.path), &list(1..=200));
+    let options = EndpointOptions::default();
+    // `reboot` and an ID of up to three digits.
+    let by_bytes = options.clone().max_unread_commands(count(1_000));
+    let by_bytes = by_bytes.max_unread_bytes(count(64 * 9));
+    for options in [options.max_unread_commands(count(64)), by_bytes] {
+        let mut host = observing(options);
+        host.receive(PUSH, &list(1..=200));
+        let (mut seen, mut asked) = (Vec::new(), 0);
+        while let Some(command) = host.endpoint.poll_command(|_| true) {
+            seen.push(command.id().as_i64().unwrap());
+            host.drain();
+            for message in host.take_sent() {
+                asked += 1;
+                host.receive(&format!("{}/status", message.path), &list(1..=200));
+            }
         }
+        assert!(seen.into_iter().eq(1..=200));
+        assert!(asked <= 8, "{asked} lists of 200");
     }
-    assert!(seen.into_iter().eq(1..=200));
-    assert!(asked <= 8, "{asked} lists of 200");
 }
 
 #[test]

@@ -280,14 +280,18 @@ fn a_full_inbox_leaves_commands_with_the_platform_until_there_is_room() {
 /// `reboot`, an ID of one digit and `"abcdef"`: 15 bytes each.
 #[test]
 fn an_inbox_is_filled_to_the_last_byte_and_a_lone_command_may_be_larger() {
-    const LIST: &str =
-        r#"[{"id":1,"payload":"abcdef"},{"id":2,"payload":"abcdef"},{"id":3,"payload":"abcdef"}]"#;
+    let commands = [1, 2, 3].map(|id| format!(r#"{{"id":{id},"payload":"abcdef"}}"#));
     for (bytes, read_at_once) in [(45, 3), (44, 2), (30, 2), (29, 1), (15, 1), (1, 1)] {
-        let mut host = observing(options().max_unread_bytes(count(bytes)));
-        host.receive(PUSH, LIST);
-        let held = 3 - read_at_once as u64;
-        assert_eq!(host.statistics().commands_held, held, "{bytes} bytes");
-        assert_eq!(read(&mut host).len(), read_at_once, "{bytes} bytes");
+        // In one list, and one by one.
+        for at_once in [3, 1] {
+            let mut host = observing(options().max_unread_bytes(count(bytes)));
+            for list in commands.chunks(at_once) {
+                host.receive(PUSH, &format!("[{}]", list.join(",")));
+            }
+            let held = 3 - read_at_once as u64;
+            assert_eq!(host.statistics().commands_held, held, "{bytes} bytes");
+            assert_eq!(read(&mut host).len(), read_at_once, "{bytes} bytes");
+        }
     }
 }
 

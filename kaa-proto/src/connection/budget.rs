@@ -7,10 +7,11 @@ use crate::endpoint::EndpointOptions;
 /// The most that a client holds in memory, in bytes, whatever its peer sends: with all that the heap
 /// rounds up, on a machine of 64 bits, and with names of up to 64 bytes.
 ///
-/// What is held at most, by a host that polls its events after each call, is `link`, `endpoint` for each endpoint, `request` for each request that may be
-/// queued or in flight ([`Options::max_queued`]) with the bytes of its resource and payload, `observed`
-/// for each configuration that is observed, and for software; and what the application leaves lying:
-/// `answer` for each answer that nobody has read, `listener` for each listener that nobody reads, and
+/// What is held at most, by a host that polls its events after each call, is `link`, `endpoint` for
+/// each endpoint, `request` for each request that may be queued or in flight
+/// ([`Options::max_queued`]) with the bytes of its resource and payload, `observed` for each
+/// configuration that is observed, and for software; and what the application leaves lying: `answer`
+/// for each answer that nobody has read, `listener` for each listener that nobody reads, and
 /// for each command whose result is known that result
 /// ([`EndpointOptions::max_commands`]). Beside that there are what the application holds itself, the
 /// certificates that TLS trusts, and the store. What a thread that turns a driver or submits requests
