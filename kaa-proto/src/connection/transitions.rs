@@ -119,6 +119,17 @@ impl Connection {
         if let Some(loss) = failure.and_then(|failure| self.link.hang_up(now, failure.into())) {
             self.handle_loss(now, loss);
         }
+        self.look_at_verdicts();
+        // With the link requests may have ended, the last one too.
+        self.look_at_changed();
+        self.drop_session_without_transport();
+        self.drain(now);
+        self.look_at_changed();
+        self.drop_session_without_transport();
+    }
+
+    /// What was found out of endpoints, and who may speak again.
+    pub(super) fn look_at_verdicts(&mut self) {
         while let Some(verdict) = self.suspects.poll_verdict() {
             self.handle_verdict(verdict);
         }
@@ -127,12 +138,6 @@ impl Connection {
                 self.arrivals.push_back(key);
             }
         }
-        // With the link requests may have ended, the last one too.
-        self.look_at_changed();
-        self.drop_session_without_transport();
-        self.drain(now);
-        self.look_at_changed();
-        self.drop_session_without_transport();
     }
 
     /// What it has not written is written no more.

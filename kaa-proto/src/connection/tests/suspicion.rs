@@ -20,6 +20,28 @@ fn run(wire: &mut Wire, bad: &str, time: Duration) -> u32 {
     dropped
 }
 
+/// The last request ends by itself, not with the time for closing.
+#[test]
+fn a_search_that_ends_with_the_last_request_of_one_who_closes_is_told_at_once() {
+    let mut wire = Wire::new(options().kick_limit(2));
+    let keys = ["a", "b"].map(|token| wire.add(token));
+    let sample = Sample::new("x").resend(Resend::AfterLinkLoss);
+    let id = wire.connection.submit(wire.now, keys[0], &sample).unwrap();
+    for _ in 0..2 {
+        wire.connect();
+        wire.take_written();
+        wire.cut();
+    }
+    wire.connect();
+    assert!(wire.events.contains(&Event::SearchStarted { endpoints: 2 }));
+    wire.connection.close(wire.now, secs(60));
+    wire.turn();
+    wire.connection.cancel(wire.now, keys[0], id);
+    let mut told = std::iter::from_fn(|| wire.connection.poll_event());
+    assert!(told.any(|event| event == Event::SearchEnded));
+    assert!(wire.connection.account().is_some());
+}
+
 fn without_pings() -> Options {
     options().keep_alive(secs(65_535))
 }
