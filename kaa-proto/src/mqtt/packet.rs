@@ -193,10 +193,8 @@ impl Accepts {
             let mut good = [None; 256];
             let mut first = 0;
             while first < good.len() {
-                if let Some(packet) = PacketType::of(first as u8) {
-                    if packet.allows_flags(first as u8 & 0b1111) {
-                        good[first] = Some(packet);
-                    }
+                if let Ok(packet) = Accepts(u16::MAX).judge(first as u8) {
+                    good[first] = Some(packet);
                 }
                 first += 1;
             }

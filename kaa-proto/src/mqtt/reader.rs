@@ -366,6 +366,41 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_is_judged_alike_whole_and_in_pieces() {
+        let found = |reader: &Reader, frame: &Frame<'_>| {
+            let content = reader.content(frame).to_vec();
+            (frame.head, frame.is_oversize(), content)
+        };
+        for accepts in [Accepts::CONNACK, Accepts::FROM_SERVER] {
+            for (first, length) in (0..=255).flat_map(|first| (0..0x80).map(move |l| (first, l))) {
+                let mut packet = vec![first, length];
+                packet.resize(usize::from(length) + 2, 0);
+                let mut reader = Reader::new(accepts, 64);
+                let whole = reader.next(&mut &packet[..]);
+                let whole = whole.map(|frame| frame.map(|frame| found(&reader, &frame)));
+                let mut reader = Reader::new(accepts, 64);
+                let pieces = packet.iter().find_map(|byte| {
+                    let frame = reader.next(&mut std::slice::from_ref(byte)).transpose()?;
+                    Some(frame.map(|frame| found(&reader, &frame)))
+                });
+                assert_eq!(whole, pieces.transpose(), "{first:#x}, {length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn the_buffer_grows_with_what_has_come_and_not_beyond_what_was_announced() {
+        let mut reader = reader();
+        assert!(!feed(&mut reader, b"\x30\xde\x07"));
+        for come in (10..990).step_by(10) {
+            assert!(!feed(&mut reader, &[0; 10]));
+            assert!(reader.partial.capacity() <= 990.min(2 * come));
+        }
+        assert!(feed(&mut reader, &[0; 10]));
+        assert_eq!(reader.partial.capacity(), 990);
+    }
+
+    #[test]
     fn the_buffer_exists_only_while_a_packet_is_incomplete() {
         let mut reader = reader();
         assert!(!feed(&mut reader, b"\x30\x05"));

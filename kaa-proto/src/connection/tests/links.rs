@@ -343,12 +343,17 @@ fn the_same_seed_and_inputs_give_the_same_bytes_and_events() {
     assert_eq!(run(), run());
 }
 
+/// So the link outlives a server that acknowledges nothing.
+fn without_acknowledgements() -> Options {
+    let endpoint = EndpointOptions::default().qos(crate::QoS::AtMostOnce);
+    let options = Options::new("a").endpoint(endpoint.unwrap());
+    options.keep_alive(secs(65_535))
+}
+
 /// A server that answers no UNSUBSCRIBE, on a link that lives for months.
 #[test]
 fn filters_of_those_who_come_and_go_do_not_pile_up() {
-    let endpoint = EndpointOptions::default().qos(crate::QoS::AtMostOnce);
-    let options = Options::new("a").endpoint(endpoint.unwrap());
-    let mut wire = Wire::new(options.keep_alive(secs(65_535)).window(1));
+    let mut wire = Wire::new(without_acknowledgements().window(1));
     wire.connect();
     for n in 0..200 {
         let key = wire.add(&format!("tok{n}"));
@@ -363,4 +368,26 @@ fn filters_of_those_who_come_and_go_do_not_pile_up() {
     assert_eq!(wire.connection.link_state(), LinkState::Up);
     let waiting = wire.connection.subscribing.farewells();
     assert!(waiting <= 64, "{waiting} filters");
+}
+
+#[test]
+fn the_filters_of_all_who_leave_at_once_are_taken_back() {
+    let mut wire = Wire::new(without_acknowledgements());
+    let keys: Vec<_> = (10..60).map(|n| wire.add(&format!("tok{n}"))).collect();
+    for key in &keys {
+        wire.submit(*key, "x");
+    }
+    wire.connect();
+    wire.pass(secs(31));
+    wire.take_written();
+    for key in &keys {
+        wire.connection
+            .remove_endpoint(wire.now, *key, Removal::Discard);
+    }
+    wire.turn();
+    let written = wire.take_written();
+    for n in 10..60 {
+        let filter = format!("kp1/v/dcx/tok{n}/json/+/status");
+        assert!(contains(&written, &filter), "{filter}");
+    }
 }
