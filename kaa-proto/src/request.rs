@@ -216,7 +216,8 @@ impl Reply {
         commands.iter().map(CommandKey::from).collect()
     }
 
-    /// What the confirmation was: sent, acknowledged, or answered.
+    /// What the confirmation was: sent, acknowledged, or answered. It may be more than was asked for:
+    /// the answer to a result may come before its acknowledgement.
     #[must_use]
     pub const fn confirmed(&self) -> Confirm {
         self.confirmed
