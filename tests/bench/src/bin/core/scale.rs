@@ -70,7 +70,7 @@ impl Case for Queued {
 
 /// One exchange while so many others wait for their answers.
 pub(crate) fn in_flight(length: usize) -> Exchanges<Gateway> {
-    let window = u16::try_from(length * 2 + 200).unwrap_or(u16::MAX);
+    let window = u16::try_from(length * 2 + 200).unwrap();
     let most = NonZeroU16::new(window).unwrap();
     let options = |options: Options| options.window(window).max_queued(200_000, 1 << 30);
     let endpoint = |endpoint: EndpointOptions| endpoint.max_in_flight(most);
