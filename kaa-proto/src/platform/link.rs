@@ -84,7 +84,7 @@ impl Link {
                 Err(_) => return false,
             }
         }
-        let size = delivery.topic.len() + delivery.payload.len();
+        let size = size(delivery);
         if self.backlog.len() >= MAX_BACKLOG || self.backlog_bytes + size > MAX_BACKLOG_BYTES {
             return false;
         }
@@ -105,7 +105,7 @@ impl Link {
             ) {
                 return;
             }
-            self.backlog_bytes -= delivery.topic.len() + delivery.payload.len();
+            self.backlog_bytes -= size(delivery);
             self.backlog.pop_front();
         }
     }
@@ -140,6 +140,11 @@ impl Link {
     pub(super) fn take_held(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
+}
+
+/// What a message counts for in the backlog, in bytes.
+fn size(delivery: &Delivery) -> usize {
+    delivery.topic.len() + delivery.payload.len()
 }
 
 #[cfg(test)]
