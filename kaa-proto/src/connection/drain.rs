@@ -129,6 +129,7 @@ impl Connection {
         } else if self.may_speak() {
             self.take_down(now, false, Endpoint::handle_link_down);
         }
+        // With the link a search may have ended.
         self.look_at_verdicts();
         self.link.finish(now);
     }
